@@ -1,0 +1,75 @@
+"""Package metadata; tools are configured in pyproject.toml."""
+
+import pathlib
+import re
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+  r'__version__ = "(.+)"', (HERE / "apppau_jax" / "__init__.py").read_text()
+).group(1)
+
+setuptools.setup(
+  name="apppau_jax",
+  version=VERSION,
+  description=(
+    "Lungs outlined and disease classified from few labelled chest X-rays: "
+    "APPAU-Net in JAX"
+  ),
+  long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+  long_description_content_type="text/markdown",
+  license="Apache-2.0",
+  python_requires=">=3.11",
+  packages=setuptools.find_packages(
+    include=["apppau_jax*", "launch", "configs"]
+  ),
+  package_data={
+    "apppau_jax": ["data/splits/*.json", "evaluation/*.jinja", "py.typed"]
+  },
+  install_requires=[
+    "absl-py>=2.1",
+    "array_record>=0.5; sys_platform != 'win32'",
+    "chex>=0.1.90",
+    "filelock>=3.12",
+    "flax>=0.10",
+    "importlib_resources>=6",  # tensorflow-datasets imports, not declares it
+    "jax>=0.10,<0.13",
+    "jinja2>=3.1",
+    "matplotlib>=3.9",
+    "ml_collections>=1.0",
+    "numpy>=2.0",
+    "optax>=0.2.5",
+    "orbax-checkpoint>=0.11.36,<0.13",
+    "pillow>=12.2",  # older ones can be made to decompress bombs
+    "rich>=13",
+    "scikit-image>=0.25",
+    "scipy>=1.14",
+    "tensorboardX>=2.6.2",
+    "tensorflow-datasets>=4.9.8",
+  ],
+  extras_require={
+    "cuda": ["jax[cuda13]"],
+    "tpu": ["jax[tpu]"],
+    "dicom": ["pydicom>=3.0", "pylibjpeg>=2.0"],
+    "onnx": ["onnx>=1.17", "onnxruntime>=1.20"],
+    "test": [
+      "hypothesis>=6.100",
+      "import-linter>=2.0",
+      "pyrefly>=0.40",
+      "pytest>=8",
+      "pytest-xdist>=3.5",
+      "ruff>=0.8",
+      "scikit-learn>=1.5",
+    ],
+  },
+  classifiers=[
+    "Development Status :: 4 - Beta",
+    "Intended Audience :: Science/Research",
+    "License :: OSI Approved :: Apache Software License",
+    "Programming Language :: Python :: 3.11",
+    "Programming Language :: Python :: 3.12",
+    "Programming Language :: Python :: 3.13",
+    "Topic :: Scientific/Engineering :: Medical Science Apps.",
+  ],
+)
