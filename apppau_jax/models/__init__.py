@@ -1,0 +1,1 @@
+"""Networks: linen, pure, NHWC, named outputs."""

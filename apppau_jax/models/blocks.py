@@ -1,0 +1,89 @@
+"""The pieces that the segmentor and the discriminator are made of.
+
+Written in the forms that XLA runs fast on a CPU and deterministically on a
+GPU: pooling by reshape (its gradient needs no scatter), upsampling by a 1x1
+convolution and depth-to-space (the same function as a 2x2 transposed
+convolution of stride 2).
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+Conv = functools.partial(nn.Conv, kernel_init=nn.initializers.he_normal())
+
+
+def _windows(x: jax.Array) -> jax.Array:
+  b, h, w, c = x.shape
+  return x.reshape(b, h // 2, 2, w // 2, 2, c)
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+  """Maximum over 2x2 windows: `[b, h, w, c]` to `[b, h/2, w/2, c]`."""
+  return _windows(x).max(axis=(2, 4))
+
+
+def avg_pool(x: jax.Array) -> jax.Array:
+  """Mean over 2x2 windows: `[b, h, w, c]` to `[b, h/2, w/2, c]`."""
+  return _windows(x).mean(axis=(2, 4))
+
+
+def depth_to_space(x: jax.Array) -> jax.Array:
+  """Unfolds channels into 2x2 pixels: `[b, h, w, 4c]` to `[b, 2h, 2w, c]`."""
+  b, h, w, c = x.shape
+  x = x.reshape(b, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
+  return x.reshape(b, 2 * h, 2 * w, c // 4)
+
+
+def upsample(x: jax.Array) -> jax.Array:
+  """Bilinear, half-pixel centres: `[b, h, w, c]` to `[b, 2h, 2w, c]`."""
+  b, h, w, c = x.shape
+  return jax.image.resize(x, (b, 2 * h, 2 * w, c), "bilinear")
+
+
+class Norm(nn.Module):
+  """Batch normalisation; statistics and parameters stay in float32."""
+
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Normalises `[b, h, w, c]` by the batch (train) or running statistics."""
+    return nn.BatchNorm(
+      use_running_average=not train, momentum=0.9, dtype=self.dtype, name="bn"
+    )(x)
+
+
+class ConvBlock(nn.Module):
+  """3x3 convolution, batch normalisation, ReLU, `repeats` times."""
+
+  width: int
+  repeats: int = 2
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Maps `[b, h, w, c]` to `[b, h, w, width]`."""
+    for i in range(1, self.repeats + 1):
+      x = Conv(
+        self.width, (3, 3), use_bias=False, dtype=self.dtype, name=f"conv{i}"
+      )(x)
+      x = nn.relu(Norm(self.dtype, name=f"norm{i}")(x, train=train))
+    return x
+
+
+class Up(nn.Module):
+  """2x2 transposed convolution of stride 2, batch normalisation."""
+
+  width: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Maps `[b, h, w, c]` to `[b, 2h, 2w, width]`."""
+    x = Conv(
+      4 * self.width, (1, 1), use_bias=False, dtype=self.dtype, name="conv"
+    )(x)
+    return Norm(self.dtype, name="norm")(depth_to_space(x), train=train)
