@@ -1,0 +1,18 @@
+"""Losses: arrays in, `[b]` out; pure, from logits, one value an example."""
+
+from apppau_jax.losses.cross_entropy import cross_entropy_loss
+from apppau_jax.losses.cross_entropy_tversky import cross_entropy_tversky_loss
+from apppau_jax.losses.deep_supervision import deep_supervision_loss
+from apppau_jax.losses.dice import dice_loss
+from apppau_jax.losses.kl_tversky import kl_divergence_loss, kl_tversky_loss
+from apppau_jax.losses.tversky import tversky_loss
+
+__all__ = [
+  "cross_entropy_loss",
+  "cross_entropy_tversky_loss",
+  "deep_supervision_loss",
+  "dice_loss",
+  "kl_divergence_loss",
+  "kl_tversky_loss",
+  "tversky_loss",
+]

@@ -1,0 +1,21 @@
+"""Settings that JAX must hear before it starts, for every test."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+import jax
+
+# Without a second device chex skips its pmap variants silently.
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# One compilation cache a session: xdist workers and child processes inherit
+# the variable and share it. Set it yourself to keep the cache across sessions.
+_CACHE = "JAX_COMPILATION_CACHE_DIR"
+if _CACHE not in os.environ:
+  os.environ[_CACHE] = tempfile.mkdtemp(prefix="apppau_jax-tests-")
+  atexit.register(shutil.rmtree, os.environ[_CACHE], ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", os.environ[_CACHE])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -1,0 +1,211 @@
+"""The KL terms against the published equation and its known biases."""
+
+import functools
+import math
+
+import jax
+import numpy as np
+import pytest
+from scipy import special
+
+from apppau_jax import errors
+from apppau_jax.losses import (
+  kl_divergence_loss,
+  kl_tversky_loss,
+  tversky_loss,
+)
+
+both = functools.partial(kl_divergence_loss, channels="both")
+roi = functools.partial(kl_divergence_loss, channels="roi")
+
+
+def _pixel(value):
+  return np.float32(value).reshape(1, 1, 1, 1)
+
+
+def _cost(loss, *, prob, lung, **options):
+  logit = _pixel(special.logit(prob))
+  return float(loss(logit, _pixel(lung), **options)[0])
+
+
+@pytest.mark.parametrize(
+  ("loss", "eps", "prob", "lung", "expected"),
+  [
+    # A false positive, then the false negative that mirrors it.
+    (roi, 1e-7, 0.9, 0, 14.41),
+    (roi, 1e-7, 0.1, 1, 2.07),
+    (roi, 1e-3, 0.9, 0, 6.12),
+    (both, 1e-3, 0.9, 0, 8.18),
+    (both, 1e-3, 0.1, 1, 8.18),
+    (both, 1e-3, 0.5, 0, 3.45),
+    (both, 1e-3, 0.5, 1, 3.45),
+  ],
+)
+def test_costs_of_one_pixel(loss, eps, prob, lung, expected):
+  actual = _cost(loss, prob=prob, lung=lung, eps=eps)
+  np.testing.assert_allclose(actual, expected, atol=0.006)
+
+
+def test_by_hand():
+  # y_e = 1/4, p = 3/4: (1/4 - 3/4) (log 1/3 - log 3) = log 3; lung alone half.
+  three_quarters = {"prob": 0.75, "lung": 0.0, "eps": 0.25}
+  np.testing.assert_allclose(
+    _cost(both, **three_quarters), math.log(3), rtol=1e-6
+  )
+  np.testing.assert_allclose(
+    _cost(roi, **three_quarters), math.log(3) / 2, rtol=1e-6
+  )
+  # y = 1, y_e = 3/4, p = 1/4: the same for the lung channel; so is both.
+  quarter = {"prob": 0.25, "lung": 1.0, "eps": 0.25}
+  np.testing.assert_allclose(_cost(both, **quarter), math.log(3), rtol=1e-6)
+  np.testing.assert_allclose(_cost(roi, **quarter), math.log(3) / 2, rtol=1e-6)
+
+
+def _ambiguous(lungs, pixels=1000):
+  """A grid of logits, one an example, over `lungs` lung pixels of `pixels`."""
+  logits = np.linspace(-8, 8, 161, dtype=np.float32)
+  mask = (np.arange(pixels) < lungs).astype(np.float32).reshape(1, -1, 1, 1)
+  values = logits[:, None, None, None] * np.ones_like(mask)
+  return logits, values, np.broadcast_to(mask, values.shape)
+
+
+@pytest.mark.parametrize(
+  ("loss", "eps", "threshold"),
+  [(roi, 1e-7, 907), (roi, 1e-3, 810), (both, 1e-7, 500), (both, 1e-3, 500)],
+)
+def test_share_of_lung_from_which_an_ambiguous_pixel_is_called_lung(
+  loss, eps, threshold
+):
+  loss = jax.jit(functools.partial(loss, eps=eps))
+  for lungs, called_lung in ((threshold - 20, False), (threshold + 20, True)):
+    logits, values, mask = _ambiguous(lungs)
+    best = logits[np.argmin(loss(values, mask))]
+    assert (best > 0) == called_lung
+  # To three digits: where the expected slope at p = 1/2 changes sign.
+  slope = jax.grad(lambda s, y: loss(s, y)[0])
+  up, down = slope(_pixel(0), _pixel(0)), slope(_pixel(0), _pixel(1))
+  np.testing.assert_allclose(up / (up - down), threshold / 1000, atol=5e-4)
+
+
+@pytest.mark.parametrize("loss", [both, roi])
+def test_the_absolute_value_of_the_paper_does_nothing(loss):
+  probs = np.linspace(0.01, 0.99, 99)
+  prob, lung = np.meshgrid(probs, np.linspace(0, 1, 11))
+  pixels = np.stack([special.logit(prob), lung]).reshape(2, -1, 1, 1, 1)
+  # One pixel an example, so that no sign can hide in a mean.
+  assert np.all(loss(*pixels) >= -1e-7)
+  y, p = np.clip(lung, 1e-3, 1 - 1e-3), prob
+  literal = np.abs((y - p) * np.log(y / p))
+  if loss is both:
+    literal += np.abs((p - y) * np.log((1 - y) / (1 - p)))
+  np.testing.assert_allclose(
+    loss(*pixels), literal.ravel(), rtol=1e-4, atol=1e-6
+  )
+
+
+@pytest.mark.parametrize("eps", [1e-3, 1e-7])
+def test_two_channels_are_the_lung_channel_and_its_mirror_image(eps):
+  rng = np.random.default_rng(0)
+  logits = rng.normal(0, 4, (6, 3, 3, 2))
+  for mask in (rng.random(logits.shape), np.round(rng.random(logits.shape))):
+    np.testing.assert_allclose(
+      both(logits, mask, eps=eps),
+      roi(logits, mask, eps=eps) + roi(-logits, 1 - mask, eps=eps),
+      rtol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("eps", [1e-3, 1e-7, 1e-12])
+@pytest.mark.parametrize("lung", [0, 1])
+@pytest.mark.parametrize("logit", [-1e4, -700, -50, -3, 0, 3, 50, 700, 1e4])
+def test_saturated_pixels_in_closed_form(logit, lung, eps):
+  # Mirrored so that the target is eps; log p and p in float64.
+  score = logit if lung == 0 else -logit
+  prob = special.expit(score)
+  expected = (eps - prob) * (math.log(eps) - math.log1p(-eps) - score)
+  actual = both(_pixel(logit), _pixel(lung), eps=eps)
+  np.testing.assert_allclose(actual, [expected], rtol=1e-5)
+  log_target = math.log(eps) if lung == 0 else math.log1p(-eps)
+  expected = (eps - prob) * (log_target - special.log_expit(float(logit)))
+  expected = expected if lung == 0 else -expected
+  actual = roi(_pixel(logit), _pixel(lung), eps=eps)
+  np.testing.assert_allclose(actual, [expected], rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("level", [20, 50, 1e4])
+def test_only_the_literal_form_forgets_confident_false_positives(level):
+  def slope(loss, logit, lung):
+    return jax.grad(lambda s: loss(s, _pixel(lung))[0])(_pixel(logit)).item()
+
+  np.testing.assert_allclose(slope(both, level, 0), 0.999, rtol=1e-4)
+  np.testing.assert_allclose(slope(both, -level, 1), -0.999, rtol=1e-4)
+  np.testing.assert_allclose(slope(roi, level, 0), 0, atol=1e-7)
+  np.testing.assert_allclose(slope(roi, -level, 1), -0.999, rtol=1e-4)
+
+
+@pytest.mark.parametrize("lung", [0, 0.2, 0.5, 0.8, 1])
+@pytest.mark.parametrize("loss", [both, roi])
+def test_is_zero_where_the_prediction_is_the_smoothed_target(loss, lung):
+  logits = np.linspace(-9, 9, 1801, dtype=np.float32).reshape(-1, 1, 1, 1)
+  values = loss(logits, np.full_like(logits, lung), eps=0.01)
+  best = logits[np.argmin(values), 0, 0, 0]
+  target = min(max(lung, 0.01), 0.99)
+  np.testing.assert_allclose(best, special.logit(target), atol=0.011)
+  np.testing.assert_allclose(np.min(values), 0, atol=1e-5)
+
+
+def test_the_mean_does_not_change_with_the_resolution():
+  rng = np.random.default_rng(1)
+  logits, mask = rng.normal(0, 3, (2, 4, 4, 1)), rng.random((2, 4, 4, 1))
+  twice = [np.tile(x, (1, 2, 3, 1)) for x in (logits, mask)]
+  loss = jax.jit(both)
+  np.testing.assert_allclose(loss(*twice), loss(logits, mask), rtol=1e-5)
+
+
+@pytest.mark.parametrize("channels", ["both", "roi"])
+def test_weights_belong_to_their_terms(channels):
+  rng = np.random.default_rng(2)
+  logits, mask = rng.normal(0, 3, (2, 4, 4, 1)), rng.random((2, 4, 4, 1))
+  options = {"fp_weight": 0.9, "fn_weight": 0.4, "smooth": 0.5}
+  overlap = tversky_loss(logits, mask, **options)
+  divergence = kl_divergence_loss(logits, mask, channels=channels, eps=0.02)
+  options |= {"channels": channels, "eps": 0.02}
+  for a, b in ((0.2, 1.0), (1.0, 0.0), (0.0, 1.0), (3.0, 0.5)):
+    np.testing.assert_allclose(
+      kl_tversky_loss(logits, mask, kl_weight=a, tversky_weight=b, **options),
+      a * divergence + b * overlap,
+      rtol=1e-5,
+    )
+
+
+def test_by_default_both_terms_weigh_what_the_cross_entropy_weighs():
+  # p = 1/2, a quarter of lung: 0.2 * 3.45 + 8/13, and 0.2 * 3.45 = ln 2.
+  mask = np.zeros((1, 8, 8, 1), np.float32)
+  mask[:, :4, :4] = 1
+  actual = kl_tversky_loss(np.zeros_like(mask), mask)
+  np.testing.assert_allclose(actual, [0.2 * 3.4464 + 8 / 13], rtol=1e-4)
+  np.testing.assert_allclose(actual, [math.log(2) + 8 / 13], atol=0.005)
+
+
+def test_empty_mask_is_learnt_from_the_kl_term():
+  mask = np.zeros((1, 4, 4, 1), np.float32)
+  slope = jax.jit(jax.grad(lambda s: kl_tversky_loss(s, mask)[0]))(mask)
+  assert np.all(slope > 0.01)
+  overlap = jax.jit(jax.grad(lambda s: tversky_loss(s, mask)[0]))(mask)
+  assert np.all(np.abs(overlap) < 1e-6)
+
+
+@pytest.mark.parametrize("loss", [kl_divergence_loss, kl_tversky_loss])
+def test_options_out_of_range(loss):
+  operands = _pixel(0), _pixel(1)
+  for channels in ("background", "ROI", "", None):
+    with pytest.raises(errors.ConfigError, match=r"'both'.*'roi'"):
+      loss(*operands, channels=channels)
+  for eps in (0, -1e-3, 0.5, 1e-40, math.nan):
+    with pytest.raises(errors.ConfigError, match=f"eps={eps}"):
+      loss(*operands, eps=eps)
+
+
+def test_tversky_options_out_of_range():
+  with pytest.raises(errors.ConfigError, match="fp_weight=-1"):
+    kl_tversky_loss(_pixel(0), _pixel(1), fp_weight=-1)

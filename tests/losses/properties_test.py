@@ -1,0 +1,134 @@
+"""Laws that every loss obeys, on operands that hypothesis chooses."""
+
+import chex
+import hypothesis
+import jax
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from apppau_jax import losses
+
+SHAPE = (2, 4, 3, 2)
+
+
+def _kl_roi(logits, mask):
+  return losses.kl_divergence_loss(logits, mask, channels="roi")
+
+
+LOSSES = {
+  "tversky": losses.tversky_loss,
+  "dice": losses.dice_loss,
+  "cross_entropy": losses.cross_entropy_loss,
+  "kl_both": losses.kl_divergence_loss,
+  "kl_roi": _kl_roi,
+  "kl_tversky": losses.kl_tversky_loss,
+  "cross_entropy_tversky": losses.cross_entropy_tversky_loss,
+}
+# Called at one shape: an example that made one compile again would fail.
+COMPILED = {
+  name: jax.jit(chex.assert_max_traces(loss, n=1))
+  for name, loss in LOSSES.items()
+}
+every_loss = pytest.mark.parametrize("loss", COMPILED.values(), ids=COMPILED)
+examples = hypothesis.settings(
+  max_examples=25, derandomize=True, deadline=None, database=None
+)
+
+
+def _arrays(low, high, shape=SHAPE):
+  elements = st.floats(low, high, width=32, allow_subnormal=False)
+  return hnp.arrays(np.float32, shape, elements=elements)
+
+
+soft_masks = _arrays(0, 1)
+binary_masks = hnp.arrays(np.float32, SHAPE, elements=st.sampled_from([0, 1]))
+masks = soft_masks | binary_masks
+any_logits = _arrays(-1000, 1000)
+mild_logits = _arrays(-4, 4)
+
+
+def _close(actual, expected):
+  np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
+
+
+@every_loss
+@examples
+@hypothesis.given(any_logits, masks)
+def test_is_finite_and_never_negative(loss, logits, mask):
+  value = loss(logits, mask)
+  assert np.all(np.isfinite(value))
+  # A product of two rounded zeros may fall on the wrong side by this much.
+  assert np.all(value >= -1e-6)
+
+
+@pytest.mark.parametrize("name", ["tversky", "dice"])
+@examples
+@hypothesis.given(any_logits, masks)
+def test_overlaps_never_exceed_one(name, logits, mask):
+  assert np.all(COMPILED[name](logits, mask) <= 1)
+
+
+@every_loss
+@examples
+@hypothesis.given(any_logits, masks, st.permutations(range(12)))
+def test_the_place_of_a_pixel_does_not_matter(loss, logits, mask, order):
+  def moved(x):
+    return x.reshape(2, 12, 2)[:, order].reshape(SHAPE)
+
+  _close(loss(moved(logits), moved(mask)), loss(logits, mask))
+
+
+@every_loss
+@examples
+@hypothesis.given(any_logits, masks, _arrays(-9, 9, SHAPE[1:]))
+def test_an_example_does_not_see_its_neighbour(loss, logits, mask, stranger):
+  other_logits, other_mask = logits.copy(), mask.copy()
+  other_logits[1], other_mask[1] = stranger, 1 - mask[1]
+  before, after = loss(logits, mask), loss(other_logits, other_mask)
+  assert before[0] == after[0]
+
+
+@every_loss
+@examples
+@hypothesis.given(any_logits, masks)
+def test_a_swap_of_examples_swaps_the_losses(loss, logits, mask):
+  swapped = loss(logits[::-1], mask[::-1])
+  _close(swapped[::-1], loss(logits, mask))
+
+
+@every_loss
+@examples
+@hypothesis.given(any_logits, masks)
+def test_structures_are_averaged(loss, logits, mask):
+  each = [
+    loss(*(np.repeat(x[..., k : k + 1], 2, axis=-1) for x in (logits, mask)))
+    for k in range(2)
+  ]
+  _close(loss(logits, mask), np.mean(each, axis=0))
+
+
+# Within +-6 no pixel has passed its smoothed target, logit(1 - eps) = 6.9.
+@every_loss
+@examples
+@hypothesis.given(mild_logits, binary_masks, _arrays(0, 2))
+def test_a_step_towards_the_mask_never_costs(loss, logits, mask, step):
+  better = logits + step * (2 * mask - 1)
+  assert np.all(loss(better, mask) <= loss(logits, mask) + 1e-6)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "kl_both"])
+@examples
+@hypothesis.given(any_logits, masks)
+def test_structure_and_background_are_treated_alike(name, logits, mask):
+  loss = COMPILED[name]
+  _close(loss(-logits, 1 - mask), loss(logits, mask))
+
+
+def test_the_literal_form_is_not_symmetric():
+  logits = np.full(SHAPE, 2, np.float32)
+  mask = np.zeros(SHAPE, np.float32)
+  invented = COMPILED["kl_roi"](logits, mask)
+  missed = COMPILED["kl_roi"](-logits, 1 - mask)
+  assert np.all(invented > 2 * missed)
