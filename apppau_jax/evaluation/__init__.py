@@ -1,0 +1,1 @@
+"""What a segmentor is worth: metrics, their statistics, and the report."""
