@@ -1,0 +1,1 @@
+"""Raw files to arrays: readers, TFDS builders, splits and augmentation."""

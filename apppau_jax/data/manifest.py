@@ -1,0 +1,90 @@
+"""prepare.json: what a prepared dataset was made from, and its checksums.
+
+It is written last. A folder without it is one that was never finished, and a
+folder whose files do not have the checksums in it is damaged.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from apppau_jax import errors
+
+NAME = "prepare.json"
+# Raise it when the same raw files come to give other prepared bytes.
+FORMAT = 1
+
+
+def command(dataset: str, resolution: int) -> str:
+  """The command line that prepares a dataset, for messages."""
+  raw = "" if dataset == "phantom" else " --raw_dir=..."
+  return (
+    f"python -m launch.prepare_data --dataset={dataset}{raw} "
+    f"--data_dir=... --resolution={resolution}"
+  )
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+  """Writes atomically: a reader sees the old file or the new, never half."""
+  partial = path.with_name(f".{path.name}.{os.getpid()}")
+  with partial.open("w", encoding="utf-8") as stream:
+    json.dump(content, stream, indent=1, sort_keys=True)
+    stream.flush()
+    os.fsync(stream.fileno())
+  partial.replace(path)
+
+
+def checksums(folder: Path) -> dict[str, str]:
+  """SHA-256 of every file of a prepared folder except the manifest."""
+  return {
+    path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in sorted(folder.iterdir())
+    if path.is_file() and path.name != NAME and path.name[0] != "."
+  }
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+  """The manifest of a prepared folder; None if there is none to be read."""
+  try:
+    content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+  except (OSError, ValueError):
+    return None
+  return content if isinstance(content, dict) else None
+
+
+def damaged(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+  """The names of files that are gone or do not have their checksum."""
+  now = checksums(folder)
+  files = manifest.get("files", {})
+  return [name for name, digest in files.items() if now.get(name) != digest]
+
+
+def verified(folder: Path, *, dataset: str, resolution: int) -> dict[str, Any]:
+  """The manifest of an intact prepared folder.
+
+  Raises:
+    DataError: not prepared, or damaged; the message holds the command.
+  """
+  how = command(dataset, resolution)
+  manifest = read(folder)
+  if manifest is None:
+    raise errors.DataError(
+      f"The dataset {dataset} is not prepared at {resolution} pixels: there "
+      f"is no {folder / NAME}. Prepare it with: {how}"
+    )
+  if manifest.get("format") != FORMAT:
+    raise errors.DataError(
+      f"The prepared dataset {dataset} in {folder} was written by another "
+      f"version of this code (format {manifest.get('format')}, not {FORMAT}). "
+      f"Rebuild it with: {how}"
+    )
+  bad = damaged(folder, manifest)
+  if bad:
+    raise errors.DataError(
+      f"The prepared dataset {dataset} is damaged: {folder / bad[0]} does not "
+      f"have the checksum that it was written with. Rebuild it with: {how}"
+    )
+  return manifest

@@ -1,0 +1,290 @@
+"""Phantoms as raw files, in the layouts that Montgomery and Shenzhen have.
+
+So that builders, `verify` and a newcomer's first run meet the real thing:
+names, folders, modes, the readings' spelling, and the images without masks.
+Which person is ill depends on the number alone, how ill on the seed alone.
+"""
+
+import dataclasses
+import io
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent import futures
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from apppau_jax.data import phantom_picture as picture
+from apppau_jax.errors import DataError
+
+Progress = Callable[[int, int], None]
+
+# Shenzhen's normal images have the numbers 1 to 326.
+_FIRST_TB = 327
+# The released lung masks leave these out.
+_WITHOUT_MASK = frozenset(
+  [
+    25,
+    *range(36, 41),
+    65,
+    *range(181, 221),
+    336,
+    *range(341, 361),
+    *range(481, 501),
+    502,
+    505,
+    *range(560, 566),
+  ]
+)
+# Spellings met in Shenzhen's readings; the plain one is the commonest.
+_PEOPLE = (
+  "{sex} {age}yrs",
+  "{sex} {age}yrs",
+  "{sex} {age}yrs",
+  "{sex} {age}yrs ",
+  "{sex}{age}yrs",
+  "{sex} , {age}yrs",
+  "{sex} {age}",
+  "{sex} {age}yrs  \t",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+  """One image to write; all that a worker process needs."""
+
+  owner: str
+  folder: str
+  number: int
+  ill: bool
+  index: int
+  seed: int
+  size: tuple[int, int]
+
+  def rng(self, *, purpose: int) -> np.random.Generator:
+    """A stream for what is no part of the picture, never its finding."""
+    return np.random.default_rng([self.seed, self.index, purpose])
+
+
+def write_montgomery(
+  raw_dir: str | os.PathLike[str],
+  *,
+  count: int = 138,
+  seed: int = 0,
+  size: int | tuple[int, int] = 512,
+  native_aspect: bool = False,
+  workers: int = 1,
+  progress: Progress | None = None,
+) -> None:
+  """Writes phantoms as `MontgomerySet/`: images, masks per lung, readings.
+
+  58 % are normal (`_0`), then come those with tuberculosis (`_1`), numbered
+  from 0001. As in the original, `leftMask` holds the lung on the left of the
+  PICTURE, the patient's right lung. Files that exist are replaced; every file
+  appears whole or not at all.
+
+  Args:
+    raw_dir: the folder that will hold `MontgomerySet`.
+    count: how many images, 1 to 9999.
+    seed: non-negative; the same arguments write the same bytes.
+    size: pixels, one number for squares or (h, w).
+    native_aspect: portrait or landscape as the original (4892 x 4020 or
+      4020 x 4892), the longer side being the larger of `size`.
+    workers: processes; a caller with more than one needs the usual
+      `if __name__ == "__main__"`.
+    progress: called with (written, count) after every image.
+
+  Raises:
+    DataError: a count or size that cannot be had.
+  """
+  _check(count)
+  normal = min(max(1, round(count * 80 / 138)), max(1, count - 1))
+  jobs = []
+  for index in range(count):
+    shape = _shape(size)
+    if native_aspect:
+      landscape = np.random.default_rng([seed, index, 2]).uniform() < 41 / 138
+      shape = _native(max(shape), landscape=landscape)
+    jobs.append(
+      _Job(
+        "montgomery",
+        os.fspath(raw_dir),
+        index + 1,
+        index >= normal,
+        index,
+        seed,
+        shape,
+      )
+    )
+  for folder in ("CXR_png", "ManualMask/leftMask", "ManualMask/rightMask",
+                 "ClinicalReadings"):  # fmt: skip
+    (Path(raw_dir) / "MontgomerySet" / folder).mkdir(
+      parents=True, exist_ok=True
+    )
+  _run(jobs, workers=workers, progress=progress)
+
+
+def write_shenzhen(
+  raw_dir: str | os.PathLike[str],
+  *,
+  count: int = 662,
+  seed: int = 0,
+  size: int | tuple[int, int] = 512,
+  workers: int = 1,
+  progress: Progress | None = None,
+) -> None:
+  """Writes phantoms as `ChinaSet_AllFiles/` with `mask/` beside it.
+
+  The first 326 / 662 of the images are normal and numbered from 0001 (`_0`),
+  the others have tuberculosis and are numbered from 0327 (`_1`), or on from
+  the last normal one where there are more. The numbers that have no mask in
+  the released set have none here. Sizes vary by some 6 % per image.
+
+  Args:
+    raw_dir: the folder that will hold both.
+    count: how many images, 1 to 9999.
+    seed: non-negative; the same arguments write the same bytes.
+    size: pixels, about; one number or (h, w).
+    workers: processes; see `write_montgomery`.
+    progress: called with (written, count) after every image.
+
+  Raises:
+    DataError: a count or size that cannot be had.
+  """
+  _check(count)
+  normal = min(max(1, round(count * 326 / 662)), max(1, count - 1))
+  first_tb = max(_FIRST_TB, normal + 1)
+  jobs = []
+  for index in range(count):
+    ill = index >= normal
+    number = first_tb + index - normal if ill else index + 1
+    factor = np.random.default_rng([seed, index, 2]).uniform(0.94, 1.06, 2)
+    h, w = (max(16, round(s * f)) for s, f in zip(_shape(size), factor))
+    jobs.append(
+      _Job("shenzhen", os.fspath(raw_dir), number, ill, index, seed, (h, w))
+    )
+  for folder in ("ChinaSet_AllFiles/CXR_png",
+                 "ChinaSet_AllFiles/ClinicalReadings", "mask"):  # fmt: skip
+    (Path(raw_dir) / folder).mkdir(parents=True, exist_ok=True)
+  _run(jobs, workers=workers, progress=progress)
+
+
+def _check(count: int) -> None:
+  if not 1 <= count <= 9999:
+    raise DataError(
+      f"{count} phantoms cannot be written: the owners' file names have four "
+      "digits, so a set holds 1 to 9999 images. Choose a count in that range."
+    )
+
+
+def _shape(size: int | tuple[int, int]) -> tuple[int, int]:
+  return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _native(longer: int, *, landscape: bool) -> tuple[int, int]:
+  shorter = round(longer * 4020 / 4892)
+  return (shorter, longer) if landscape else (longer, shorter)
+
+
+def _run(jobs: list[_Job], *, workers: int, progress: Progress | None) -> None:
+  if workers <= 1:
+    _count(map(_write, jobs), len(jobs), progress)
+    return
+  # Spawned, not forked: the caller may have started JAX's threads.
+  context = multiprocessing.get_context("spawn")
+  with futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+    _count(pool.map(_write, jobs, chunksize=4), len(jobs), progress)
+
+
+def _count(done: Iterable[None], total: int, progress: Progress | None) -> None:
+  for number, _ in enumerate(done, start=1):
+    if progress is not None:
+      progress(number, total)
+
+
+def _write(job: _Job) -> None:
+  phantom = picture.make_phantom(
+    seed=job.seed,
+    index=job.index,
+    finding="tb" if job.ill else "normal",
+    size=job.size,
+  )
+  (_montgomery if job.owner == "montgomery" else _shenzhen)(job, phantom)
+
+
+def _montgomery(job: _Job, phantom: picture.Phantom) -> None:
+  folder = Path(job.folder) / "MontgomerySet"
+  stem = f"MCUCXR_{job.number:04d}_{int(job.ill)}"
+  _save(folder / "CXR_png" / f"{stem}.png", Image.fromarray(phantom.image))
+  for name, lung in (("leftMask", phantom.right_lung),
+                     ("rightMask", phantom.left_lung)):  # fmt: skip
+    path = folder / "ManualMask" / name / f"{stem}.png"
+    _save(path, Image.fromarray(lung))
+  rng = job.rng(purpose=1)
+  sex = str(rng.choice(["F", "M", "O"], p=[0.53, 0.46, 0.01]))
+  age = int(rng.integers(4, 90))
+  finding = "opacities suggestive of TB (phantom)" if job.ill else "normal"
+  text = f"Patient's Sex: {sex} \nPatient's Age: {age:03d}Y\n{finding}\n"
+  _replace(folder / "ClinicalReadings" / f"{stem}.txt", text.encode())
+
+
+def _shenzhen(job: _Job, phantom: picture.Phantom) -> None:
+  root = Path(job.folder)
+  stem = f"CHNCXR_{job.number:04d}_{int(job.ill)}"
+  rng = job.rng(purpose=1)
+  text = _shenzhen_reading(rng, ill=job.ill)
+  image = Image.fromarray(phantom.image)
+  if rng.uniform() < 27 / 662:
+    image = image.convert("RGB")
+  else:
+    image = _palette(phantom.image)
+  folder = root / "ChinaSet_AllFiles"
+  _save(folder / "CXR_png" / f"{stem}.png", image)
+  _replace(folder / "ClinicalReadings" / f"{stem}.txt", text.encode())
+  if job.number not in _WITHOUT_MASK:
+    both = (phantom.left_lung | phantom.right_lung).astype(np.uint8) * 255
+    _save(root / "mask" / f"{stem}_mask.png", Image.fromarray(both))
+
+
+def _palette(image: np.ndarray) -> Image.Image:
+  """A palette image whose indices run from white to black.
+
+  Whoever takes the indices for grey values sees a negative.
+  """
+  indexed = Image.fromarray(255 - image).convert("P")
+  indexed.putpalette(
+    np.arange(255, -1, -1).repeat(3).astype(np.uint8).tobytes()
+  )
+  return indexed
+
+
+def _shenzhen_reading(rng: np.random.Generator, *, ill: bool) -> str:
+  sex = str(rng.choice(["male", "female", "femal"], p=[0.66, 0.32, 0.02]))
+  age = int(rng.integers(15, 90))
+  person = str(rng.choice(_PEOPLE)).format(sex=sex, age=age)
+  young = rng.uniform()
+  if young < 0.02:
+    person = (
+      f"{sex} {age}days" if young < 0.005 else f"{sex} {1 + age % 24}month"
+    )
+  gap = "\r\n\r\n" if rng.uniform() < 0.1 else "\r\n"
+  healthy = "normale" if rng.uniform() < 0.02 else "normal"
+  return person + gap + ("PTB (phantom)\t" if ill else healthy)
+
+
+def _save(path: Path, image: Image.Image) -> None:
+  buffer = io.BytesIO()
+  image.save(buffer, "PNG", compress_level=4)
+  _replace(path, buffer.getvalue())
+
+
+def _replace(path: Path, content: bytes) -> None:
+  """Writes beside the target first, so that no reader sees half a file."""
+  partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+  try:
+    partial.write_bytes(content)
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)

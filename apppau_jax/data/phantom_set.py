@@ -1,0 +1,78 @@
+"""Procedural chest phantoms as a dataset: free to draw, keep and publish."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+
+from apppau_jax.data import builder, manifest, montgomery
+from apppau_jax.data import layout as layout_lib
+
+COUNT = 200
+SIZE = 256
+_RECORD = "phantom.json"
+
+
+class Phantom(builder.LungBuilder):
+  """Procedural chest phantoms in the layout of the Montgomery set."""
+
+  @classmethod
+  def layout(cls) -> layout_lib.Layout:
+    """The layout of Montgomery; whatever is there is the complete set."""
+    return layout_lib.Layout(
+      stem=montgomery.STEM,
+      expected=None,
+      masks=montgomery.mask_files,
+      parse=montgomery.parse_reading,
+    )
+
+
+def draw(
+  data_dir: str | os.PathLike[str],
+  *,
+  count: int = COUNT,
+  seed: int = 0,
+  size: int = SIZE,
+  workers: int = 1,
+  progress: Callable[[int, int], None] | None = None,
+) -> Path:
+  """Draws raw phantoms into `data_dir`/raw/phantom, unless they are there.
+
+  Args:
+    data_dir: where prepared datasets live.
+    count: how many images.
+    seed: the same seed draws the same images.
+    size: the side of the raw images, in pixels.
+    workers: drawing processes.
+    progress: called with (images done, images in all).
+
+  Returns:
+    The folder, to be given to `prepare` as `raw_dir`.
+  """
+  from apppau_jax.data import phantom  # the drawing code is not always wanted
+
+  folder = Path(data_dir).expanduser() / "raw" / "phantom"
+  wanted = {"count": count, "seed": seed, "size": size}
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  with filelock.FileLock(folder.parent / ".phantom.lock"):
+    if _record(folder) == wanted:
+      return folder
+    partial = folder.with_name(".phantom.partial")
+    for old in (partial, folder):
+      shutil.rmtree(old, ignore_errors=True)
+    phantom.write_montgomery(
+      partial, **wanted, workers=workers, progress=progress
+    )
+    manifest.write_json(partial / _RECORD, wanted)
+    partial.rename(folder)
+  return folder
+
+
+def _record(folder: Path) -> object:
+  try:
+    return json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+  except (OSError, ValueError):
+    return None

@@ -1,0 +1,259 @@
+"""Raw files to a prepared dataset: once, atomically, with a record of it."""
+
+import collections
+import dataclasses
+import errno
+import functools
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import tensorflow_datasets as tfds
+
+from apppau_jax import errors
+from apppau_jax.data import builder as builder_lib
+from apppau_jax.data import layout as layout_lib
+from apppau_jax.data import manifest, montgomery, phantom_set, shenzhen
+from apppau_jax.data import source as source_lib
+
+BUILDERS: dict[str, type[builder_lib.LungBuilder]] = {
+  "montgomery": montgomery.Montgomery,
+  "shenzhen": shenzhen.Shenzhen,
+  "phantom": phantom_set.Phantom,
+}
+PROBLEMS = "problems.json"
+
+
+def prepared_folder(
+  data_dir: str | os.PathLike[str], *, dataset: str, resolution: int
+) -> Path:
+  """Where a dataset lies once prepared: TFDS's name/config/version.
+
+  Raises:
+    ConfigError: an unknown dataset or resolution.
+  """
+  if dataset not in BUILDERS:
+    raise errors.ConfigError(
+      f"There is no dataset {dataset!r}; choose from {', '.join(BUILDERS)}."
+    )
+  if resolution not in builder_lib.RESOLUTIONS:
+    raise errors.ConfigError(
+      f"Resolution {resolution} is not offered; choose from "
+      f"{', '.join(map(str, builder_lib.RESOLUTIONS))}."
+    )
+  version = str(BUILDERS[dataset].VERSION)
+  return Path(data_dir).expanduser() / dataset / str(resolution) / version
+
+
+def prepare(
+  dataset: str,
+  *,
+  raw_dir: str | os.PathLike[str] | None,
+  data_dir: str | os.PathLike[str],
+  resolution: int = 128,
+  allow_missing: bool = False,
+  workers: int | None = None,
+  progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+  """Builds the shards of a dataset, or finds that they are there already.
+
+  A build happens in a folder of its own and replaces an older one only when
+  it is complete. Two processes never build the same dataset at once.
+
+  Args:
+    dataset: "montgomery", "shenzhen" or "phantom".
+    raw_dir: the owner's folder or zip. None for phantoms: they are drawn
+      into `data_dir`/raw/phantom first.
+    data_dir: where prepared datasets live.
+    resolution: 128, 256 or 512.
+    allow_missing: go on when published files are missing.
+    workers: decoding threads.
+    progress: called with (images done, images in all).
+
+  Returns:
+    The content of prepare.json, with "folder" and "reused" added.
+
+  Raises:
+    ConfigError: an unknown dataset or resolution, or no raw_dir.
+    DataError: missing, damaged or inconsistent files; nothing was built.
+    ResourceError: the disk is full.
+  """
+  target = prepared_folder(data_dir, dataset=dataset, resolution=resolution)
+  if raw_dir is None and dataset == "phantom":
+    raw_dir = phantom_set.draw(data_dir)
+  if raw_dir is None:
+    raise errors.ConfigError(
+      f"Preparing {dataset} needs --raw_dir: the folder or zip from its owner."
+    )
+  found, source_sha256 = _look(dataset, raw_dir)
+  wanted = {
+    "dataset": dataset,
+    "resolution": resolution,
+    "format": manifest.FORMAT,
+    "source_sha256": source_sha256,
+  }
+  make_builder = functools.partial(
+    BUILDERS[dataset],
+    raw_dir=raw_dir,
+    data_dir=_staging(target),
+    config=str(resolution),
+    allow_missing=allow_missing,
+    workers=workers,
+    progress=progress,
+  )
+  try:
+    if found.missing and not allow_missing:
+      listing = _write_problems(target, found, verdicts=[])
+      layout_lib.refuse_missing(found, where=str(raw_dir), listing=str(listing))
+    if record := _reusable(target, wanted):
+      return record
+    _check_disk(target, images=len(found.examples), side=resolution)
+    return _build(make_builder, target, wanted=wanted)
+  except OSError as e:
+    raise _disk_error(e, target=target) from e
+
+
+def _look(
+  dataset: str, raw_dir: str | os.PathLike[str]
+) -> tuple[layout_lib.RawIndex, str]:
+  """What the source holds and its fingerprint; reads names and sizes only."""
+  with source_lib.RawSource(raw_dir) as source:
+    found = layout_lib.find_all(
+      source, BUILDERS[dataset].layout(), allow_missing=True
+    )
+    return found, layout_lib.fingerprint(source, found)
+
+
+def _staging(target: Path) -> Path:
+  return target.parent / ".building"
+
+
+def _reusable(target: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+  """The record of an intact dataset that was made from the same source."""
+  record = manifest.read(target)
+  if record is None or manifest.damaged(target, record):
+    return None
+  if any(record.get(key) != value for key, value in wanted.items()):
+    return None
+  return {**record, "folder": str(target), "reused": True}
+
+
+def _build(
+  make_builder: Callable[[], builder_lib.LungBuilder],
+  target: Path,
+  *,
+  wanted: Mapping[str, Any],
+) -> dict[str, Any]:
+  """Builds into the staging folder, under a lock, and swaps it in."""
+  target.parent.mkdir(parents=True, exist_ok=True)
+  with filelock.FileLock(target.parent / ".lock"):
+    if record := _reusable(target, wanted):  # by whom we waited for
+      return record
+    staging = _staging(target)
+    shutil.rmtree(staging, ignore_errors=True)  # of a build that was killed
+    try:
+      builder = make_builder()
+      _generate(builder, target)
+      folder = Path(builder.data_dir)
+      record = {**wanted, **_record(builder), "files": None}
+      record["files"] = manifest.checksums(folder)
+      manifest.write_json(folder / manifest.NAME, record)
+      _swap(folder, target)
+      (target.parent / PROBLEMS).unlink(missing_ok=True)
+    finally:
+      shutil.rmtree(staging, ignore_errors=True)
+  return {**record, "folder": str(target), "reused": False}
+
+
+def _generate(builder: builder_lib.LungBuilder, target: Path) -> None:
+  tfds.disable_progress_bar()  # ours counts images; TFDS's counts shards too
+  try:
+    builder.download_and_prepare(
+      download_dir=_staging(target) / "downloads",
+      download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+    )
+  except errors.DataError:
+    if builder.index is not None:
+      _write_problems(target, builder.index, verdicts=builder.verdicts)
+    raise
+
+
+def _record(builder: builder_lib.LungBuilder) -> dict[str, Any]:
+  """Counts and remarks for prepare.json."""
+  found = builder.index
+  assert found is not None  # set by the generation that has just succeeded
+  masks = sum(bool(e.masks) for e in found.examples)
+  labels = collections.Counter(e.label for e in found.examples)
+  names = layout_lib.CLASS_NAMES
+  return {
+    "version": str(builder.VERSION),
+    "counts": {
+      "images": len(found.examples),
+      "masks": masks,
+      **{name: labels[i] for i, name in enumerate(names)},
+      "unlabelled": len(found.unlabelled),
+      "missing": len(found.missing),
+    },
+    "missing": list(found.missing),
+    "unlabelled": list(found.unlabelled),
+    "verdicts": [dataclasses.asdict(v) for v in builder.verdicts],
+  }
+
+
+def _write_problems(
+  target: Path,
+  found: layout_lib.RawIndex,
+  *,
+  verdicts: list[builder_lib.Verdict],
+) -> Path:
+  """The complete lists behind an error message that shows the first few."""
+  target.parent.mkdir(parents=True, exist_ok=True)
+  content = {
+    "missing": list(found.missing),
+    "verdicts": [dataclasses.asdict(v) for v in verdicts],
+  }
+  path = target.parent / PROBLEMS
+  manifest.write_json(path, content)
+  return path
+
+
+def _swap(folder: Path, target: Path) -> None:
+  """Puts the new folder in place; the old one goes only after that."""
+  old = _staging(target) / "old"
+  if target.exists():
+    target.rename(old)
+  try:
+    folder.rename(target)
+  except OSError:
+    if old.exists():
+      old.rename(target)
+    raise
+
+
+def _check_disk(target: Path, *, images: int, side: int) -> None:
+  """Refuses to start what the disk cannot hold, were nothing compressed."""
+  target.parent.mkdir(parents=True, exist_ok=True)
+  # Image and mask, twice: TFDS writes its shuffle buckets beside the shards.
+  needed = images * side * side * 4 + 2**24
+  free = shutil.disk_usage(target.parent).free
+  if free < needed:
+    raise errors.ResourceError(
+      f"Preparing {target} may need {needed:,} bytes and the disk has {free:,} "
+      "bytes free. Nothing was written; make room or give another --data_dir."
+    )
+
+
+def _disk_error(error: OSError, *, target: Path) -> errors.UserError:
+  if error.errno == errno.ENOSPC:
+    return errors.ResourceError(
+      f"The disk filled up while preparing {target}. The unfinished part was "
+      "removed; make room, or give another --data_dir, and run the same "
+      "command again."
+    )
+  return errors.DataError(
+    f"Preparing {target} failed: {error}. Check that --data_dir is a folder "
+    "that you may write to."
+  )

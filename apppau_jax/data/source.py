@@ -1,0 +1,230 @@
+"""The owner's files, from a folder, a zip, or a folder that holds zips.
+
+Nothing is ever extracted to disk. Files are found by their name and the
+folder they lie in (`CXR_png/MCUCXR_0001_0.png`), wherever that folder sits.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import os
+import stat
+import types
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from apppau_jax import errors
+
+SUFFIXES = (".png", ".txt", ".csv")
+MAX_BYTES = 128 * 1024 * 1024  # of one file
+MAX_RATIO = 200  # of one zip member, as a guard against zip bombs
+MAX_FILES = 100_000
+_MAX_DEPTH = 6
+_ZIP_DEPTH = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+  path: str  # posix, relative to the folder or inside the zip
+  size: int
+  archive: str = ""  # the zip that holds it; "" for a plain file
+
+
+class RawSource:
+  """Finds and reads the raw files below one folder or in one zip.
+
+  Reading is safe from several threads. Use it as a context manager, or call
+  `close`.
+  """
+
+  def __init__(self, raw_dir: str | os.PathLike[str]):
+    """Lists the files.
+
+    Raises:
+      DataError: the folder or zip is missing, damaged, unsafe or much too
+        large to be a dataset's.
+    """
+    self.root = Path(raw_dir).expanduser()
+    self._archives: dict[str, zipfile.ZipFile] = {}
+    self._by_name: dict[str, list[_File]] = collections.defaultdict(list)
+    try:
+      for found in self._list():
+        self._by_name[PurePosixPath(found.path).name].append(found)
+    except BaseException:
+      self.close()
+      raise
+    for same in self._by_name.values():
+      same.sort(key=lambda f: (bool(f.archive), f.path.count("/"), f.path))
+
+  def find(self, name: str, *folders: str) -> str | None:
+    """The key of a file by its name and its folder, or None.
+
+    Args:
+      name: the file's name without folders.
+      *folders: names its folder may have; any if none is given. A zip counts
+        as the folder of what lies at its top.
+
+    Returns:
+      A key for `read` and `size`. A plain file goes before one in a zip, a
+      shorter path before a longer one.
+    """
+    for file in self._by_name.get(name, ()):
+      parent = PurePosixPath(file.path).parent.name
+      parent = parent or Path(file.archive or self.root).stem
+      if not folders or parent in folders:
+        return f"{file.archive}::{file.path}"
+    return None
+
+  def names(self) -> list[str]:
+    """The names, without folders, of all files; sorted."""
+    return sorted(self._by_name)
+
+  def size(self, key: str) -> int:
+    """Bytes of a file that `find` has found."""
+    return self._file(key).size
+
+  def read(self, key: str) -> bytes:
+    """The content of a file that `find` has found.
+
+    Raises:
+      DataError: it cannot be read, is damaged or is larger than 128 MiB.
+    """
+    file = self._file(key)
+    try:
+      with self._stream(file) as stream:
+        content = stream.read(MAX_BYTES + 1)
+    except (
+      OSError,
+      RuntimeError,
+      EOFError,
+      zipfile.BadZipFile,
+      zlib.error,
+    ) as e:
+      raise errors.DataError(
+        f"{self.describe(key)} cannot be read: {e}. Copy or download it again."
+      ) from e
+    if len(content) > MAX_BYTES:
+      raise errors.DataError(
+        f"{self.describe(key)} is larger than {MAX_BYTES:,} bytes: not one "
+        "of this dataset's files."
+      )
+    return content
+
+  def describe(self, key: str) -> str:
+    """A key as a person would write it: `folder/file` or `zip: member`."""
+    archive, path = key.split("::", 1)
+    return f"{Path(archive).name}: {path}" if archive else path
+
+  def close(self) -> None:
+    """Closes the zips."""
+    for archive in self._archives.values():
+      archive.close()
+
+  def __enter__(self) -> "RawSource":
+    return self
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    traceback: types.TracebackType | None,
+  ) -> None:
+    self.close()
+
+  def _file(self, key: str) -> _File:
+    archive, path = key.split("::", 1)
+    name = PurePosixPath(path).name
+    for file in self._by_name.get(name, ()):
+      if (file.archive, file.path) == (archive, path):
+        return file
+    raise KeyError(key)
+
+  def _stream(self, file: _File):
+    if file.archive:
+      return self._archives[file.archive].open(file.path)
+    return (self.root / file.path).open("rb")
+
+  def _list(self) -> Iterator[_File]:
+    if self.root.is_dir():
+      yield from self._list_folder()
+    elif self.root.is_file():
+      yield from self._list_archive(self.root)
+    else:
+      raise errors.DataError(
+        f"The raw data {self.root} does not exist. Give --raw_dir the folder "
+        "that holds the dataset as its owner publishes it (MontgomerySet/ or "
+        "ChinaSet_AllFiles/), or its zip."
+      )
+
+  def _list_folder(self) -> Iterator[_File]:
+    count = 0
+    for folder, folders, files in os.walk(self.root, followlinks=True):
+      relative = PurePosixPath(Path(folder).relative_to(self.root).as_posix())
+      depth = len(relative.parts)
+      folders[:] = sorted(f for f in folders if not _is_junk(f))
+      if depth >= _MAX_DEPTH:  # also ends a loop of links
+        folders.clear()
+      for name in sorted(files):
+        count += 1
+        if count > MAX_FILES:
+          raise errors.DataError(
+            f"{self.root} holds more than {MAX_FILES:,} files. Give --raw_dir "
+            "the dataset's own folder, not one far above it."
+          )
+        path = Path(folder) / name
+        with contextlib.suppress(OSError):  # a dangling link is no file
+          status = path.stat()
+          if _is_junk(name) or not stat.S_ISREG(status.st_mode):
+            continue
+          if path.suffix.lower() in SUFFIXES:
+            yield _File((relative / name).as_posix(), status.st_size)
+          elif path.suffix.lower() == ".zip" and depth < _ZIP_DEPTH:
+            yield from self._list_archive(path)
+
+  def _list_archive(self, path: Path) -> Iterator[_File]:
+    try:
+      archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError) as e:
+      raise errors.DataError(
+        f"{path} ({path.stat().st_size:,} bytes) is not a complete zip: {e}. "
+        "The download was probably cut short: fetch it again, or move it "
+        "away if it is not needed. The file is left as it is."
+      ) from e
+    self._archives[str(path)] = archive
+    members = archive.infolist()
+    if len(members) > MAX_FILES:
+      raise errors.DataError(f"{path} has {len(members):,} members: too many.")
+    for member in members:
+      pure = PurePosixPath(member.filename)
+      junk = any(_is_junk(part) for part in pure.parts if part != "..")
+      if member.is_dir() or junk or pure.suffix.lower() not in SUFFIXES:
+        continue
+      _check_member(member, archive=path)
+      yield _File(member.filename, member.file_size, str(path))
+
+
+def _is_junk(name: str) -> bool:
+  """Thumbs.db has no wanted suffix; what is left are the dot files of macOS."""
+  return name.startswith(".") or name == "__MACOSX"
+
+
+def _check_member(member: zipfile.ZipInfo, *, archive: Path) -> None:
+  pure = PurePosixPath(member.filename)
+  reason = ""
+  if pure.is_absolute() or ".." in pure.parts or "\\" in member.filename:
+    reason = "its path leads out of the archive"
+  elif stat.S_ISLNK(member.external_attr >> 16):
+    reason = "it is a link"
+  elif member.flag_bits & 0x1:
+    reason = "it is encrypted"
+  elif member.file_size > MAX_BYTES:
+    reason = f"it unpacks to {member.file_size:,} bytes"
+  elif member.file_size > MAX_RATIO * max(member.compress_size, 1024):
+    reason = "it unpacks to far more than it holds"
+  if reason:
+    raise errors.DataError(
+      f"{archive} holds the member {member.filename!r}, which is refused: "
+      f"{reason}. Nothing was written. Get the archive from its owner."
+    )

@@ -1,0 +1,192 @@
+"""Dividing images reproducibly, evenly by class, patients kept whole.
+
+Chance comes from SHA-256 of a salt and the image's id, never from a random
+number generator: no library version can change who goes where. A `Unit` is
+what must stay together: the images of one patient.
+"""
+
+import dataclasses
+import fractions
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+_DIGEST_BITS = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+  """Images of one patient (sorted ids) and the class they count as."""
+
+  ids: tuple[str, ...]
+  label: int
+
+
+def digest(salt: object, name: str) -> int:
+  """A number in [0, 2**256) fixed by `salt` and `name` for good."""
+  text = f"{salt}:{name}".encode()
+  return int.from_bytes(hashlib.sha256(text).digest())
+
+
+def lowest(names: Iterable[str], *, salt: object, count: int) -> list[str]:
+  """The `count` names with the lowest digests, in that order."""
+  return sorted(names, key=lambda name: (digest(salt, name), name))[:count]
+
+
+def units(
+  ids: Collection[str],
+  *,
+  labels: Mapping[str, int],
+  groups: Mapping[str, str],
+) -> list[Unit]:
+  """Gathers the images of each patient.
+
+  Args:
+    ids: the images.
+    labels: class of each id; -1 where absent. A patient counts as the class
+      of the first of the sorted ids.
+    groups: patient of each id; an id that is absent is a patient of its own.
+
+  Returns:
+    Units sorted by their first id.
+  """
+  together = defaultdict(list)
+  for name in sorted(ids):
+    together[groups.get(name, name)].append(name)
+  gathered = [Unit(tuple(v), labels.get(v[0], -1)) for v in together.values()]
+  return sorted(gathered, key=lambda unit: unit.ids)
+
+
+def round_half_up(number: fractions.Fraction) -> int:
+  """The nearest whole number, the higher one of two."""
+  return math.floor(number + fractions.Fraction(1, 2))
+
+
+def apportion(total: int, *, weights: Sequence[int]) -> list[int]:
+  """Shares of `total` proportional to `weights`, by largest remainder.
+
+  Exact integers; equal remainders favour the first. With `total` at most the
+  sum of the weights, no share exceeds its weight.
+  """
+  whole = sum(weights)
+  shares = [total * weight // whole for weight in weights]
+  by_remainder = sorted(
+    range(len(weights)), key=lambda i: -(total * weights[i] % whole)
+  )
+  for i in by_remainder[: total - sum(shares)]:
+    shares[i] += 1
+  return shares
+
+
+def divide(
+  members: Sequence[Unit], *, counts: Sequence[int], salt: object
+) -> list[list[str]]:
+  """Parts of given sizes, each with the classes in proportion.
+
+  A unit's digest points to a part, with chances as the sizes; where that part
+  has no room left for the unit's class, the part with most room takes it.
+  Large units go first, so that single images even out the sizes.
+
+  Args:
+    members: what to divide.
+    counts: images wanted in each part; they sum to the number of images.
+    salt: another salt gives another division.
+
+  Returns:
+    Sorted ids of each part. The sizes are `counts` exactly when there are
+    single images enough; otherwise they miss it by part of a unit. A part
+    that wants images gets some wherever there are units enough.
+  """
+  room = _rooms(members, counts)
+  parts: list[list[str]] = [[] for _ in counts]
+  waiting = sorted(
+    members, key=lambda u: (-len(u.ids), digest(salt, u.ids[0]), u.ids)
+  )
+  for position, unit in enumerate(waiting):
+    free = [part[unit.label] for part in room]
+    empty = [p for p, count in enumerate(counts) if count and not parts[p]]
+    among = range(len(counts))
+    if len(waiting) - position <= len(empty):
+      among = empty
+    place = _pointed_at(digest(salt, unit.ids[0]), counts)
+    if place not in among or free[place] < len(unit.ids):
+      place = max(among, key=lambda p: (free[p], not parts[p], -p))
+    parts[place].extend(unit.ids)
+    room[place][unit.label] -= len(unit.ids)
+  return [sorted(part) for part in parts]
+
+
+def _rooms(members, counts) -> list[Counter]:
+  """Images of each class that each part takes; the first takes the rest."""
+  left = Counter[int]()
+  for unit in members:
+    left[unit.label] += len(unit.ids)
+  rooms = []
+  for count in reversed(counts[1:]):
+    classes = sorted(left)
+    shares = apportion(count, weights=[left[c] for c in classes])
+    rooms.append(Counter(dict(zip(classes, shares))))
+    left.subtract(rooms[-1])
+  return [left, *reversed(rooms)]
+
+
+def _pointed_at(number: int, counts: Sequence[int]) -> int:
+  position = number * sum(counts) >> _DIGEST_BITS
+  for place, count in enumerate(counts):
+    if position < count:
+      return place
+    position -= count
+  raise AssertionError("a digest is below 2**256")
+
+
+def deal(
+  members: Sequence[Unit], *, parts: int, salt: object
+) -> list[list[str]]:
+  """Equal parts: sizes, and each class, within one image among the parts.
+
+  Dealt like cards, large units first, then class by class in the order of the
+  digests, each to the part with fewest images of its class, then fewest
+  images. Larger units may leave differences of their size.
+  """
+  hands: list[list[str]] = [[] for _ in range(parts)]
+  of_class: list[Counter[int]] = [Counter() for _ in range(parts)]
+  order = sorted(
+    members,
+    key=lambda u: (-len(u.ids), u.label, digest(salt, u.ids[0]), u.ids),
+  )
+  for unit in order:
+    place = min(
+      range(parts), key=lambda p: (of_class[p][unit.label], len(hands[p]), p)
+    )
+    hands[place].extend(unit.ids)
+    of_class[place][unit.label] += len(unit.ids)
+  return [sorted(hand) for hand in hands]
+
+
+def even_order(
+  ids: Collection[str], *, labels: Mapping[str, int], salt: object
+) -> list[str]:
+  """An order whose every beginning holds the classes in proportion.
+
+  One image of each class first, the largest class leading; then always the
+  class that is most behind (Sainte-Laguë), so that beginnings are nested by
+  construction. Within a class by digest.
+  """
+  queues = defaultdict(list)
+  for name in lowest(ids, salt=salt, count=len(ids)):
+    queues[labels.get(name, -1)].append(name)
+  size = {label: len(queue) for label, queue in queues.items()}
+  taken = Counter[int]()
+
+  def claim(label: int) -> tuple[bool, fractions.Fraction, int]:
+    share = fractions.Fraction(size[label], 2 * taken[label] + 1)
+    return not taken[label], share, -label
+
+  order = []
+  for _ in range(len(ids)):
+    open_classes = [c for c in size if taken[c] < size[c]]
+    label = max(open_classes, key=claim)
+    order.append(queues[label][taken[label]])
+    taken[label] += 1
+  return order
