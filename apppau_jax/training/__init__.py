@@ -1,0 +1,1 @@
+"""States, steps, checkpoints and the loop around them."""

@@ -1,0 +1,175 @@
+"""Checkpoints that notice when they are damaged; the only Orbax file.
+
+Orbax writes atomically and survives `kill -9`, but a flipped byte restores
+without complaint. So every step also holds `integrity`: shape, dtype and
+SHA-256 of each leaf, checked at restore. A damaged step is set aside (renamed,
+never deleted) and the one before it is used.
+"""
+
+import hashlib
+import logging
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from apppau_jax.errors import CheckpointError
+from apppau_jax.training.state import Tree
+
+_LOG = logging.getLogger(__name__)
+
+
+def _digests(tree: Tree) -> dict[str, list]:
+  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+  return {
+    jax.tree_util.keystr(path): _digest(np.asarray(leaf))
+    for path, leaf in leaves
+  }
+
+
+def _digest(leaf: np.ndarray) -> list:
+  sha = hashlib.sha256(np.ascontiguousarray(leaf).tobytes()).hexdigest()
+  return [list(leaf.shape), str(leaf.dtype), sha]
+
+
+def _check(tree: Tree, expected: Mapping[str, list]) -> None:
+  found = _digests(tree)
+  wrong = sorted(
+    name
+    for name in found.keys() | expected.keys()
+    if found.get(name) != expected.get(name)
+  )
+  if wrong:
+    raise ValueError(
+      f"{len(wrong)} of {len(expected)} arrays differ from their checksums, "
+      f"first {wrong[0]}"
+    )
+
+
+def _abstract(leaf) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct(
+    leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None)
+  )
+
+
+class Store:
+  """A folder of verified checkpoints of one tree.
+
+  Attributes:
+    folder: where the steps lie, one folder each.
+  """
+
+  def __init__(self, folder: str | pathlib.Path, *, keep: int = 2):
+    self.folder = pathlib.Path(folder).absolute()
+    self._manager = ocp.CheckpointManager(
+      self.folder,
+      item_names=("tree", "integrity", "meta"),
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=keep, cleanup_tmp_directories=True, create=True
+      ),
+    )
+
+  def steps(self) -> list[int]:
+    """Steps at hand, oldest first."""
+    return sorted(self._manager.all_steps())
+
+  def save(self, tree: Tree, *, step: int, meta: Mapping) -> None:
+    """Saves in the background; a step already saved is left as it is.
+
+    The tree is copied first: the caller may donate its buffers at once.
+    """
+    if step in self._manager.all_steps():
+      return
+    tree = jax.tree.map(jnp.copy, tree)
+    self._manager.save(
+      step,
+      args=ocp.args.Composite(
+        tree=ocp.args.StandardSave(tree),
+        integrity=ocp.args.JsonSave(_digests(tree)),
+        meta=ocp.args.JsonSave(dict(meta)),
+      ),
+    )
+
+  def restore(self, target: Tree) -> tuple[Any, dict[str, Any], int] | None:
+    """Returns the newest undamaged (tree, meta, step), None if never saved.
+
+    Args:
+      target: arrays or shapes of the tree wanted; shardings are the target's,
+        whatever the number of devices the checkpoint was saved from.
+
+    Raises:
+      CheckpointError: there are checkpoints, and none can be used.
+    """
+    abstract = jax.tree.map(_abstract, target)
+    reasons = []
+    for step in reversed(self.steps()):
+      try:
+        tree, meta = self._read(step, abstract)
+      except Exception as error:
+        # Orbax and TensorStore raise many types on damage; each means the
+        # same to us: this step cannot be trusted, look at the one before.
+        reasons.append(f"step {step}: {str(error).strip().splitlines()[0]}")
+        _LOG.warning("checkpoint unusable, %s", reasons[-1])
+        continue
+      self._set_aside([s for s in self.steps() if s > step])
+      return tree, meta, step
+    if reasons:
+      raise CheckpointError(
+        f"No usable checkpoint in {self.folder} ({'; '.join(reasons)}). "
+        "Nothing was deleted. Either it is damaged (restore the folder from "
+        "a copy) or it is of another model; to start afresh, name a new "
+        "--workdir."
+      )
+    return None
+
+  def _read(self, step: int, abstract: Tree):
+    items: Any = self._manager.restore(
+      step,
+      args=ocp.args.Composite(
+        tree=ocp.args.StandardRestore(abstract),
+        integrity=ocp.args.JsonRestore(),
+        meta=ocp.args.JsonRestore(),
+      ),
+    )
+    _check(items.tree, items.integrity)
+    # A copy of our own: restored buffers must not be donated.
+    return jax.tree.map(jnp.copy, items.tree), items.meta
+
+  def _set_aside(self, steps: list[int]) -> None:
+    for step in steps:
+      folder = self.folder / str(step)
+      target = self.folder.parent / f"{self.folder.name}-damaged-{step}"
+      folder.rename(target)
+      _LOG.warning("damaged checkpoint kept as %s", target)
+    if steps:
+      self._manager.reload()
+
+  def wait(self) -> None:
+    """Returns when everything saved is on disk."""
+    self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits for the saves under way and releases the manager's threads."""
+    self._manager.close()
+
+
+def read_meta(folder: str | pathlib.Path) -> tuple[dict[str, Any], int] | None:
+  """The newest checkpoint's meta and step, without its arrays."""
+  manager = ocp.CheckpointManager(
+    pathlib.Path(folder).absolute(),
+    item_names=("meta",),
+    options=ocp.CheckpointManagerOptions(read_only=True),
+  )
+  try:
+    step = manager.latest_step()
+    if step is None:
+      return None
+    args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+    items: Any = manager.restore(step, args=args)
+    return items.meta, step
+  finally:
+    manager.close()

@@ -1,0 +1,221 @@
+"""The training loop, and its laws.
+
+1. State is restored before anything is compiled, evaluated or written.
+2. The examples and the randomness of step t depend on (seed, t) alone, so a
+   run killed anywhere and started again ends in the very same parameters.
+3. A checkpoint is saved only after its step's loss proved finite, and after
+   the evaluation at that step; the best one is decided by validation only.
+4. The first non-finite loss or gradient ends the run, naming step and term.
+5. A signal ends the run after the current step, saved.
+"""
+
+import dataclasses
+import math
+import pathlib
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from apppau_jax.batch import Batch
+from apppau_jax.errors import Interrupted, NumericError
+from apppau_jax.training.checkpoints import Store
+from apppau_jax.training.state import TrainState
+from apppau_jax.training.writer import Progress, Writer, write_json
+
+TrainStep = Callable[[TrainState, Batch, np.ndarray], tuple[TrainState, Any]]
+# Returns metrics (with "dice") and pictures by name for the board.
+EvaluateFn = Callable[[TrainState], tuple[dict[str, float], dict]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+  """How long a run is and when it looks up.
+
+  Attributes:
+    steps: total number of steps.
+    steps_per_epoch: steps in a pass over the training images.
+    log_every: steps between two lines of training metrics.
+    eval_every: steps between two validations, each followed by a checkpoint.
+  """
+
+  steps: int
+  steps_per_epoch: int
+  log_every: int
+  eval_every: int
+
+  def evaluates_at(self, step: int) -> bool:
+    """Whether the state after `step` steps is validated and saved."""
+    return step == self.steps or step % self.eval_every == 0
+
+
+class StopRequest:
+  """Notes SIGTERM and SIGINT; a second one takes its usual course."""
+
+  def __init__(self):
+    self.signum: int | None = None
+    self._old: dict[int, Any] = {}
+
+  def __enter__(self) -> "StopRequest":
+    for signum in (signal.SIGTERM, signal.SIGINT):
+      self._old[signum] = signal.signal(signum, self._note)
+    return self
+
+  def __exit__(self, *exc) -> None:
+    for signum, handler in self._old.items():
+      signal.signal(signum, handler)
+
+  def _note(self, signum, frame) -> None:
+    self.signum = signum
+    signal.signal(signum, self._old[signum])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+  """A run's parts; see `run`.
+
+  Attributes:
+    plan: lengths and intervals.
+    train_step: compiled step over the resident set.
+    resident: the training examples on the device.
+    order: maps a step to the indices `[b]` of its examples.
+    ids: the training examples' names, for messages.
+    evaluate_fn: validates a state.
+    learning_rate: the schedule, for the log.
+    latest: store of whole states.
+    best: store of the averaged weights with the best validation Dice.
+    meta: what every checkpoint carries (the configuration among it).
+    workdir: where metrics go.
+  """
+
+  plan: Plan
+  train_step: TrainStep
+  resident: Batch
+  order: Callable[[int], np.ndarray]
+  ids: tuple[str, ...]
+  evaluate_fn: EvaluateFn
+  learning_rate: Callable[[int], Any]
+  latest: Store
+  best: Store
+  meta: Mapping[str, Any]
+  workdir: pathlib.Path
+
+
+def restore(run: Run, state: TrainState) -> tuple[TrainState, float]:
+  """Returns the state to go on from and the best validation Dice so far."""
+  found = run.latest.restore(state)
+  if found is None:
+    return state, -math.inf
+  state, meta, _ = found
+  return state, meta["best_dice"]
+
+
+def run(run: Run, state: TrainState) -> TrainState:
+  """Trains from `state`, or from where an earlier process left off.
+
+  Raises:
+    NumericError: a loss or gradient is not finite (law 4).
+    Interrupted: SIGTERM or SIGINT came (law 5).
+  """
+  state, best_dice = restore(run, state)
+  start = int(state.step)
+  writer = Writer(run.workdir, start_step=start)
+  progress = Progress(
+    steps=run.plan.steps,
+    steps_per_epoch=run.plan.steps_per_epoch,
+    start_step=start,
+  )
+  pending: tuple[int, dict] | None = None
+  with progress, StopRequest() as stop:
+    try:
+      for step in range(start + 1, run.plan.steps + 1):
+        state, metrics = run.train_step(
+          state, run.resident, run.order(step - 1)
+        )
+        # The step before is looked at while this one computes.
+        shown = _settle(run, pending, writer=writer)
+        pending = step, metrics
+        if run.plan.evaluates_at(step) or stop.signum is not None:
+          shown |= _settle(run, pending, writer=writer)
+          pending = None
+          if run.plan.evaluates_at(step):
+            best_dice = _validate(
+              run, state, step=step, best_dice=best_dice, writer=writer
+            )
+            shown["dice"] = best_dice
+          writer.sync()
+          meta = {**run.meta, "step": step, "best_dice": best_dice}
+          run.latest.save(state, step=step, meta=meta)
+        progress.update(step, shown)
+        if stop.signum is not None and step < run.plan.steps:
+          raise _interrupted(stop.signum, step=step, run=run)
+    finally:
+      run.latest.wait()
+      run.best.wait()
+      writer.close()
+  return state
+
+
+def _settle(
+  run: Run, pending: tuple[int, dict] | None, *, writer: Writer
+) -> dict[str, float]:
+  """Checks the metrics of a finished step and logs them where due."""
+  if pending is None:
+    return {}
+  step, metrics = pending
+  log = step % run.plan.log_every == 0 or step == 1
+  names = metrics if log else ("loss", "grad_norm")
+  values = {k: float(metrics[k]) for k in names}
+  if not all(math.isfinite(v) for v in values.values()):
+    raise _not_finite(run, step=step, metrics=metrics)
+  if log:
+    values["learning_rate"] = float(run.learning_rate(step - 1))
+    values["epoch"] = step / run.plan.steps_per_epoch
+    writer.scalars("train", step=step, values=values)
+  return {"loss": values["loss"]} if log else {}
+
+
+def _validate(
+  run: Run, state: TrainState, *, step: int, best_dice: float, writer: Writer
+) -> float:
+  """Validates, keeps the weights if they are the best so far."""
+  values, pictures = run.evaluate_fn(state)
+  epoch = step / run.plan.steps_per_epoch
+  writer.scalars("validation", step=step, values={**values, "epoch": epoch})
+  for name, picture in pictures.items():
+    writer.image(name, picture, step=step)
+  if values["dice"] <= best_dice:
+    return best_dice
+  meta = {**run.meta, "step": step, "best_dice": values["dice"]}
+  run.best.save(state.segmentor.ema, step=step, meta=meta)
+  return values["dice"]
+
+
+def _not_finite(run: Run, *, step: int, metrics: Mapping) -> NumericError:
+  values = {k: float(v) for k, v in jax.device_get(dict(metrics)).items()}
+  terms = [k for k, v in values.items() if not math.isfinite(v)]
+  ids = [run.ids[i] for i in run.order(step - 1)]
+  text = {k: repr(v) for k, v in values.items()}
+  write_json(
+    run.workdir / "nonfinite.json", {"step": step, "metrics": text, "ids": ids}
+  )
+  run.latest.wait()
+  last = run.latest.steps()[-1:] or ["none"]
+  return NumericError(
+    f"Training stopped at step {step}: {', '.join(terms)} not finite. The "
+    f"last good checkpoint (step {last[0]}) is kept in {run.latest.folder}; "
+    f"the batch's ids and every term are in {run.workdir}/nonfinite.json. "
+    "A smaller optim.learning_rate or a positive optim.grad_clip usually "
+    "helps."
+  )
+
+
+def _interrupted(signum: int, *, step: int, run: Run) -> Interrupted:
+  name = signal.Signals(signum).name
+  return Interrupted(
+    f"Stopped by {name} after step {step} of {run.plan.steps}; everything is "
+    f"saved in {run.workdir}. The same command goes on from here.",
+    signum,
+  )

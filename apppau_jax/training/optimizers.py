@@ -1,0 +1,56 @@
+"""Optimisers and learning-rate schedules, by optax."""
+
+import jax
+import optax
+
+
+def make_schedule(
+  name: str, *, learning_rate: float, steps: int, warmup_steps: int = 0
+) -> optax.Schedule:
+  """Learning rate by step: `constant`, or `cosine` down to zero at `steps`.
+
+  Either rises linearly from zero over the first `warmup_steps`.
+  """
+  if name == "cosine":
+    return optax.warmup_cosine_decay_schedule(
+      0.0 if warmup_steps else learning_rate,
+      learning_rate,
+      warmup_steps=warmup_steps,
+      decay_steps=max(steps, warmup_steps + 1),
+    )
+  if name == "constant":
+    return optax.warmup_constant_schedule(
+      0.0 if warmup_steps else learning_rate,
+      learning_rate,
+      warmup_steps=warmup_steps,
+    )
+  raise ValueError(f"schedule must be constant or cosine, not {name!r}")
+
+
+def _decayed(params):
+  """Weight decay reaches kernels only, never biases or BatchNorm."""
+  return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+def make_optimizer(
+  *,
+  schedule: optax.Schedule,
+  b1: float = 0.9,
+  b2: float = 0.999,
+  weight_decay: float = 0.0,
+  grad_clip: float = 0.0,
+) -> optax.GradientTransformation:
+  """Adam (`weight_decay` 0, the paper's) or AdamW, optionally clipped.
+
+  Args:
+    schedule: learning rate by step.
+    b1: decay of the first moment, the paper's "momentum 0.9".
+    b2: decay of the second moment.
+    weight_decay: decoupled, a fraction of the learning rate, kernels only.
+    grad_clip: largest global norm of the gradient; 0 leaves it alone.
+  """
+  clip = optax.clip_by_global_norm(grad_clip) if grad_clip else optax.identity()
+  adam = optax.adamw(
+    schedule, b1=b1, b2=b2, weight_decay=weight_decay, mask=_decayed
+  )
+  return optax.chain(clip, adam)

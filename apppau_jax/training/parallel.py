@@ -1,0 +1,85 @@
+"""The only file that says jit, mesh or sharding.
+
+Data parallel over every device: the state is replicated, the batch split.
+Under `jit` with named shardings BatchNorm's statistics are those of the whole
+batch, so one device and many compute the same step.
+"""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from apppau_jax.batch import Batch
+from apppau_jax.errors import ConfigError
+from apppau_jax.training.state import TrainState
+from apppau_jax.training.steps import Metrics
+
+
+def make_mesh(*, batch_size: int, devices=None) -> Mesh:
+  """A one-dimensional mesh over all devices (or those given).
+
+  Raises:
+    ConfigError: `batch_size` cannot be split evenly over the devices.
+  """
+  devices = jax.devices() if devices is None else devices
+  if batch_size % len(devices):
+    raise ConfigError(
+      f"train.batch_size={batch_size} cannot be split over {len(devices)} "
+      f"devices; make it a multiple of {len(devices)}."
+    )
+  return Mesh(np.asarray(devices), ("data",))
+
+
+def replicate(tree, mesh: Mesh):
+  """Copies a tree onto every device of the mesh."""
+  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def compile_init(init: Callable[[], TrainState], mesh: Mesh) -> TrainState:
+  """Runs `init` compiled (eager, it compiles hundreds of small programs)."""
+  sharding = NamedSharding(mesh, PartitionSpec())
+  return jax.jit(init, out_shardings=sharding)()
+
+
+def compile_train_step(
+  step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]], mesh: Mesh
+) -> Callable[[TrainState, Batch, np.ndarray], tuple[TrainState, Metrics]]:
+  """Compiles `step` over the resident data set.
+
+  The gather of the examples runs on the device, inside the step; the state is
+  donated; a second trace is an error (`chex.assert_max_traces`).
+
+  Returns:
+    `run(state, resident, indices)` with `indices` `[b]` into `resident`.
+  """
+  replicated = NamedSharding(mesh, PartitionSpec())
+  split = NamedSharding(mesh, PartitionSpec("data"))
+
+  def gather_and_step(state, resident, indices):
+    batch = resident.take(indices)
+    return step(state, jax.lax.with_sharding_constraint(batch, split))
+
+  return jax.jit(
+    chex.assert_max_traces(gather_and_step, n=1),
+    donate_argnums=0,
+    out_shardings=replicated,
+  )
+
+
+def compile_predict(predict: Callable) -> Callable:
+  """Compiles an inference function; one trace per batch shape."""
+  return jax.jit(predict)
+
+
+def shapes(init: Callable[[], TrainState], mesh: Mesh) -> TrainState:
+  """Shapes, types and (replicated) shardings of what `init` would return."""
+  sharding = NamedSharding(mesh, PartitionSpec())
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=sharding
+    ),
+    jax.eval_shape(init),
+  )

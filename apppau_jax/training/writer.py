@@ -1,0 +1,158 @@
+"""What a run tells: metrics.jsonl (the truth), TensorBoard, the terminal."""
+
+import contextlib
+import json
+import logging
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import rich.console
+import rich.progress
+import tensorboardX
+
+_LOG = logging.getLogger(__name__)
+
+
+def write_json(path: str | pathlib.Path, value) -> None:
+  """Writes JSON so that a reader finds the old file or the new, never half."""
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+  with temporary.open("w", encoding="utf-8") as file:
+    json.dump(value, file, indent=2, sort_keys=False)
+    file.write("\n")
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(temporary, path)
+
+
+def read_history(path: str | pathlib.Path) -> list[dict]:
+  """Lines of a metrics.jsonl; a last line cut short by a kill is dropped."""
+  path = pathlib.Path(path)
+  if not path.exists():
+    return []
+  history = []
+  for line in path.read_text(encoding="utf-8").splitlines():
+    with contextlib.suppress(json.JSONDecodeError):
+      history.append(json.loads(line))
+  return history
+
+
+class Writer:
+  """Appends metrics at given steps; after a resume, no point is doubled.
+
+  Args:
+    workdir: gets `metrics.jsonl` and TensorBoard's files in `tensorboard/`.
+    start_step: steps done before this process; later lines are dropped.
+  """
+
+  def __init__(self, workdir: str | pathlib.Path, *, start_step: int):
+    workdir = pathlib.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    path = workdir / "metrics.jsonl"
+    kept = [h for h in read_history(path) if h["step"] <= start_step]
+    temporary = path.with_suffix(".tmp")
+    lines = [json.dumps(h) + "\n" for h in kept]
+    temporary.write_text("".join(lines), encoding="utf-8")
+    os.replace(temporary, path)
+    self._file = path.open("a", encoding="utf-8")
+    # A board that fails must not stop the training.
+    self._board = None
+    with self._tolerate():
+      self._board = tensorboardX.SummaryWriter(
+        str(workdir / "tensorboard"), purge_step=start_step + 1
+      )
+
+  @contextlib.contextmanager
+  def _tolerate(self):
+    try:
+      yield
+    except OSError as error:
+      _LOG.warning("TensorBoard is off from here on: %s", error)
+      self._board = None
+
+  def scalars(self, kind: str, *, step: int, values: Mapping) -> None:
+    """Appends one line of `kind` ("train" or "validation") at `step`."""
+    line = {"kind": kind, "step": step, **values}
+    self._file.write(json.dumps(line) + "\n")
+    self._file.flush()
+    if self._board is not None:
+      with self._tolerate():
+        for name, value in values.items():
+          self._board.add_scalar(f"{kind}/{name}", value, step)
+
+  def image(self, name: str, picture: np.ndarray, *, step: int) -> None:
+    """Adds a uint8 picture `[h, w, 3]` to TensorBoard."""
+    if self._board is not None:
+      with self._tolerate():
+        self._board.add_image(name, picture, step, dataformats="HWC")
+
+  def sync(self) -> None:
+    """Puts everything written so far on disk."""
+    self._file.flush()
+    os.fsync(self._file.fileno())
+    if self._board is not None:
+      with self._tolerate():
+        self._board.flush()
+
+  def close(self) -> None:
+    """Flushes and closes both."""
+    self.sync()
+    self._file.close()
+    if self._board is not None:
+      self._board.close()
+
+
+class Progress:
+  """A live bar with an estimate; one line an epoch where no terminal is."""
+
+  def __init__(self, *, steps: int, steps_per_epoch: int, start_step: int):
+    self._steps, self._per_epoch = steps, steps_per_epoch
+    self._start = start_step
+    self._began: float | None = None
+    self._console = rich.console.Console(stderr=True)
+    self._bar = rich.progress.Progress(
+      rich.progress.TextColumn("{task.description}"),
+      rich.progress.BarColumn(),
+      rich.progress.MofNCompleteColumn(),
+      rich.progress.TimeElapsedColumn(),
+      rich.progress.TimeRemainingColumn(),
+      console=self._console,
+      disable=not self._console.is_terminal,
+    )
+    self._task = self._bar.add_task("train", total=steps, completed=start_step)
+    self._words = ""
+
+  def __enter__(self) -> "Progress":
+    self._bar.start()
+    return self
+
+  def __exit__(self, *exc) -> None:
+    self._bar.stop()
+
+  def update(self, step: int, values: Mapping[str, float]) -> None:
+    """Shows that `step` steps are done, with the latest values by name."""
+    if self._began is None:  # the first step pays for the compilation
+      self._began, self._start = time.monotonic(), step
+    if values:
+      self._words = " ".join(f"{k} {v:.4f}" for k, v in values.items())
+    self._bar.update(
+      self._task, completed=step, description=f"train {self._words}"
+    )
+    if self._bar.disable and step % self._per_epoch == 0:
+      self._print_epoch(step)
+
+  def _print_epoch(self, step: int) -> None:
+    elapsed = time.monotonic() - (self._began or 0.0)
+    left = elapsed / max(1, step - self._start) * (self._steps - step)
+    epoch, epochs = step // self._per_epoch, self._steps // self._per_epoch
+    print(
+      f"epoch {epoch}/{epochs} step {step}/{self._steps} {self._words} "
+      f"eta {left:.0f}s",
+      file=sys.stderr,
+      flush=True,
+    )

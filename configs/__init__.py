@@ -1,0 +1,1 @@
+"""Experiments: base.py holds every knob, the others small deltas of it."""

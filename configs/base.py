@@ -1,0 +1,106 @@
+"""Every knob, with its unit, source and default; experiments are deltas.
+
+`launch/schema.py` holds the type and range of each; a test keeps the two in
+step. "paper" means arXiv 1908.03693 as docs/paper.md reads it.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  config = ml_collections.ConfigDict()
+  config.seed = 0  # of initialisation, order and augmentation
+
+  config.data = ml_collections.ConfigDict()
+  config.data.dataset = "phantom"  # montgomery | shenzhen | phantom
+  config.data.data_dir = "data"  # where launch.prepare_data put it
+  config.data.resolution = 128  # pixels a side; the paper's
+  config.data.split = "paper"  # paper | idiap | fold-k-of-n
+  config.data.split_seed = 0  # of the paper and fold splits
+  config.data.label_fraction = 1.0  # of the training part; .1 in the paper
+  config.data.label_count = 0  # exact number instead; 0: the fraction
+  config.data.label_seed = 0  # which of them are labelled
+  config.data.normalize = "minmax"  # minmax (paper) | percentile | zscore
+
+  config.model = ml_collections.ConfigDict()
+  config.model.preset = "ppau_unet"  # the eight of models/segmentor.py
+  config.model.base_width = 32  # channels at full resolution
+  config.model.dtype = "float32"  # float32 | bfloat16, of the convolutions
+
+  config.loss = ml_collections.ConfigDict()
+  config.loss.name = "kl_tversky"  # tversky | dice | cross_entropy | ...
+  config.loss.fp_weight = 0.3  # alpha of eq. (4)
+  config.loss.fn_weight = 0.7  # beta of eq. (4), "weighs FN higher"
+  config.loss.smooth = 1e-6  # epsilon of eq. (4), pixels
+  config.loss.kl_weight = 0.2  # a; .2 puts KL level with cross-entropy
+  config.loss.kl_channels = "both"  # both | roi (the literal equation)
+  config.loss.kl_eps = 1e-3  # smoothing of the binary target
+  config.loss.tversky_weight = 1.0  # b
+  config.loss.cross_entropy_weight = 1.0  # of cross_entropy_tversky
+  config.loss.side_weights = ()  # w_i of eq. (1), coarse to fine; () = 2^i
+  config.loss.side_target = "hard"  # hard (binary) | soft (area fraction)
+
+  config.augment = ml_collections.ConfigDict()
+  config.augment.rotate_degrees = 0.0  # uniform in +-, degrees
+  config.augment.scale = 0.0  # relative, +-
+  config.augment.shift = 0.0  # fraction of the side, +-
+  config.augment.shear = 0.0  # +-
+  config.augment.elastic = 0.0  # fraction of the side
+  config.augment.gamma = 0.0  # log of the exponent, +-
+  config.augment.contrast = 0.0  # relative, +-
+  config.augment.brightness = 0.0  # of the full range, +-
+  config.augment.noise = 0.0  # largest standard deviation
+
+  config.optim = ml_collections.ConfigDict()
+  config.optim.learning_rate = 1e-3
+  config.optim.schedule = "cosine"  # cosine to 0 | constant (paper)
+  config.optim.warmup_epochs = 0.0  # linear rise from 0
+  config.optim.b1 = 0.9  # the paper's "momentum 0.9"
+  config.optim.b2 = 0.999
+  config.optim.weight_decay = 0.0  # decoupled; 0 is Adam (paper)
+  config.optim.grad_clip = 0.0  # global norm; 0 off
+  config.optim.ema_decay = 0.99  # of the evaluated weights; 0 off (paper)
+
+  config.train = ml_collections.ConfigDict()
+  config.train.epochs = 100  # passes over the labelled training images
+  config.train.batch_size = 16  # the paper's
+  config.train.log_every = 10  # steps
+  config.train.eval_every_epochs = 5
+
+  config.eval = ml_collections.ConfigDict()
+  config.eval.checkpoint = "best"  # best by validation Dice | latest (paper)
+  config.eval.threshold = 0.5  # of the lung probability
+  config.eval.largest_components = 0  # keep this many; 0 keeps all
+  config.eval.batch_size = 16
+  return config
+
+
+def quick(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """Shrinks an experiment to seconds along the same code path."""
+  config.model.base_width = 4
+  config.train.epochs = 2
+  config.train.eval_every_epochs = 1
+  config.optim.ema_decay = min(config.optim.ema_decay, 0.5)
+  return config
+
+
+def parse_arg(arg: str | None, **defaults) -> ml_collections.ConfigDict:
+  """Reads what follows the colon of `--config=file.py:quick,key=value`.
+
+  Args:
+    arg: comma-separated flags (`quick`) and `key=value` pairs.
+    **defaults: the keys the config takes, with their default values.
+
+  Raises:
+    ValueError: a key that this config does not take.
+  """
+  values = {"quick": False, **defaults}
+  for item in filter(None, (arg or "").split(",")):
+    key, _, value = item.partition("=")
+    if key not in values:
+      raise ValueError(
+        f"'{key}' is not an argument of this config; it takes "
+        f"{', '.join(sorted(values))}"
+      )
+    values[key] = value if value else True
+  return ml_collections.ConfigDict(values)

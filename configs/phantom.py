@@ -1,0 +1,22 @@
+"""Lungs of procedural phantoms: the demonstration, nothing to download.
+
+Expected: test lung Dice >= .95, minutes on two CPU cores.
+Run: python -m launch.train --config=configs/phantom.py --workdir=runs/phantom
+"""
+
+from configs import base
+
+
+def get_config(arg=None):
+  arg = base.parse_arg(arg)
+  config = base.get_config()
+  config.data.dataset = "phantom"
+  config.model.base_width = 8
+  config.optim.learning_rate = 2e-3
+  config.optim.weight_decay = 1e-4
+  config.augment.rotate_degrees = 10.0
+  config.augment.scale = 0.1
+  config.augment.shift = 0.05
+  config.augment.gamma = 0.3
+  config.train.epochs = 30
+  return base.quick(config) if arg.quick else config

@@ -1,0 +1,1 @@
+"""Command-line mains; `assemble` is the one room that reads config.*."""

@@ -1,0 +1,84 @@
+"""What every main shares: flags, one paragraph for an error, exit status."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from apppau_jax.errors import ConfigError, UserError
+from launch import schema
+
+_DEBUG = flags.DEFINE_bool(
+  "debug", False, "Show the whole traceback of an error."
+)
+
+
+def _complain(error: UserError) -> int:
+  print(f"error: {error}", file=sys.stderr, flush=True)
+  return error.exit_code
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+  """Parses flags; every mistake becomes a ConfigError."""
+  try:
+    rest = flags.FLAGS(argv)
+  except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as e:
+    raise ConfigError(_explain(str(e), argv)) from e
+  except OSError as e:
+    raise ConfigError(f"The file named by --config cannot be read: {e}") from e
+  if len(rest) > 1:
+    raise ConfigError(
+      f"'{rest[1]}' is not a flag; write --name=value, or --help for the list."
+    )
+  return rest
+
+
+def _explain(message: str, argv: Sequence[str]) -> str:
+  """Adds the nearest known key to the complaint about a --config.* flag."""
+  for argument in argv[1:]:
+    name = argument.lstrip("-").partition("=")[0]
+    key = name.removeprefix("config.")
+    if key != name and key not in schema.SCHEMA:
+      hint = schema.did_you_mean(key, schema.SCHEMA)
+      return f"--{name} is not a configuration key.{hint}"
+    if key != name and key in message:
+      return f"--{argument.lstrip('-')}: it must be {schema.SCHEMA[key]}."
+  return " ".join(message.split())
+
+
+def run(main: Callable[[], None]) -> None:
+  """Runs `main` under absl's flags and exits with the status of house rules.
+
+  0 ok, 2 usage or configuration, 3 data, 4 checkpoint, 5 numbers, 6 resources,
+  128 + n interrupted by signal n. A user's mistake is one paragraph on
+  standard error; its traceback only with --debug.
+  """
+  logging.basicConfig(level=logging.WARNING, format="%(message)s")
+  debug = "--debug" in sys.argv[1:]
+
+  def guarded(argv) -> None:
+    del argv
+    absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and TFDS chatter
+    try:
+      main()
+    except UserError as error:
+      if debug:
+        raise
+      sys.exit(_complain(error))
+
+  def parse(argv):
+    try:
+      return _parse(argv)
+    except UserError as error:
+      if debug:
+        raise
+      sys.exit(_complain(error))
+
+  try:
+    app.run(guarded, flags_parser=parse)
+  except BrokenPipeError:  # the reader of our output left
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)

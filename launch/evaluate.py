@@ -1,0 +1,39 @@
+"""Measures a trained run on one part of its split.
+
+  python -m launch.evaluate --workdir=runs/phantom --split=test
+
+Needs the run's folder and the prepared data only. Writes
+eval/<split>/report.json and eval/<split>/report.html, and links the latter's
+content as <workdir>/report.html.
+"""
+
+import pathlib
+
+from absl import flags
+
+from apppau_jax.errors import ConfigError
+from launch import cli, runtime
+
+PARTS = ("validation", "test")
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+_SPLIT = flags.DEFINE_enum("split", "test", PARTS, "Part to measure.")
+_DATA_DIR = flags.DEFINE_string(
+  "data_dir", None, "Prepared data, if it moved since the training."
+)
+
+
+def main() -> None:
+  """Evaluates and says where the report is."""
+  if not _WORKDIR.value:
+    raise ConfigError("--workdir is needed: the folder of a trained run.")
+  runtime.set_up()
+  from launch import measure
+
+  measure.measure(
+    pathlib.Path(_WORKDIR.value), part=_SPLIT.value, data_dir=_DATA_DIR.value
+  )
+
+
+if __name__ == "__main__":
+  cli.run(main)

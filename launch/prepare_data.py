@@ -1,0 +1,109 @@
+"""Prepares a dataset: the owner's folder or zip into TFDS shards.
+
+python -m launch.prepare_data --dataset=montgomery --raw_dir=NLM.zip
+python -m launch.prepare_data --dataset=phantom
+"""
+
+from typing import Any
+
+import rich.console
+import rich.table
+from absl import flags, logging
+
+from apppau_jax.data import phantom_set
+from apppau_jax.data import prepare as prepare_lib
+from launch import cli, console
+
+_DATASET = flags.DEFINE_enum(
+  "dataset", None, list(prepare_lib.BUILDERS), "Which dataset.", required=True
+)
+_RAW_DIR = flags.DEFINE_string(
+  "raw_dir",
+  None,
+  "The owner's folder or zip; not needed for phantoms, which are drawn.",
+)
+_DATA_DIR = flags.DEFINE_string(
+  "data_dir", "data", "Where prepared datasets live."
+)
+_RESOLUTION = flags.DEFINE_integer(
+  "resolution", 128, "Side of the prepared images: 128, 256 or 512."
+)
+_ALLOW_MISSING = flags.DEFINE_bool(
+  "allow_missing", False, "Go on when files of the published set are missing."
+)
+_WORKERS = flags.DEFINE_integer(
+  "workers", None, "Decoding threads; one per CPU by default.", lower_bound=1
+)
+_PHANTOM_COUNT = flags.DEFINE_integer(
+  "phantom_count", phantom_set.COUNT, "How many phantoms to draw.", 1
+)
+_PHANTOM_SEED = flags.DEFINE_integer(
+  "phantom_seed", 0, "The same seed draws the same phantoms.", 0
+)
+
+_SHOWN = 10  # remarks and missing files on the screen; the file has them all
+
+
+def main() -> None:
+  """Prepares the dataset that the flags name, and says what was found."""
+  logging.set_verbosity(logging.WARNING)  # TFDS tells of its staging folder
+  _report(_prepare(), rich.console.Console())
+
+
+def _prepare() -> dict[str, Any]:
+  raw_dir = _RAW_DIR.value
+  if raw_dir is None and _DATASET.value == "phantom":
+    with console.bar("drawing phantoms") as progress:
+      raw_dir = phantom_set.draw(
+        _DATA_DIR.value,
+        count=_PHANTOM_COUNT.value,
+        seed=_PHANTOM_SEED.value,
+        workers=_WORKERS.value or 1,
+        progress=progress,
+      )
+  with console.bar(f"preparing {_DATASET.value}") as progress:
+    return prepare_lib.prepare(
+      _DATASET.value,
+      raw_dir=raw_dir,
+      data_dir=_DATA_DIR.value,
+      resolution=_RESOLUTION.value,
+      allow_missing=_ALLOW_MISSING.value,
+      workers=_WORKERS.value,
+      progress=progress,
+    )
+
+
+def _report(summary: dict[str, Any], screen: rich.console.Console) -> None:
+  """The counts table, the first remarks, and where the rest is."""
+  title = f"{summary['dataset']} at {summary['resolution']} pixels"
+  table = rich.table.Table(title=title)
+  for name in summary["counts"]:
+    table.add_column(name, justify="right")
+  table.add_row(*(str(count) for count in summary["counts"].values()))
+  screen.print(table)
+  remarks = [
+    f"{v['level']}: {v['id']}: {v['message']}" for v in summary["verdicts"]
+  ]
+  lines = [
+    *_some("remarks", remarks),
+    *_some("unlabelled (published without a mask)", summary["unlabelled"]),
+    *_some("missing files", summary["missing"]),
+    f"{'already ' if summary['reused'] else ''}prepared in "
+    f"{summary['folder']} (complete lists: prepare.json there)",
+  ]
+  for line in lines:
+    screen.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _some(title: str, lines: list[str]) -> list[str]:
+  """The first lines of a list, and how many there are."""
+  more = len(lines) - _SHOWN
+  return [
+    *([f"{title}: {len(lines)}"] if lines else []),
+    *(f"  {line}" for line in lines[:_SHOWN]),
+    *([f"  ... and {more} more"] if more > 0 else []),
+  ]
+
+
+if __name__ == "__main__":
+  cli.run(main)

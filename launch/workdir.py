@@ -1,0 +1,128 @@
+"""A run's folder: its configuration, its manifest, its report."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from apppau_jax import __version__
+from apppau_jax.errors import CheckpointError, ConfigError
+from apppau_jax.training.writer import write_json
+from launch import schema
+
+# May differ between two starts of one run: they change no parameter.
+_HARMLESS = ("data.data_dir", "train.log_every", "eval.")
+
+
+def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
+  """Writes config.json, or checks that it is the same run's.
+
+  Raises:
+    ConfigError: the folder holds another run, or is not a writable folder.
+  """
+  path = workdir / "config.json"
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    before = json.loads(path.read_text()) if path.exists() else None
+  except (OSError, json.JSONDecodeError) as error:
+    raise ConfigError(
+      f"--workdir={workdir} cannot hold a run: {error}. Name another folder."
+    ) from error
+  if before is None and any(workdir.glob("checkpoints/*/[0-9]*")):
+    raise ConfigError(
+      f"--workdir={workdir} holds checkpoints without their config.json, so "
+      "whose they are is unknown. Name another folder."
+    )
+  if before is not None:
+    _same(workdir, schema.flatten(before), schema.flatten(config))
+  write_json(path, config)
+
+
+def _same(workdir: pathlib.Path, old: Mapping, new: Mapping) -> None:
+  new = json.loads(json.dumps(new))  # tuples as JSON keeps them
+  rows = [
+    f"  {key}: {old.get(key)!r} there, {new.get(key)!r} here"
+    for key in sorted(old.keys() | new.keys())
+    if old.get(key) != new.get(key) and not key.startswith(_HARMLESS)
+  ]
+  if rows:
+    raise ConfigError(
+      f"--workdir={workdir} holds a run of another configuration; give the "
+      "same flags to go on with it, or a new --workdir:\n" + "\n".join(rows)
+    )
+
+
+def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+  """The configuration a run was trained with.
+
+  Raises:
+    CheckpointError: the folder holds no run.
+  """
+  path = workdir / "config.json"
+  if not path.exists():
+    raise CheckpointError(
+      f"--workdir={workdir} holds no trained run (no config.json); train one "
+      f"with `python -m launch.train --config=... --workdir={workdir}`."
+    )
+  tree = json.loads(path.read_text())
+  schema.check(tree)
+  return ml_collections.ConfigDict(tree)
+
+
+def _commit() -> str:
+  """The commit of the code, "unknown" outside a git checkout."""
+  here = pathlib.Path(__file__).parent
+  command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
+  try:
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+  except (OSError, subprocess.CalledProcessError):
+    return "unknown"
+  return done.stdout.strip()
+
+
+def environment() -> dict[str, str]:
+  """Versions, devices and the command: what a number was measured with."""
+  import jax
+
+  names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+  devices = jax.devices()
+  module = pathlib.Path(sys.argv[0]).stem
+  return {
+    "command": shlex.join(["python", "-m", f"launch.{module}", *sys.argv[1:]]),
+    "apppau_jax": __version__,
+    "commit": _commit(),
+    "python": platform.python_version(),
+    **{name: importlib.metadata.version(name) for name in names},
+    "devices": f"{len(devices)} x {devices[0].device_kind}",
+    "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+  }
+
+
+def write_manifest(
+  workdir: pathlib.Path, *, status: str, config: Mapping[str, Any], **facts
+) -> None:
+  """manifest.json: what this run is and how far it came.
+
+  Args:
+    workdir: the run's folder.
+    status: `running`, `done`, `interrupted` or `failed`.
+    config: as in config.json; its SHA-256 is noted.
+    **facts: anything else to keep.
+  """
+  text = json.dumps(config, sort_keys=True).encode()
+  manifest = {
+    "status": status,
+    "config_sha256": hashlib.sha256(text).hexdigest(),
+    **facts,
+  }
+  write_json(workdir / "manifest.json", manifest)

@@ -1,0 +1,130 @@
+"""Saved is restored bit for bit; damaged is noticed and stepped over."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from apppau_jax.errors import CheckpointError
+from apppau_jax.training import checkpoints
+
+
+@pytest.fixture
+def saved(tiny, tmp_path):
+  """A store with steps 1, 2, 3 and the trees saved there."""
+  store = checkpoints.Store(tmp_path / "latest", keep=3)
+  trees = {}
+  for step in (1, 2, 3):
+    # Large enough that Orbax keeps it in a data file of its own.
+    tree = {"state": jax.jit(tiny.init)(), "large": jnp.arange(100_000.0)}
+    tree = jax.tree.map(lambda x, s=step: x + s, tree)
+    store.save(tree, step=step, meta={"config": {"a": step}, "step": step})
+    trees[step] = tree
+  store.wait()
+  return store, trees
+
+
+def _array_files(store, step):
+  files = (store.folder / str(step) / "tree").rglob("*")
+  return [f for f in files if f.is_file() and "/d/" in f.as_posix()]
+
+
+def _flip(path: pathlib.Path):
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 0x10
+  path.write_bytes(data)
+
+
+def test_restores_bit_for_bit(saved, assert_same):
+  store, trees = saved
+  tree, meta, step = store.restore(trees[1])
+  assert step == 3
+  assert meta == {"config": {"a": 3}, "step": 3}
+  assert_same(tree, trees[3])
+
+
+def test_never_saved_is_none(tiny, tmp_path):
+  store = checkpoints.Store(tmp_path / "none")
+  assert store.restore(jax.jit(tiny.init)()) is None
+
+
+def test_caller_may_donate_at_once(tmp_path):
+  store = checkpoints.Store(tmp_path / "s")
+  tree = {"w": jnp.arange(1_000_000.0)}
+  store.save(tree, step=1, meta={})
+  changed = jax.jit(lambda t: {"w": t["w"] * 0 - 1}, donate_argnums=0)(tree)
+  jax.block_until_ready(changed)
+  store.wait()
+  restored, _, _ = store.restore(changed)
+  np.testing.assert_array_equal(restored["w"], np.arange(1_000_000.0))
+
+
+def test_flipped_byte_falls_back(saved, assert_same, caplog):
+  store, trees = saved
+  largest = max(_array_files(store, 3), key=lambda f: f.stat().st_size)
+  assert largest.stat().st_size > 10_000
+  _flip(largest)
+  tree, _, step = store.restore(trees[1])
+  assert step == 2
+  assert_same(tree, trees[2])
+  assert "step 3" in caplog.text
+  kept = store.folder.parent / "latest-damaged-3"
+  assert kept.is_dir()
+  # The damaged step is out of the way: it can be saved again.
+  store.save(trees[3], step=3, meta={})
+  store.wait()
+  tree, _, step = store.restore(trees[1])
+  assert step == 3
+  assert_same(tree, trees[3])
+
+
+def test_missing_files_fall_back(saved):
+  store, trees = saved
+  for file in _array_files(store, 3):
+    file.unlink()
+  _, _, step = store.restore(trees[1])
+  assert step == 2
+
+
+def test_all_damaged_is_an_error_and_nothing_is_deleted(saved):
+  store, trees = saved
+  for step in (1, 2, 3):
+    for file in _array_files(store, step):
+      file.write_bytes(b"")
+  with pytest.raises(CheckpointError, match="No usable checkpoint"):
+    store.restore(trees[1])
+  assert store.steps() == [1, 2, 3]
+
+
+def test_another_model_is_an_error(saved):
+  store, _ = saved
+  with pytest.raises(CheckpointError, match="another model"):
+    store.restore({"other": jnp.zeros(3)})
+
+
+def test_keeps_the_newest(tiny, tmp_path):
+  store = checkpoints.Store(tmp_path / "latest", keep=2)
+  state = jax.jit(tiny.init)()
+  for step in (1, 2, 3, 4):
+    store.save(state, step=step, meta={})
+  store.wait()
+  assert store.steps() == [3, 4]
+
+
+def test_restores_onto_other_devices(tiny, tmp_path, assert_same):
+  """Saved from one device, restored on two, and back."""
+  one, two = tiny.state(1), tiny.state(2)
+  store = checkpoints.Store(tmp_path / "latest")
+  store.save(one, step=1, meta={})
+  store.wait()
+  restored, _, _ = store.restore(two)
+  assert_same(restored, one)
+  leaf = jax.tree.leaves(restored)[0]
+  assert len(leaf.sharding.device_set) == 2
+  store.save(restored, step=2, meta={})
+  store.wait()
+  back, _, step = store.restore(one)
+  assert step == 2
+  assert_same(back, one)

@@ -1,0 +1,170 @@
+"""The loop's laws, on a network of 49 parameters."""
+
+import json
+import math
+import os
+import signal
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from apppau_jax.errors import Interrupted, NumericError
+from apppau_jax.training import checkpoints, loop, parallel
+
+
+class Killed(BaseException):
+  """Stands for a process that is gone: nothing may catch it."""
+
+
+@pytest.fixture
+def make_run(tiny, resident, tmp_path):
+  """Returns a function that builds a fresh process's run of 12 steps."""
+
+  def make(name="run", *, spy=lambda step: None, poison_at=None, dice=None):
+    mesh = tiny.mesh()
+    compiled = parallel.compile_train_step(tiny.step(), mesh)
+
+    def train_step(state, resident, indices):
+      step = int(state.step) + 1
+      spy(step)
+      state, metrics = compiled(state, resident, indices)
+      if step == poison_at:
+        metrics = {**metrics, "segmentation": jnp.float32(np.nan)}
+        metrics["loss"] = metrics["segmentation"]
+      return state, metrics
+
+    def evaluate_fn(state):
+      bias = float(state.segmentor.ema["params"]["Conv_1"]["bias"][0])
+      value = dice[int(state.step)] if dice else bias
+      return {"dice": value}, {"picture": np.zeros((4, 4, 3), np.uint8)}
+
+    folder = tmp_path / name
+    return loop.Run(
+      plan=loop.Plan(steps=12, steps_per_epoch=2, log_every=1, eval_every=4),
+      train_step=train_step,
+      resident=parallel.replicate(resident, mesh),
+      order=lambda t: (np.arange(4, dtype=np.int32) + t) % 8,
+      ids=tuple("abcdefgh"),
+      evaluate_fn=evaluate_fn,
+      learning_rate=tiny.rate,
+      latest=checkpoints.Store(folder / "latest"),
+      best=checkpoints.Store(folder / "best"),
+      meta={"config": {"name": "tiny"}},
+      workdir=folder,
+    )
+
+  return make
+
+
+def _lines(run):
+  text = (run.workdir / "metrics.jsonl").read_text()
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def test_killed_anywhere_resumes_bitwise(make_run, tiny, assert_same):
+  whole = make_run("whole")
+  expected = loop.run(whole, tiny.state())
+  assert int(expected.step) == 12
+
+  for kill_at in (1, 4, 5, 9):
+
+    def die(step, at=kill_at):
+      if step == at:
+        raise Killed
+
+    name = f"killed-{kill_at}"
+    with pytest.raises(Killed):
+      loop.run(make_run(name, spy=die), tiny.state())
+    seen = []
+    again = make_run(name, spy=seen.append)
+    got = loop.run(again, tiny.state())
+    assert_same(got, expected)
+    assert seen[0] == 4 * ((kill_at - 1) // 4) + 1
+    assert _lines(again) == _lines(whole)
+
+
+def test_a_finished_run_does_nothing_more(make_run, tiny):
+  loop.run(make_run(), tiny.state())
+  seen = []
+  loop.run(make_run(spy=seen.append), tiny.state())
+  assert seen == []
+
+
+def test_first_non_finite_term_stops_the_run(make_run, tiny):
+  run = make_run(poison_at=6)
+  with pytest.raises(NumericError, match=r"step 6: .*segmentation") as error:
+    loop.run(run, tiny.state())
+  assert "step 4" in str(error.value)  # the last good checkpoint
+  assert error.value.exit_code == 5
+  assert run.latest.steps() == [4]
+  dump = json.loads((run.workdir / "nonfinite.json").read_text())
+  assert dump["step"] == 6
+  assert dump["ids"] == ["f", "g", "h", "a"]
+  assert math.isnan(float(dump["metrics"]["segmentation"]))
+  assert [v["step"] for v in _lines(run) if v["kind"] == "train"] == [
+    *range(1, 6)
+  ]
+
+
+def test_poison_at_a_checkpoint_is_not_saved(make_run, tiny):
+  run = make_run(poison_at=8)
+  with pytest.raises(NumericError, match="step 8"):
+    loop.run(run, tiny.state())
+  assert run.latest.steps() == [4]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signal_saves_and_stops(make_run, tiny, assert_same, signum):
+  def send(step):
+    if step == 6:
+      os.kill(os.getpid(), signum)
+
+  expected = loop.run(make_run("whole"), tiny.state())
+  run = make_run("stopped", spy=send)
+  with pytest.raises(Interrupted, match="step 6 of 12") as error:
+    loop.run(run, tiny.state())
+  assert error.value.exit_code == 128 + signum
+  assert run.latest.steps()[-1] == 6
+  got = loop.run(make_run("stopped"), tiny.state())
+  assert_same(got, expected)
+  assert signal.getsignal(signum) not in (None, loop.StopRequest)
+
+
+def test_best_is_the_best_by_validation(make_run, tiny):
+  run = make_run(dice={4: 0.5, 8: 0.9, 12: 0.7})
+  final = loop.run(run, tiny.state())
+  ema, meta, step = run.best.restore(final.segmentor.ema)
+  assert (step, meta["best_dice"]) == (8, 0.9)
+  assert meta["config"] == {"name": "tiny"}
+  assert not np.array_equal(
+    ema["params"]["Conv_1"]["bias"],
+    final.segmentor.ema["params"]["Conv_1"]["bias"],
+  )
+
+
+def test_best_survives_a_resume(make_run, tiny):
+  """A run killed after its best validation does not forget it."""
+
+  def die(step):
+    if step == 10:
+      raise Killed
+
+  dice = {4: 0.5, 8: 0.9, 12: 0.7}
+  with pytest.raises(Killed):
+    loop.run(make_run(dice=dice, spy=die), tiny.state())
+  run = make_run(dice=dice)
+  loop.run(run, tiny.state())
+  assert run.best.steps()[-1] == 8
+
+
+def test_metrics_tell_step_epoch_and_rate(make_run, tiny):
+  run = make_run()
+  loop.run(run, tiny.state())
+  train = [v for v in _lines(run) if v["kind"] == "train"]
+  assert [v["step"] for v in train] == list(range(1, 13))
+  assert train[4]["epoch"] == 2.5
+  assert {v["learning_rate"] for v in train} == {pytest.approx(0.05)}
+  validation = [v for v in _lines(run) if v["kind"] == "validation"]
+  assert [v["step"] for v in validation] == [4, 8, 12]
+  assert list((run.workdir / "tensorboard").iterdir())

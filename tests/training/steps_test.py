@@ -1,0 +1,136 @@
+"""The step: what it changes, what it depends on, on one device and two."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from apppau_jax.errors import ConfigError
+from apppau_jax.training import parallel, steps
+from apppau_jax.training import state as state_lib
+
+INDICES = np.array([5, 0, 3, 6], np.int32)
+
+
+def test_step_follows_the_gradient_of_the_objective(tiny, resident):
+  """Parameters after a step equal a gradient computed by finite difference."""
+  state = jax.jit(tiny.init)()
+  batch = resident.take(INDICES)
+  step = tiny.step(seed=3)
+  after, metrics = jax.jit(step)(state, batch)
+
+  prepared = tiny.prepare(jax.random.fold_in(jax.random.key(3), 0), batch)
+
+  @jax.jit
+  def loss(params):
+    output, _ = tiny.module.apply(
+      {"params": params, "batch_stats": state.segmentor.batch_stats},
+      prepared.image,
+      train=True,
+      mutable=["batch_stats"],
+    )
+    return tiny.objective(output, prepared)[0]
+
+  params = state.segmentor.params
+  assert float(metrics["loss"]) == pytest.approx(float(loss(params)), rel=1e-5)
+  # Adam's first step is -rate * sign(gradient) wherever that is not tiny.
+  bias = params["Conv_1"]["bias"]
+  h = 1e-2
+  up = loss({**params, "Conv_1": {**params["Conv_1"], "bias": bias + h}})
+  down = loss({**params, "Conv_1": {**params["Conv_1"], "bias": bias - h}})
+  slope = float(up - down) / (2 * h)
+  moved = float((after.segmentor.params["Conv_1"]["bias"] - bias)[0])
+  assert abs(slope) > 1e-3
+  assert moved == pytest.approx(-0.05 * np.sign(slope), rel=1e-3)
+  assert int(after.step) == 1
+
+
+def test_randomness_is_a_function_of_seed_and_step(tiny, resident):
+  state = jax.jit(tiny.init)()
+  batch = resident.take(INDICES)
+
+  def loss(seed, at):
+    moved = state.replace(step=jnp.int32(at))
+    return float(jax.jit(tiny.step(seed=seed))(moved, batch)[1]["loss"])
+
+  assert loss(0, 4) == loss(0, 4)
+  assert len({loss(0, 4), loss(0, 5), loss(1, 4)}) == 3
+
+
+def test_unlabelled_masks_do_not_matter(tiny, resident):
+  state = jax.jit(tiny.init)()
+  batch = resident.take(INDICES)
+  has_mask = jnp.array([True, False, True, False])
+  noise = jnp.where(has_mask[:, None, None, None], batch.mask, 1 - batch.mask)
+  step = jax.jit(tiny.step())
+  a, _ = step(state, batch.replace(has_mask=has_mask))
+  b, _ = step(state, batch.replace(has_mask=has_mask, mask=noise))
+  c, _ = step(state, batch.replace(mask=noise))
+  same = jax.tree.map(lambda x, y: bool(np.all(x == y)), a, b)
+  assert all(jax.tree.leaves(same))
+  differs = jax.tree.map(lambda x, y: bool(np.any(x != y)), a, c)
+  assert any(jax.tree.leaves(differs))
+
+
+def test_one_device_and_two_agree(tiny, resident):
+  """Global BatchNorm statistics, the same draws, after five steps."""
+  states = []
+  for count in (1, 2):
+    mesh = tiny.mesh(count)
+    run = parallel.compile_train_step(tiny.step(), mesh)
+    state = tiny.state(count)
+    data = parallel.replicate(resident, mesh)
+    for t in range(5):
+      state, metrics = run(state, data, (INDICES + t) % 8)
+    assert len(metrics["loss"].sharding.device_set) == count
+    states.append(jax.device_get(state))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), *states
+  )
+
+
+def test_second_trace_is_an_error(tiny, resident):
+  mesh = tiny.mesh()
+  run = parallel.compile_train_step(tiny.step(), mesh)
+  state, _ = run(tiny.state(), resident, INDICES)
+  with pytest.raises(AssertionError, match="traced"):
+    run(state, resident, INDICES[:2])
+
+
+def test_batch_must_divide_over_devices():
+  with pytest.raises(ConfigError, match=r"batch_size=3.*2 devices"):
+    parallel.make_mesh(batch_size=3, devices=jax.devices()[:2])
+
+
+def test_ema_in_closed_form():
+  ema = {"w": jnp.array(1.0)}
+  for t, value in enumerate([2.0, 4.0]):
+    ema = state_lib.update_ema(
+      ema, {"w": jnp.array(value)}, step=jnp.int32(t), decay=0.15
+    )
+  # rates min(.15, 1/10) and min(.15, 2/11)
+  first = 0.1 * 1 + 0.9 * 2
+  assert float(ema["w"]) == pytest.approx(0.15 * first + 0.85 * 4)
+  off = state_lib.update_ema(
+    {"w": jnp.array(1.0)}, {"w": jnp.array(9.0)}, step=jnp.int32(7), decay=0.0
+  )
+  assert float(off["w"]) == 9.0
+
+
+def test_predict_uses_running_statistics(tiny, resident):
+  """An image's prediction does not depend on its neighbours."""
+  state = jax.jit(tiny.init)()
+  predict = steps.make_predict_step(
+    tiny.module, prepare=lambda x: x.astype(jnp.float32) / 255.0
+  )
+  all_of = predict(state.segmentor.ema, resident.image).logits
+  alone = predict(state.segmentor.ema, resident.image[2:3]).logits
+  np.testing.assert_allclose(all_of[2:3], alone, atol=1e-6)
+
+
+def test_parameter_count_and_optimizer_moments(tiny):
+  state = jax.jit(tiny.init)()
+  assert state_lib.parameter_count(state.segmentor.params) == 36 + 8 + 5
+  mu = optax.tree_utils.tree_get(state.segmentor.opt_state, "mu")
+  assert state_lib.parameter_count(mu) == 49
