@@ -28,7 +28,10 @@ def _parse(argv: Sequence[str]) -> list[str]:
   except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as e:
     raise ConfigError(_explain(str(e), argv)) from e
   except OSError as e:
-    raise ConfigError(f"The file named by --config cannot be read: {e}") from e
+    reason = " ".join(str(e).split())
+    raise ConfigError(
+      f"The file named by --config cannot be read: {reason}"
+    ) from e
   if len(rest) > 1:
     raise ConfigError(
       f"'{rest[1]}' is not a flag; write --name=value, or --help for the list."
@@ -44,9 +47,13 @@ def _explain(message: str, argv: Sequence[str]) -> str:
     if key != name and key not in schema.SCHEMA:
       hint = schema.did_you_mean(key, schema.SCHEMA)
       return f"--{name} is not a configuration key.{hint}"
-    if key != name and key in message:
-      return f"--{argument.lstrip('-')}: it must be {schema.SCHEMA[key]}."
-  return " ".join(message.split())
+    if key != name and argument.lstrip("-") in message:
+      given = argument.partition("=")[2]
+      return (
+        f"--{name}={given!r} cannot be read: {schema.SCHEMA[key]} is meant."
+      )
+  # config_flags quotes the whole traceback of a config file that raised.
+  return " ".join(message.rpartition("Error: ")[-1].split())
 
 
 def run(main: Callable[[], None]) -> None:
@@ -58,6 +65,9 @@ def run(main: Callable[[], None]) -> None:
   """
   logging.basicConfig(level=logging.WARNING, format="%(message)s")
   debug = "--debug" in sys.argv[1:]
+  # The flags that change a config's values exist once it is read (and
+  # config_flags looks in sys.argv itself): --config goes first.
+  sys.argv[1:] = sorted(sys.argv[1:], key=lambda a: "--config=" not in a)
 
   def guarded(argv) -> None:
     del argv

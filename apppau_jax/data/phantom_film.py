@@ -69,8 +69,8 @@ def draw_film(rng: np.random.Generator) -> Film:
   x = rng.uniform(0.03, 0.12)
   border = np.where(rng.uniform(size=4) < 0.45, rng.uniform(0.005, 0.2, 4), 0)
   return Film(
-    centre=rng.uniform(0.5, 0.62),
-    width=rng.uniform(0.12, 0.17) if analogue else rng.uniform(0.17, 0.27),
+    centre=rng.uniform(0.54, 0.7),
+    width=rng.uniform(0.13, 0.19) if analogue else rng.uniform(0.19, 0.29),
     equalise=rng.uniform(0, 0.2) if analogue else rng.uniform(0.15, 0.5),
     gamma=rng.uniform(0.8, 1.25),
     floor=0.0 if analogue else rng.uniform(0, 0.16),

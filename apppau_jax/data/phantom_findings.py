@@ -51,7 +51,7 @@ def tuberculosis(site: Site, *, rng: np.random.Generator) -> Densities:
 
   About a third is mild (one small faint patch).
   """
-  severity = float(rng.uniform(0, 1) ** 1.3)
+  severity = float(rng.uniform(0, 1) ** 1.1)
   haze = np.zeros_like(site.x)
   solid: list[raster.Batch] = []
   holes: list[raster.Batch] = []
@@ -67,7 +67,7 @@ def tuberculosis(site: Site, *, rng: np.random.Generator) -> Densities:
       wall, hole = _cavity(rng, centre + rng.normal(0, 0.1, 2) * radius)
       solid.append(wall)
       holes.append(hole)
-  haze *= (0.12 + 0.2 * severity) / max(float(haze.max()), 1e-6)
+  haze *= (0.14 + 0.2 * severity) / max(float(haze.max()), 1e-6)
   if rng.uniform() < 0.35 * severity:
     haze += _effusion(site, rng, lung=(site.left, site.right)[main])
   return Densities(haze, solid, holes)
@@ -164,5 +164,5 @@ def _effusion(
   bottom = site.y[inside].max()
   rise = 0.5 * np.exp((lateral - edge) / 18) + 0.2
   level = bottom - rng.uniform(35, 80) * rise
-  depth = 1 / (1 + np.exp(-(site.y - level) / 4))
+  depth = 0.5 + 0.5 * np.tanh((site.y - level) / 8)
   return lung * depth * rng.uniform(0.22, 0.4)

@@ -1,0 +1,66 @@
+"""A user's mistake is one paragraph, the right exit status, and no JAX."""
+
+import pytest
+
+
+def _mistake(call, *flags, code=2, **kwargs):
+  done = call(*flags, **kwargs)
+  assert done.returncode == code, done.stderr
+  assert "Traceback" not in done.stderr
+  (line,) = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
+  return line
+
+
+def test_mistyped_key(call, tmp_path):
+  done = call(tmp_path, "--config.optim.lerning_rate=1")
+  assert done.returncode == 2
+  assert "Did you mean optim.learning_rate?" in done.stderr
+  assert "Traceback" not in done.stderr
+
+
+def test_mistakes_are_found_before_jax_starts(command, tmp_path):
+  import subprocess
+
+  started = command(tmp_path, "--config.train.batch_size=0")
+  started["args"][1:1] = ["-X", "importtime"]
+  done = subprocess.run(**started, capture_output=True, text=True, check=False)
+  assert done.returncode == 2
+  modules = {
+    line.split("|")[-1].strip()
+    for line in done.stderr.splitlines()
+    if line.startswith("import time:")
+  }
+  assert "ml_collections" in modules
+  assert "jax" not in modules
+
+
+@pytest.mark.parametrize(
+  ("flag", "says"),
+  [
+    ("--config.train.batch_size=0", "a whole number from 1 to 65536"),
+    ("--config.train.batch_size=many", "train.batch_size"),
+    ("--config.loss.name=tverski", "Did you mean tversky?"),
+    ("--worksdir=x", "worksdir"),
+    ("--config=configs/none.py", "configs/none.py"),
+    ("stray", "stray"),
+  ],
+)
+def test_wrong_value(call, tmp_path, flag, says):
+  assert says in _mistake(call, tmp_path, flag)
+
+
+def test_evaluate_without_a_run(call, tmp_path):
+  line = _mistake(call, tmp_path, module="evaluate", code=4)
+  assert "launch.train" in line
+  assert not list(tmp_path.iterdir())
+
+
+def test_unprepared_data_names_the_command(call, tmp_path):
+  line = _mistake(
+    call,
+    tmp_path / "run",
+    f"--config.data.data_dir={tmp_path}/nothing",
+    config="montgomery.py:quick",
+    code=3,
+  )
+  assert "launch.prepare_data" in line

@@ -1,0 +1,99 @@
+"""Every knob has a range, every mistake an explanation, before JAX starts."""
+
+import importlib
+import pathlib
+
+import pytest
+
+from apppau_jax.errors import ConfigError
+from apppau_jax.models import segmentor
+from configs import base
+from launch import assemble, schema
+
+CONFIGS = pathlib.Path(base.__file__).parent
+NAMES = sorted(p.stem for p in CONFIGS.glob("[!_]*.py") if p.stem != "base")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("arg", [None, "quick"])
+def test_every_config_is_valid(name, arg):
+  config = importlib.import_module(f"configs.{name}").get_config(arg)
+  tree = config.to_dict()
+  schema.check(tree)
+  assert schema.flatten(tree).keys() == schema.SCHEMA.keys()
+  steps = config.train.epochs
+  assert steps <= 2 if arg == "quick" else steps > 2
+  assert importlib.import_module(f"configs.{name}").__doc__
+
+
+def test_presets_and_losses_are_those_of_the_package():
+  assert set(schema.PRESETS) == set(segmentor.PRESETS)
+  for name in schema.LOSSES:
+    config = base.get_config()
+    config.loss.name = name
+    assert callable(assemble.loss(config))
+
+
+@pytest.mark.parametrize(
+  ("key", "value", "says"),
+  [
+    ("train.batch_size", 0, "a whole number from 1 to 65536"),
+    ("train.batch_size", -1, "a whole number from 1"),
+    ("train.batch_size", 10**9, "to 65536"),
+    ("train.batch_size", "16", "a whole number"),
+    ("train.batch_size", 1.5, "a whole number"),
+    ("train.epochs", True, "a whole number"),
+    ("data.label_fraction", 1.5, "greater than 0 to 1"),
+    ("data.label_fraction", 0, "greater than 0 to 1"),
+    ("loss.fp_weight", float("nan"), "a number from 0"),
+    ("loss.name", "tverski", "Did you mean tversky?"),
+    ("model.preset", "ppau", "Did you mean ppau_unet?"),
+    ("data.split", "fold-1", "fold-K-of-N"),
+    ("data.resolution", 100, "one of 128, 256, 512"),
+    ("loss.side_weights", (1.0, -1.0), "positive numbers"),
+  ],
+)
+def test_value_out_of_range_names_key_and_range(key, value, says):
+  tree = base.get_config().to_dict()
+  *rooms, last = key.split(".")
+  place = tree
+  for room in rooms:
+    place = place[room]
+  place[last] = value
+  with pytest.raises(ConfigError) as error:
+    schema.check(tree)
+  assert f"config.{key}=" in str(error.value)
+  assert says in str(error.value)
+
+
+def test_all_faults_at_once_and_unknown_keys():
+  tree = base.get_config().to_dict()
+  tree["optim"]["lerning_rate"] = 1.0
+  tree["seed"] = -1
+  del tree["eval"]["threshold"]
+  with pytest.raises(ConfigError) as error:
+    schema.check(tree)
+  text = str(error.value)
+  assert "optim.lerning_rate is unknown. Did you mean optim.learning_rate" in (
+    text
+  )
+  assert "config.seed=-1" in text
+  assert "config.eval.threshold is missing" in text
+
+
+def test_edges_of_ranges():
+  tree = base.get_config().to_dict()
+  tree["data"]["label_fraction"] = 1.0
+  tree["eval"]["threshold"] = 0
+  tree["loss"]["side_weights"] = (0.1, 0.2, 0.3, 0.4)
+  schema.check(tree)
+
+
+def test_config_arguments():
+  module = importlib.import_module("configs.paper_table1")
+  config = module.get_config("dataset=shenzhen,loss=tversky,model=unet,quick")
+  assert config.data.dataset == "shenzhen"
+  assert (config.loss.name, config.model.preset) == ("tversky", "unet")
+  assert config.train.epochs == 2
+  with pytest.raises(ValueError, match="datset"):
+    module.get_config("datset=shenzhen")

@@ -1,0 +1,124 @@
+"""Raw phantoms to report.html, killed and resumed, as a user would."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+
+def _digests(workdir, step):
+  path = workdir / "checkpoints" / "latest" / str(step) / "integrity"
+  return json.loads((path / "metadata").read_text())
+
+
+def _last_step(workdir):
+  steps = (workdir / "checkpoints" / "latest").glob("[0-9]*")
+  return max(int(s.name) for s in steps if s.name.isdigit())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, request):
+  """A run from the first step to the report, uninterrupted."""
+  return tmp_path_factory.mktemp("finished")
+
+
+def test_end_to_end_then_killed_and_resumed(call, command, tmp_path):
+  """One test, for the runs it compares are what costs the time."""
+  whole = tmp_path / "whole"
+  done = call(whole)
+  assert done.returncode == 0, done.stderr
+  last = _last_step(whole)
+  _check_artefacts(whole, done, last=last)
+
+  killed = tmp_path / "killed"
+  _stop(command(killed), killed, signum=signal.SIGKILL)
+  status = json.loads((killed / "manifest.json").read_text())["status"]
+  assert status == "running"  # what a killed run looks like
+  again = call(killed)
+  assert again.returncode == 0, again.stderr
+  assert _digests(killed, last) == _digests(whole, last)
+  metrics = (killed / "metrics.jsonl").read_text()
+  assert metrics == (whole / "metrics.jsonl").read_text()
+
+  other = call(killed, "--config.optim.learning_rate=0.5")
+  assert other.returncode == 2
+  assert "optim.learning_rate: 0.002 there, 0.5 here" in other.stderr
+
+
+def _check_artefacts(workdir, done, *, last):
+  lines = done.stderr.splitlines()
+  assert sum(line.startswith("epoch ") for line in lines) == 2
+  assert not any("Traceback" in line for line in lines)
+  report = json.loads((workdir / "eval/test/report.json").read_text())
+  assert report["n"] == 6
+  assert report["seed"] == 0
+  assert 0 < report["checkpoint_step"] <= last
+  assert report["parameters"]["segmentor"] > 0
+  wanted = (
+    "dice jaccard ssim f1 hausdorff hausdorff95 average_hausdorff assd "
+    "sensitivity specificity precision recall"
+  ).split()
+  assert list(report["segmentation"]) == wanted
+  dice = [row["dice"] for row in report["per_image"]]
+  assert report["segmentation"]["dice"]["mean"] == pytest.approx(
+    sum(dice) / len(dice)
+  )
+  splits = json.loads((workdir / "splits.json").read_text())
+  assert sorted(splits) == [
+    "test",
+    "train_labelled",
+    "train_unlabelled",
+    "validation",
+  ]
+  assert [row["id"] for row in report["per_image"]] == splits["test"]
+  assert "<html" in (workdir / "report.html").read_text()
+  manifest = json.loads((workdir / "manifest.json").read_text())
+  assert manifest["status"] == "done"
+
+
+def _stop(started, workdir, *, signum):
+  """Starts a run and sends `signum` once its first epoch is behind it."""
+  with subprocess.Popen(
+    **started, stderr=subprocess.PIPE, text=True
+  ) as process:
+    for line in process.stderr:
+      if line.startswith("epoch 1"):
+        break
+    process.send_signal(signum)
+    process.communicate(timeout=60)
+  return process.returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 0.3, 0.7, 1.5, 3.0, 5.0])
+def test_killed_at_any_time(call, command, tmp_path, delay):
+  """Kill -9 after some time, whatever the run was doing, several times."""
+  flags = ("--config.train.epochs=8",)
+  whole, killed = tmp_path / "whole", tmp_path / "killed"
+  assert call(whole, *flags).returncode == 0
+  for repeat in range(3):
+    with subprocess.Popen(
+      **command(killed, *flags), stderr=subprocess.PIPE, text=True
+    ) as process:
+      for line in process.stderr:
+        if line.startswith(f"epoch {2 * repeat + 1}/"):
+          break
+      time.sleep(delay)
+      process.kill()
+  assert call(killed, *flags).returncode == 0
+  last = _last_step(whole)
+  assert _digests(killed, last) == _digests(whole, last)
+
+
+def test_sigterm_saves_and_says_so(command, call, tmp_path):
+  run = tmp_path / "run"
+  code = _stop(
+    command(run, "--config.train.epochs=200"), run, signum=signal.SIGTERM
+  )
+  assert code == 143
+  manifest = json.loads((run / "manifest.json").read_text())
+  assert manifest["status"] == "interrupted"
+  step = _last_step(run)
+  assert f"after step {step} of" in manifest["error"]
