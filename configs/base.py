@@ -41,6 +41,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.loss.side_target = "hard"  # hard (binary) | soft (area fraction)
 
   config.augment = ml_collections.ConfigDict()
+  config.augment.geometry_probability = 1.0  # share of examples moved at all
   config.augment.rotate_degrees = 0.0  # uniform in +-, degrees
   config.augment.scale = 0.0  # relative, +-
   config.augment.shift = 0.0  # fraction of the side, +-
@@ -71,6 +72,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval.checkpoint = "best"  # best by validation Dice | latest (paper)
   config.eval.threshold = 0.5  # of the lung probability
   config.eval.largest_components = 0  # keep this many; 0 keeps all
+  config.eval.test_time_augmentation = False  # mean over six views of each
   config.eval.batch_size = 16
   return config
 

@@ -23,8 +23,11 @@ def get_config(arg=None):
   config.augment.rotate_degrees = 15.0
   config.augment.scale = 0.15
   config.augment.shift = 0.08
-  config.augment.elastic = 0.02
+  config.augment.geometry_probability = 0.6
   config.augment.gamma = 0.4
-  config.train.epochs = 150
+  config.augment.contrast = 0.2
+  config.augment.brightness = 0.1
+  config.eval.test_time_augmentation = True
+  config.train.epochs = 200
   config.train.eval_every_epochs = 10
   return base.quick(config) if arg.quick else config

@@ -204,10 +204,13 @@ def example_image(config: Config) -> jax.Array:
   return jnp.zeros((1, side, side, 1), jnp.float32)
 
 
-def predict(config: Config) -> evaluate.Predict:
-  """S in inference mode, compiled."""
+def predict(config: Config, *, final: bool = False) -> evaluate.Predict:
+  """S in inference mode, compiled; `final` adds the test-time augmentation."""
+  views = steps.VIEWS if final and config.eval.test_time_augmentation else ()
   return parallel.compile_predict(
-    steps.make_predict_step(segmentor(config), prepare=normalize(config))
+    steps.make_predict_step(
+      segmentor(config), prepare=normalize(config), views=views
+    )
   )
 
 

@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import sys
 
+from apppau_jax import files
 from apppau_jax.data import splits
 from apppau_jax.errors import DataError
 from apppau_jax.evaluation import evaluate, report
@@ -28,7 +29,7 @@ def measure(
   ids = getattr(assemble.split(config, assemble.catalogue(config)), part)
   _check_unseen(workdir, ids, part=part)
   loaded = assemble.load(config, ids)
-  infer, how = assemble.predict(config), assemble.options(config)
+  infer, how = assemble.predict(config, final=True), assemble.options(config)
   scored = evaluate.score(
     infer,
     variables,
@@ -53,7 +54,7 @@ def measure(
   }
   numbers = evaluate.make_report(scored, facts=facts)
   folder = workdir / "eval" / part
-  writer.write_json(folder / "report.json", numbers)
+  files.write_json(folder / "report.json", numbers)
   report.write_report(
     folder / "report.html",
     report=numbers,
@@ -87,6 +88,11 @@ def _notes(config) -> list[str]:
     notes.append(
       f"Only the {config.eval.largest_components} largest connected "
       "components of each prediction are kept."
+    )
+  if config.eval.test_time_augmentation:
+    notes.append(
+      "Test-time augmentation: the mean over the image and its turned and "
+      "zoomed views."
     )
   if config.data.dataset == "phantom":
     notes.append("Procedural phantoms, not patients.")

@@ -128,6 +128,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "loss.cross_entropy_weight": Number(0),
   "loss.side_weights": Weights(),
   "loss.side_target": Choice(("hard", "soft")),
+  "augment.geometry_probability": Number(0, 1),
   "augment.rotate_degrees": Number(0, 180),
   "augment.scale": Number(0, 1),
   "augment.shift": Number(0, 1),
@@ -152,6 +153,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "eval.checkpoint": Choice(("best", "latest")),
   "eval.threshold": Number(0, 1),
   "eval.largest_components": Number(0, 100, kind=int),
+  "eval.test_time_augmentation": Choice((True, False)),
   "eval.batch_size": Number(1, 65536, kind=int),
 }
 

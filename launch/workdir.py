@@ -14,9 +14,8 @@ from typing import Any
 
 import ml_collections
 
-from apppau_jax import __version__
+from apppau_jax import __version__, files
 from apppau_jax.errors import CheckpointError, ConfigError
-from apppau_jax.training.writer import write_json
 from launch import schema
 
 # May differ between two starts of one run: they change no parameter.
@@ -44,7 +43,7 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
     )
   if before is not None:
     _same(workdir, schema.flatten(before), schema.flatten(config))
-  write_json(path, config)
+  files.write_json(path, config)
 
 
 def _same(workdir: pathlib.Path, old: Mapping, new: Mapping) -> None:
@@ -125,4 +124,4 @@ def write_manifest(
     "config_sha256": hashlib.sha256(text).hexdigest(),
     **facts,
   }
-  write_json(workdir / "manifest.json", manifest)
+  files.write_json(workdir / "manifest.json", manifest)

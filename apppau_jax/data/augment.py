@@ -31,6 +31,7 @@ _LIMITS = {
   "contrast": 1.0,
   "brightness": 1.0,
   "noise": 1.0,
+  "geometry_probability": 1.0,
 }
 
 
@@ -111,6 +112,10 @@ class Augmentation:
     flip: left and right swapped with probability 1/2. The heart then sits on
       the wrong side: off unless an ablation asks for it.
 
+    geometry_probability: share of the examples whose pixels are moved at all;
+      reading between pixels blurs, and the others stay as sharp as the images
+      that will be judged.
+
   Raises:
     ConfigError: a range that is negative, not finite or too large.
   """
@@ -125,6 +130,7 @@ class Augmentation:
   brightness: float = 0.0
   noise: float = 0.0
   flip: bool = False
+  geometry_probability: float = 1.0
 
   def __post_init__(self) -> None:
     for name, most in _LIMITS.items():
@@ -176,17 +182,18 @@ def draw(key: jax.Array, *, spec: Augmentation) -> Draw:
     key: the example's own PRNG key.
     spec: the ranges.
   """
-  key_scalars, key_bend = jax.random.split(key)
-  u = jax.random.uniform(key_scalars, (10,), minval=-1.0, maxval=1.0)
+  # One call for all: each costs compilation time, values cost nothing.
   points = (ELASTIC_POINTS, ELASTIC_POINTS, 2)
-  bend = jax.random.uniform(key_bend, points, minval=-1.0, maxval=1.0)
+  count = 11 + math.prod(points)
+  u = jax.random.uniform(key, (count,), minval=-1.0, maxval=1.0)
+  moved = (u[10] < 2.0 * spec.geometry_probability - 1.0).astype(jnp.float32)
   return Draw(
-    angle=u[0] * math.radians(spec.rotate_degrees),
-    zoom=jnp.exp(u[1] * spec.scale),
-    shift=u[2:4] * spec.shift,
-    shear=u[4] * spec.shear,
+    angle=u[0] * math.radians(spec.rotate_degrees) * moved,
+    zoom=jnp.exp(u[1] * spec.scale * moved),
+    shift=u[2:4] * spec.shift * moved,
+    shear=u[4] * spec.shear * moved,
     mirror=jnp.where(u[5] > 0.0, 1.0, -1.0) if spec.flip else jnp.float32(1),
-    bend=bend * spec.elastic,
+    bend=u[11:].reshape(points) * spec.elastic * moved,
     exponent=jnp.exp(u[6] * spec.gamma),
     contrast=1.0 + u[7] * spec.contrast,
     brightness=u[8] * spec.brightness,
@@ -229,10 +236,11 @@ def source_coordinates(
 def read_bilinear(
   plane: jax.Array, *, rows: jax.Array, columns: jax.Array
 ) -> jax.Array:
-  """Reads a plane between its pixels; it is zero outside its frame.
+  """Reads a plane between its pixels; its edge goes on outside its frame.
 
-  The frame is black outside, as X-rays are beyond the collimator, and blends
-  into it over one pixel (`grid-constant` of `scipy.ndimage`).
+  (`nearest` of `scipy.ndimage`.) A black surround instead would put wedges
+  into nearly every training image that no real one has, and so into the
+  statistics that BatchNorm uses on real ones.
 
   Args:
     plane: float32 `[h, w]`.
@@ -243,20 +251,39 @@ def read_bilinear(
     float32 of that shape.
   """
   h, w = plane.shape
-  # One black pixel all around stands for everything outside.
-  flat = jnp.pad(plane, 1).reshape(-1)
-  y, x = jnp.clip(rows, -1.0, h) + 1.0, jnp.clip(columns, -1.0, w) + 1.0
-  top = jnp.minimum(jnp.floor(y), h)
-  left = jnp.minimum(jnp.floor(x), w)
+  flat = plane.reshape(-1)
+  y, x = jnp.clip(rows, 0.0, h - 1.0), jnp.clip(columns, 0.0, w - 1.0)
+  top = jnp.minimum(jnp.floor(y), h - 2.0)
+  left = jnp.minimum(jnp.floor(x), w - 2.0)
   y, x = y - top, x - left
-  index = top.astype(jnp.int32) * (w + 2) + left.astype(jnp.int32)
+  index = top.astype(jnp.int32) * w + left.astype(jnp.int32)
 
   def at(offset: int) -> jax.Array:
     return flat.at[index + offset].get(mode="promise_in_bounds")
 
   upper = at(0) * (1.0 - x) + at(1) * x
-  lower = at(w + 2) * (1.0 - x) + at(w + 3) * x
+  lower = at(w) * (1.0 - x) + at(w + 1) * x
   return upper * (1.0 - y) + lower * y
+
+
+def turn(planes: jax.Array, *, degrees: float, zoom: float) -> jax.Array:
+  """Turns and enlarges about the centre, every plane alike.
+
+  Args:
+    planes: float32 `[b, h, w, c]`.
+    degrees: counter-clockwise as seen.
+    zoom: factor, > 1 enlarges. `turn(-degrees, 1 / zoom)` undoes both, but
+      for what left the frame and the blur of reading between pixels.
+  """
+  still = draw(jax.random.key(0), spec=Augmentation())
+  drawn = still._replace(
+    angle=jnp.float32(math.radians(degrees)), zoom=jnp.float32(zoom)
+  )
+  rows, columns = source_coordinates(
+    drawn, height=planes.shape[1], width=planes.shape[2], elastic=False
+  )
+  read = functools.partial(read_bilinear, rows=rows, columns=columns)
+  return jax.vmap(jax.vmap(read, in_axes=-1, out_axes=-1))(planes)
 
 
 def _warp(
@@ -294,8 +321,8 @@ def augment(
   """Changes every example of a batch in its own way, image and mask alike.
 
   Geometry first (one warp for both), then gamma, contrast, brightness and
-  noise on the image, which is then clipped to [0, 1]. Beyond the frame the
-  image is 0 and the mask empty.
+  noise on the image, which is then clipped to [0, 1]. Beyond the frame both
+  repeat their edge.
 
   Args:
     key: one PRNG key for the batch; example i uses `fold_in(key, i)`.

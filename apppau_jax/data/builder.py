@@ -9,6 +9,7 @@ example; which ids train and which test is decided later, by id
 import abc
 import collections
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
@@ -18,7 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from apppau_jax import errors
-from apppau_jax.data import decoding
+from apppau_jax.data import decoding, reading
 from apppau_jax.data import layout as layout_lib
 from apppau_jax.data import source as source_lib
 
@@ -184,6 +185,26 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
 
   def _log_download_done(self) -> None:
     """TFDS would print the staging folder as the place to look in."""
+
+
+def content_sha256(built: tfds.core.DatasetBuilder) -> str:
+  """SHA-256 of all decoded examples in the order of their ids.
+
+  The same data have the same value everywhere; the bytes of a shard do not
+  (protocol buffers write an example's features in any order).
+  """
+  skip = tfds.decode.SkipDecoding()
+  records: Any = built.as_data_source(
+    split=SPLIT, decoders={"image": skip, "mask": skip}
+  )
+  digest = hashlib.sha256()
+  for record in sorted(records, key=lambda r: r["id"]):
+    for name, value in sorted(record.items()):
+      if name in ("image", "mask"):
+        value = reading.read_grey(value).tobytes()
+      text = value if isinstance(value, bytes) else str(int(value)).encode()
+      digest.update(f"{name} {len(text)}:".encode() + text)
+  return digest.hexdigest()
 
 
 def _ordered_map(

@@ -51,23 +51,23 @@ def tuberculosis(site: Site, *, rng: np.random.Generator) -> Densities:
 
   About a third is mild (one small faint patch).
   """
-  severity = float(rng.uniform(0, 1) ** 1.1)
+  severity = float(rng.uniform(0, 1))
   haze = np.zeros_like(site.x)
   solid: list[raster.Batch] = []
   holes: list[raster.Batch] = []
-  patches = 1 + int(severity * rng.uniform(0.5, 4.5))
+  patches = 1 + int(severity * rng.uniform(1.5, 5.5))
   main = int(rng.integers(2))
   for _ in range(patches):
     lung = (site.left, site.right)[main if rng.uniform() < 0.7 else 1 - main]
     centre = _pick(site, rng, lung=lung, low=bool(rng.uniform() < 0.15))
-    radius = rng.uniform(16, 30) + 22 * severity
+    radius = rng.uniform(18, 32) + 24 * severity
     haze += lung * _patch(site, rng, centre=centre, radius=radius)
     solid.append(_nodes(rng, centre, radius=radius))
     if rng.uniform() < 0.15 + 0.3 * severity:
       wall, hole = _cavity(rng, centre + rng.normal(0, 0.1, 2) * radius)
       solid.append(wall)
       holes.append(hole)
-  haze *= (0.14 + 0.2 * severity) / max(float(haze.max()), 1e-6)
+  haze *= (0.18 + 0.24 * severity) / max(float(haze.max()), 1e-6)
   if rng.uniform() < 0.35 * severity:
     haze += _effusion(site, rng, lung=(site.left, site.right)[main])
   return Densities(haze, solid, holes)
@@ -117,7 +117,7 @@ def _patch(
   turn = int(rng.integers(4))
   grain = np.rot90(site.grain, 2) if turn % 2 else site.grain
   grain = grain[:, ::-1] if turn // 2 else grain
-  return rng.uniform(0.5, 1) * core * np.clip(0.6 + 0.6 * grain, 0, 1.8)
+  return rng.uniform(0.5, 1) * core * np.clip(0.7 + 0.6 * grain, 0, 1.8)
 
 
 def _nodes(
@@ -127,7 +127,7 @@ def _nodes(
   count = int(rng.integers(5, 28))
   at = centre + rng.normal(0, 0.5 * radius, (count, 2))
   size = rng.uniform(0.8, 3.2, count)
-  return raster.rings(at, size, points=10), rng.uniform(0.02, 0.06, count)
+  return raster.rings(at, size, points=10), rng.uniform(0.03, 0.09, count)
 
 
 def _cavity(

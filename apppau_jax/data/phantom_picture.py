@@ -77,33 +77,55 @@ def make_phantom(
     The phantom; its lungs cover 12 % to 45 % of the picture.
 
   Raises:
-    DataError: an unknown finding, or a size that cannot hold a chest.
+    DataError: an unknown finding, a negative seed or index, or a size that
+      cannot hold a chest.
   """
   _check(finding, size)
+  if seed < 0 or index < 0:
+    raise DataError(
+      f"There is no phantom with seed {seed} and index {index}: both are "
+      "counted from 0."
+    )
+  # One stream per subject: no draw of one can shift those of another.
   streams = np.random.SeedSequence([seed, index]).spawn(6)
-  body, placing, film, cloud, disease, dots = map(
+  body, placing, looks, cloud, disease, dots = map(
     np.random.default_rng, streams
   )
   chest = anatomy.draw_chest(body)
   pose = _draw_pose(chest, placing, aspect=size[0] / size[1])
-  look = phantom_film.draw_film(film)
-  canvas = _canvas(size)
-  scene = projection.make_scene(chest, pose=pose, size=canvas, rng=cloud)
-  densities = None
-  if finding == "tb":
-    densities = findings.tuberculosis(scene.site, rng=disease)
-  elif finding == "nodule":
-    densities = findings.nodules(scene.site, rng=disease)
-  attenuation = projection.project(scene, densities, blur=look.blur)
-  grey = phantom_film.develop(attenuation, scene.coarse, film=look)
-  lungs = np.concatenate([chest.left_lung, chest.right_lung])
-  lungs = pose.place(lungs, scale=max(size)) / size[::-1]
-  keep = (*lungs.min(axis=0), *lungs.max(axis=0))
-  grey = phantom_film.frame(grey, film=look, keep=keep)
+  film = phantom_film.draw_film(looks)
+  scene = projection.make_scene(chest, pose=pose, size=_canvas(size), rng=cloud)
+  attenuation = projection.project(
+    scene, _densities(scene, finding, rng=disease), blur=film.blur
+  )
+  grey = phantom_film.develop(attenuation, scene.coarse, film=film)
+  grey = phantom_film.frame(
+    grey, film=film, keep=_lung_box(chest, pose, size=size)
+  )
   levels = raster.enlarge(grey, size=size) * 255
-  levels += phantom_film.grain(size, film=look, rng=dots)
+  levels += phantom_film.grain(size, film=film, rng=dots)
   image = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
   return Phantom(image=image, finding=finding, **_masks(chest, pose, size=size))
+
+
+def _densities(
+  scene: projection.Scene, finding: Finding, *, rng: np.random.Generator
+) -> findings.Densities | None:
+  if finding == "tb":
+    return findings.tuberculosis(scene.site, rng=rng)
+  if finding == "nodule":
+    return findings.nodules(scene.site, rng=rng)
+  return None
+
+
+def _lung_box(
+  chest: anatomy.Chest, pose: projection.Pose, *, size: tuple[int, int]
+) -> tuple[float, float, float, float]:
+  """Left, top, right and bottom of the lungs, as shares of the picture."""
+  lungs = np.concatenate([chest.left_lung, chest.right_lung])
+  lungs = pose.place(lungs, scale=max(size)) / size[::-1]
+  (left, top), (right, bottom) = lungs.min(axis=0), lungs.max(axis=0)
+  return float(left), float(top), float(right), float(bottom)
 
 
 def _canvas(size: tuple[int, int]) -> tuple[int, int]:

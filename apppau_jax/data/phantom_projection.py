@@ -205,7 +205,7 @@ def _air(lungs: np.ndarray, y: np.ndarray, *, cell: float) -> np.ndarray:
 
 
 def _density(scene: Scene, densities: findings.Densities) -> np.ndarray:
-  """The finding at full size; a cavity shows neither haze nor vessels."""
+  """The finding at full size; in a cavity there is only air."""
   scale = max(scene.size)
   haze = raster.enlarge(densities.haze, size=scene.size).clip(0, None)
   if densities.solid:

@@ -125,7 +125,7 @@ def stencil(
 def _edges(batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Start, step and orientation-free weight of every edge of a batch."""
   outline, weight = batch
-  following = np.roll(outline, -1, axis=1)
+  following = np.concatenate([outline[:, 1:], outline[:, :1]], axis=1)
   x, y = outline[..., 0], outline[..., 1]
   area = (x * following[..., 1] - y * following[..., 0]).sum(axis=1)
   change = np.repeat(np.sign(area) * weight, outline.shape[1])

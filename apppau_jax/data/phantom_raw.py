@@ -24,19 +24,12 @@ Progress = Callable[[int, int], None]
 # Shenzhen's normal images have the numbers 1 to 326.
 _FIRST_TB = 327
 # The released lung masks leave these out.
-_WITHOUT_MASK = frozenset(
-  [
-    25,
-    *range(36, 41),
-    65,
-    *range(181, 221),
-    336,
-    *range(341, 361),
-    *range(481, 501),
-    502,
-    505,
-    *range(560, 566),
-  ]
+_WITHOUT_MASK = frozenset({25, 65, 336, 502, 505}).union(
+  range(36, 41),
+  range(181, 221),
+  range(341, 361),
+  range(481, 501),
+  range(560, 566),
 )
 # Spellings met in Shenzhen's readings; the plain one is the commonest.
 _PEOPLE = (
@@ -99,29 +92,23 @@ def write_montgomery(
   Raises:
     DataError: a count or size that cannot be had.
   """
-  _check(count)
-  normal = min(max(1, round(count * 80 / 138)), max(1, count - 1))
+  _check(count, seed=seed)
+  normal = _normal(count, share=80 / 138)
   jobs = []
   for index in range(count):
     shape = _shape(size)
     if native_aspect:
-      landscape = np.random.default_rng([seed, index, 2]).uniform() < 41 / 138
-      shape = _native(max(shape), landscape=landscape)
+      shape = _native(max(shape), rng=np.random.default_rng([seed, index, 2]))
     jobs.append(
       _Job(
-        "montgomery",
-        os.fspath(raw_dir),
-        index + 1,
-        index >= normal,
-        index,
-        seed,
-        shape,
+        owner="montgomery",
+        folder=os.fspath(raw_dir),
+        number=index + 1,
+        ill=index >= normal,
+        index=index,
+        seed=seed,
+        size=shape,
       )
-    )
-  for folder in ("CXR_png", "ManualMask/leftMask", "ManualMask/rightMask",
-                 "ClinicalReadings"):  # fmt: skip
-    (Path(raw_dir) / "MontgomerySet" / folder).mkdir(
-      parents=True, exist_ok=True
     )
   _run(jobs, workers=workers, progress=progress)
 
@@ -153,25 +140,31 @@ def write_shenzhen(
   Raises:
     DataError: a count or size that cannot be had.
   """
-  _check(count)
-  normal = min(max(1, round(count * 326 / 662)), max(1, count - 1))
+  _check(count, seed=seed)
+  normal = _normal(count, share=326 / 662)
   first_tb = max(_FIRST_TB, normal + 1)
   jobs = []
   for index in range(count):
     ill = index >= normal
-    number = first_tb + index - normal if ill else index + 1
     factor = np.random.default_rng([seed, index, 2]).uniform(0.94, 1.06, 2)
     h, w = (max(16, round(s * f)) for s, f in zip(_shape(size), factor))
     jobs.append(
-      _Job("shenzhen", os.fspath(raw_dir), number, ill, index, seed, (h, w))
+      _Job(
+        owner="shenzhen",
+        folder=os.fspath(raw_dir),
+        number=first_tb + index - normal if ill else index + 1,
+        ill=ill,
+        index=index,
+        seed=seed,
+        size=(h, w),
+      )
     )
-  for folder in ("ChinaSet_AllFiles/CXR_png",
-                 "ChinaSet_AllFiles/ClinicalReadings", "mask"):  # fmt: skip
-    (Path(raw_dir) / folder).mkdir(parents=True, exist_ok=True)
   _run(jobs, workers=workers, progress=progress)
 
 
-def _check(count: int) -> None:
+def _check(count: int, *, seed: int) -> None:
+  if seed < 0:
+    raise DataError(f"The seed of phantoms is {seed}: choose 0 or more.")
   if not 1 <= count <= 9999:
     raise DataError(
       f"{count} phantoms cannot be written: the owners' file names have four "
@@ -183,9 +176,15 @@ def _shape(size: int | tuple[int, int]) -> tuple[int, int]:
   return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-def _native(longer: int, *, landscape: bool) -> tuple[int, int]:
+def _normal(count: int, *, share: float) -> int:
+  """How many are healthy; of two images, at least one of each."""
+  return min(max(1, round(count * share)), max(1, count - 1))
+
+
+def _native(longer: int, *, rng: np.random.Generator) -> tuple[int, int]:
+  """Of Montgomery's 138 films 41 are landscape."""
   shorter = round(longer * 4020 / 4892)
-  return (shorter, longer) if landscape else (longer, shorter)
+  return (shorter, longer) if rng.uniform() < 41 / 138 else (longer, shorter)
 
 
 def _run(jobs: list[_Job], *, workers: int, progress: Progress | None) -> None:
@@ -282,6 +281,7 @@ def _save(path: Path, image: Image.Image) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
   """Writes beside the target first, so that no reader sees half a file."""
+  path.parent.mkdir(parents=True, exist_ok=True)
   partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
   try:
     partial.write_bytes(content)

@@ -13,6 +13,8 @@ from apppau_jax.data import layout as layout_lib
 
 COUNT = 200
 SIZE = 256
+# Raise it when the drawing code comes to draw other phantoms.
+DRAWING = 1
 _RECORD = "phantom.json"
 
 
@@ -55,7 +57,8 @@ def draw(
   from apppau_jax.data import phantom  # the drawing code is not always wanted
 
   folder = Path(data_dir).expanduser() / "raw" / "phantom"
-  wanted = {"count": count, "seed": seed, "size": size}
+  arguments = {"count": count, "seed": seed, "size": size}
+  wanted = {**arguments, "drawing": DRAWING}
   folder.parent.mkdir(parents=True, exist_ok=True)
   with filelock.FileLock(folder.parent / ".phantom.lock"):
     if _record(folder) == wanted:
@@ -64,7 +67,7 @@ def draw(
     for old in (partial, folder):
       shutil.rmtree(old, ignore_errors=True)
     phantom.write_montgomery(
-      partial, **wanted, workers=workers, progress=progress
+      partial, **arguments, workers=workers, progress=progress
     )
     manifest.write_json(partial / _RECORD, wanted)
     partial.rename(folder)

@@ -190,6 +190,7 @@ def _record(builder: builder_lib.LungBuilder) -> dict[str, Any]:
   names = layout_lib.CLASS_NAMES
   return {
     "version": str(builder.VERSION),
+    "content_sha256": builder_lib.content_sha256(builder),
     "counts": {
       "images": len(found.examples),
       "masks": masks,

@@ -69,7 +69,7 @@ def apportion(total: int, *, weights: Sequence[int]) -> list[int]:
   Exact integers; equal remainders favour the first. With `total` at most the
   sum of the weights, no share exceeds its weight.
   """
-  whole = sum(weights)
+  whole = sum(weights) or 1  # nothing divides into nothings
   shares = [total * weight // whole for weight in weights]
   by_remainder = sorted(
     range(len(weights)), key=lambda i: -(total * weights[i] % whole)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jinja2
 import numpy as np
 
+from apppau_jax import files
 from apppau_jax.evaluation import figures
 
 
@@ -92,7 +93,7 @@ def write_report(
       config, indent=2, sort_keys=True, ensure_ascii=False, default=str
     ),
   )
-  _replace(pathlib.Path(path), page)
+  files.write_bytes(pathlib.Path(path), page.encode())
 
 
 def number(value: Any, unit: str = "") -> str:
@@ -181,16 +182,3 @@ def _flat(
       yield f"{prefix}{name}", ", ".join(number(item) for item in value)
     else:
       yield f"{prefix}{name}", value
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-  """A killed run leaves the old file or the new one, never half of one."""
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  try:
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)

@@ -19,11 +19,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from apppau_jax import files
 from apppau_jax.batch import Batch
 from apppau_jax.errors import Interrupted, NumericError
 from apppau_jax.training.checkpoints import Store
 from apppau_jax.training.state import TrainState
-from apppau_jax.training.writer import Progress, Writer, write_json
+from apppau_jax.training.writer import Progress, Writer
 
 TrainStep = Callable[[TrainState, Batch, np.ndarray], tuple[TrainState, Any]]
 # Returns metrics (with "dice") and pictures by name for the board.
@@ -198,7 +199,7 @@ def _not_finite(run: Run, *, step: int, metrics: Mapping) -> NumericError:
   terms = [k for k, v in values.items() if not math.isfinite(v)]
   ids = [run.ids[i] for i in run.order(step - 1)]
   text = {k: repr(v) for k, v in values.items()}
-  write_json(
+  files.write_json(
     run.workdir / "nonfinite.json", {"step": step, "metrics": text, "ids": ids}
   )
   run.latest.wait()

@@ -7,7 +7,6 @@ batch, so one device and many compute the same step.
 
 from collections.abc import Callable
 
-import chex
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -50,7 +49,7 @@ def compile_train_step(
   """Compiles `step` over the resident data set.
 
   The gather of the examples runs on the device, inside the step; the state is
-  donated; a second trace is an error (`chex.assert_max_traces`).
+  donated; a second trace would mean a compilation in mid-run: an error.
 
   Returns:
     `run(state, resident, indices)` with `indices` `[b]` into `resident`.
@@ -58,12 +57,21 @@ def compile_train_step(
   replicated = NamedSharding(mesh, PartitionSpec())
   split = NamedSharding(mesh, PartitionSpec("data"))
 
+  traces = 0
+
   def gather_and_step(state, resident, indices):
+    nonlocal traces
+    traces += 1
+    if traces > 1:
+      raise RuntimeError(
+        "the training step was traced twice: the shape or type of its state, "
+        f"data or indices (now {indices.shape}, {indices.dtype}) changed"
+      )
     batch = resident.take(indices)
     return step(state, jax.lax.with_sharding_constraint(batch, split))
 
   return jax.jit(
-    chex.assert_max_traces(gather_and_step, n=1),
+    gather_and_step,
     donate_argnums=0,
     out_shardings=replicated,
   )

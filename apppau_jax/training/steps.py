@@ -1,13 +1,16 @@
 """One step as a pure function; who compiles it is `parallel`'s business."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import optax
 
 from apppau_jax.batch import Batch
+from apppau_jax.data import augment
 from apppau_jax.models.segmentor import SegmentorOutput
 from apppau_jax.training import state as state_lib
 from apppau_jax.training.state import Player, TrainState, Tree
@@ -67,7 +70,7 @@ def make_train_step(
       step=state.step,
       ema_decay=ema_decay,
     )
-    metrics = {"loss": loss, **terms, "grad_norm": optax.global_norm(grads)}
+    metrics = {"loss": loss, **terms, "grad_norm": optax.tree.norm(grads)}
     return TrainState(step=state.step + 1, segmentor=player), metrics
 
   return train_step
@@ -96,18 +99,39 @@ def update_player(
   )
 
 
+# Turns (degrees) and zooms at which test-time augmentation looks again.
+VIEWS = ((4.0, 1.05), (-4.0, 1.05), (4.0, 0.95), (-4.0, 0.95), (0.0, 1.1))
+
+
 def make_predict_step(
-  segmentor: nn.Module, *, prepare: Callable[[jax.Array], jax.Array]
+  segmentor: nn.Module,
+  *,
+  prepare: Callable[[jax.Array], jax.Array],
+  views: Sequence[tuple[float, float]] = (),
 ) -> Callable[[state_lib.Variables, jax.Array], SegmentorOutput]:
   """Returns `predict(variables, image)`: S in inference mode.
 
   Args:
     segmentor: the network.
     prepare: normalises uint8 images `[b, h, w, 1]` to float32.
+    views: test-time augmentation: the probabilities are the mean over the
+      image as it is and turned and zoomed so; `logits` is that mean's logit,
+      side outputs and attention are those of the image as it is.
   """
 
   def predict(variables, image: jax.Array) -> SegmentorOutput:
-    output: Any = segmentor.apply(variables, prepare(image), train=False)
-    return output
+    image = prepare(image)
+    output: Any = segmentor.apply(variables, image, train=False)
+    if not views:
+      return output
+    total = jax.nn.sigmoid(output.logits)
+    for degrees, zoom in views:
+      view = augment.turn(image, degrees=degrees, zoom=zoom)
+      seen: Any = segmentor.apply(variables, view, train=False)
+      probs = jax.nn.sigmoid(seen.logits)
+      total += augment.turn(probs, degrees=-degrees, zoom=1.0 / zoom)
+    mean = jnp.clip(total / (1 + len(views)), 1e-6, 1.0 - 1e-6)
+    logits = jnp.log(mean) - jnp.log1p(-mean)
+    return dataclasses.replace(output, logits=logits)
 
   return predict

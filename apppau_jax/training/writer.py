@@ -14,20 +14,9 @@ import rich.console
 import rich.progress
 import tensorboardX
 
+from apppau_jax import files
+
 _LOG = logging.getLogger(__name__)
-
-
-def write_json(path: str | pathlib.Path, value) -> None:
-  """Writes JSON so that a reader finds the old file or the new, never half."""
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  with temporary.open("w", encoding="utf-8") as file:
-    json.dump(value, file, indent=2, sort_keys=False)
-    file.write("\n")
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, path)
 
 
 def read_history(path: str | pathlib.Path) -> list[dict]:
@@ -55,10 +44,8 @@ class Writer:
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "metrics.jsonl"
     kept = [h for h in read_history(path) if h["step"] <= start_step]
-    temporary = path.with_suffix(".tmp")
     lines = [json.dumps(h) + "\n" for h in kept]
-    temporary.write_text("".join(lines), encoding="utf-8")
-    os.replace(temporary, path)
+    files.write_bytes(path, "".join(lines).encode())
     self._file = path.open("a", encoding="utf-8")
     # A board that fails must not stop the training.
     self._board = None

@@ -32,12 +32,22 @@ def test_drawn_once_for_the_same_arguments(drawn, tmp_path):
   assert drawn[1:] == [(2, 1, 40, 1)]
   assert len(list(raw.rglob("CXR_png/*.png"))) == 2
   record = json.loads((raw / "phantom.json").read_text())
+  assert record.pop("drawing") == phantom_set.DRAWING
   assert record == {"count": 2, "seed": 1, "size": 40}
 
 
-def test_interrupted_drawing_is_done_again(drawn, tmp_path, monkeypatch):
+def test_drawn_again_by_other_drawing_code(drawn, tmp_path, monkeypatch):
+  phantom_set.draw(tmp_path, count=1)
+  monkeypatch.setattr(phantom_set, "DRAWING", phantom_set.DRAWING + 1)
+  phantom_set.draw(tmp_path, count=1)
+  assert len(drawn) == 2
+
+
+def test_interrupted_drawing_is_done_again(
+  raw_sets, drawn, tmp_path, monkeypatch
+):
   def fail(raw_dir, **_):
-    (raw_dir / "CXR_png").mkdir(parents=True)
+    raw_sets.montgomery(raw_dir, ["MCUCXR_9999_0"])
     raise KeyboardInterrupt
 
   with monkeypatch.context() as patch:
@@ -66,3 +76,10 @@ def test_whatever_is_there_is_the_complete_set(drawn, tmp_path):
 def test_prepare_draws_when_no_raw_dir_is_given(drawn, tmp_path):
   assert prepare("phantom", raw_dir=None, data_dir=tmp_path)["missing"] == []
   assert drawn == [(phantom_set.COUNT, 0, phantom_set.SIZE, 1)]
+
+
+def test_real_phantoms_pass_every_check(tmp_path):
+  raw = phantom_set.draw(tmp_path, count=6, size=64)
+  summary = prepare("phantom", raw_dir=raw, data_dir=tmp_path)
+  assert summary["verdicts"] == []
+  assert summary["counts"]["images"] == summary["counts"]["masks"] == 6

@@ -50,9 +50,27 @@ def test_folder_and_zip_give_the_same_files(run, raw, raw_sets, tmp_path):
   archive = raw_sets.zipped(raw, tmp_path / "NLM-MontgomeryCXRSet.zip")
   from_folder = run()
   from_zip = run(raw_dir=archive, data_dir=tmp_path / "other")
-  for key in ("files", "counts", "source_sha256", "missing", "verdicts"):
+  for key in (
+    "files",
+    "content_sha256",
+    "counts",
+    "source_sha256",
+    "missing",
+    "verdicts",
+  ):
     assert from_folder[key] == from_zip[key], key
   assert run(raw_dir=archive)["reused"]
+
+
+def test_content_hash_sees_every_pixel_and_no_shard(
+  run, raw, raw_sets, tmp_path
+):
+  first = run()["content_sha256"]
+  assert first == run(data_dir=tmp_path / "b")["content_sha256"]
+  image = raw_sets.image(IDS[2])
+  image[5, 5] ^= 255
+  raw_sets.png(raw / f"MontgomerySet/CXR_png/{IDS[2]}.png", image)
+  assert run(data_dir=tmp_path / "c")["content_sha256"] != first
 
 
 def test_same_source_is_reused_another_is_rebuilt(run, raw, raw_sets, tmp_path):

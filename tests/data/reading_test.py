@@ -28,6 +28,16 @@ def test_palette_is_applied_not_the_indices(encoded):
   np.testing.assert_array_equal(reading.read_grey(encoded(image)), 255 - GREY)
 
 
+def test_coloured_palette_is_refused(encoded):
+  image = Image.fromarray(GREY).convert("P")
+  image.putpalette([level for i in range(256) for level in (i, 0, i)])
+  with pytest.raises(DataError, match="is in colour"):
+    reading.read_grey(encoded(image))
+  image.putpalette([level for i in range(256) for level in (i, i, i)])
+  with pytest.raises(DataError, match="transparent"):
+    reading.read_grey(encoded(image, transparency=int(image.getpixel((0, 0)))))
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
 def test_equal_channels_are_grey(encoded, mode):
   image = Image.fromarray(GREY).convert(mode)

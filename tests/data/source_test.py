@@ -58,6 +58,13 @@ def test_links_are_followed_and_loops_end(tmp_path):
     )  # fmt: skip
 
 
+def test_folders_far_below_are_not_searched(tmp_path):
+  _write(tmp_path / "1/2/3/4/5/6/near.png")
+  _write(tmp_path / "1/2/3/4/5/6/7/far.png")
+  with RawSource(tmp_path) as source:
+    assert source.names() == ["near.png"]
+
+
 @pytest.fixture
 def make_zip(tmp_path):
   def make(*members: tuple[str, bytes], name="set.zip", mode=0o644):

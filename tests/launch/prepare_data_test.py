@@ -80,3 +80,16 @@ def test_mistakes_are_one_paragraph(tmp_path, flags, status, words):
   assert words in done.stderr
   assert "Traceback" not in done.stderr
   assert not list(tmp_path.iterdir())
+
+
+def test_phantoms_are_drawn_first(tmp_path):
+  done = _run(
+    "--dataset=phantom", f"--data_dir={tmp_path}", "--phantom_count=5",
+    "--phantom_seed=3",
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  assert "drawing phantoms: 5/5\n" in done.stderr
+  assert "preparing phantom: 5/5\n" in done.stderr
+  record = json.loads((tmp_path / "raw/phantom/phantom.json").read_text())
+  assert (record["count"], record["seed"]) == (5, 3)
+  assert len(list(tmp_path.glob("raw/phantom/*/CXR_png/*.png"))) == 5

@@ -10,6 +10,12 @@ import pytest
 from apppau_jax.errors import CheckpointError
 from apppau_jax.training import checkpoints
 
+# When one array cannot be read, Orbax abandons the reads of the others, whose
+# replies then find their event loop closed.
+pytestmark = pytest.mark.filterwarnings(
+  "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 
 @pytest.fixture
 def saved(tiny, tmp_path):

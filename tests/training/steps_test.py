@@ -94,7 +94,7 @@ def test_second_trace_is_an_error(tiny, resident):
   mesh = tiny.mesh()
   run = parallel.compile_train_step(tiny.step(), mesh)
   state, _ = run(tiny.state(), resident, INDICES)
-  with pytest.raises(AssertionError, match="traced"):
+  with pytest.raises(RuntimeError, match="traced twice"):
     run(state, resident, INDICES[:2])
 
 

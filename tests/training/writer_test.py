@@ -1,19 +1,8 @@
 """metrics.jsonl is the truth: whole lines, none doubled."""
 
-import json
-
 import numpy as np
-import pytest
 
 from apppau_jax.training import writer
-
-
-def test_json_is_replaced_whole(tmp_path):
-  path = tmp_path / "deep" / "x.json"
-  writer.write_json(path, {"a": [1, 2]})
-  with pytest.raises(TypeError):
-    writer.write_json(path, {"a": object()})
-  assert json.loads(path.read_text()) == {"a": [1, 2]}
 
 
 def test_resume_drops_later_points_and_half_lines(tmp_path):
