@@ -6,7 +6,9 @@ The same command goes on with a run that was stopped, killed or extended by
 nothing: it ends in the parameters the uninterrupted run would have had.
 """
 
+import contextlib
 import json
+import os
 import pathlib
 import sys
 import time
@@ -15,7 +17,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from apppau_jax.errors import ConfigError, Interrupted
+from apppau_jax.errors import ConfigError, DataError, Interrupted
 from launch import cli, runtime, schema
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -76,18 +78,20 @@ def _ensure_phantoms(config) -> None:
   """Builds the embedded default set; the others need their owner's files."""
   if config.data.dataset != "phantom":
     return
-  from apppau_jax.data import phantom_set, prepare
+  from apppau_jax.data import examples, phantom_set, prepare
   from launch import console
 
+  where = {"dataset": "phantom", "resolution": config.data.resolution}
+  with contextlib.suppress(DataError):
+    examples.read_catalogue(config.data.data_dir, **where)
+    return
   with console.bar("drawing phantoms") as progress:
-    raw_dir = phantom_set.draw(config.data.data_dir, progress=progress)
+    raw_dir = phantom_set.draw(
+      config.data.data_dir, workers=os.cpu_count() or 1, progress=progress
+    )
   with console.bar("preparing phantoms") as progress:
     prepare.prepare(
-      "phantom",
-      raw_dir=raw_dir,
-      data_dir=config.data.data_dir,
-      resolution=config.data.resolution,
-      progress=progress,
+      raw_dir=raw_dir, data_dir=config.data.data_dir, progress=progress, **where
     )
 
 

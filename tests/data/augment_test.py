@@ -385,9 +385,34 @@ def test_one_knob_does_not_change_the_draws_of_another():
   assert not alone.bend.any()
 
 
+def test_only_a_share_of_the_examples_is_moved_the_others_stay_sharp():
+  spec = Augmentation(rotate_degrees=10.0, scale=0.1, geometry_probability=0.3)
+  drawn = draws(spec)
+  moved = drawn.angle != 0
+  assert 0.24 < moved.mean() < 0.36  # 4 standard deviations about 0.3
+  np.testing.assert_array_equal(moved, drawn.zoom != 1)
+  always = draws(Augmentation(rotate_degrees=10.0, scale=0.1))
+  np.testing.assert_array_equal(drawn.angle[moved], always.angle[moved])
+  image = images()
+  out, _ = compiled(spec)(KEY, image, discs())
+  same = [np.array_equal(o, i) for o, i in zip(out, image)]
+  assert same == (~moved[:BATCH]).tolist()
+  assert 0 < sum(same) < BATCH
+
+
+def test_turn_is_scipys_for_every_plane():
+  planes = images(2)
+  turned = augment.turn(planes, degrees=12.0, zoom=1.1)
+  drawn = still(angle=np.radians(12.0), zoom=1.1)
+  for plane, result in zip(planes, turned):
+    expected = oracle(plane[..., 0], drawn)
+    np.testing.assert_allclose(result[..., 0], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
   ("name", "value"),
   [
+    ("geometry_probability", 1.01),
     ("rotate_degrees", 181.0),
     ("rotate_degrees", -1.0),
     ("scale", float("nan")),
