@@ -6,7 +6,6 @@ folder whose files do not have the checksums in it is damaged.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,6 @@ def command(dataset: str, resolution: int) -> str:
     f"python -m launch.prepare_data --dataset={dataset}{raw} "
     f"--data_dir=... --resolution={resolution}"
   )
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-  """Writes atomically: a reader sees the old file or the new, never half."""
-  partial = path.with_name(f".{path.name}.{os.getpid()}")
-  with partial.open("w", encoding="utf-8") as stream:
-    json.dump(content, stream, indent=1, sort_keys=True)
-    stream.flush()
-    os.fsync(stream.fileno())
-  partial.replace(path)
 
 
 def checksums(folder: Path) -> dict[str, str]:

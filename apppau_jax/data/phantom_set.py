@@ -8,7 +8,8 @@ from pathlib import Path
 
 import filelock
 
-from apppau_jax.data import builder, manifest, montgomery
+from apppau_jax import files
+from apppau_jax.data import builder, montgomery
 from apppau_jax.data import layout as layout_lib
 
 COUNT = 200
@@ -69,7 +70,7 @@ def draw(
     phantom.write_montgomery(
       partial, **arguments, workers=workers, progress=progress
     )
-    manifest.write_json(partial / _RECORD, wanted)
+    files.write_json(partial / _RECORD, wanted)
     partial.rename(folder)
   return folder
 

@@ -13,7 +13,7 @@ from typing import Any
 import filelock
 import tensorflow_datasets as tfds
 
-from apppau_jax import errors
+from apppau_jax import errors, files
 from apppau_jax.data import builder as builder_lib
 from apppau_jax.data import layout as layout_lib
 from apppau_jax.data import manifest, montgomery, phantom_set, shenzhen
@@ -160,7 +160,7 @@ def _build(
       folder = Path(builder.data_dir)
       record = {**wanted, **_record(builder), "files": None}
       record["files"] = manifest.checksums(folder)
-      manifest.write_json(folder / manifest.NAME, record)
+      files.write_json(folder / manifest.NAME, record)
       _swap(folder, target)
       (target.parent / PROBLEMS).unlink(missing_ok=True)
     finally:
@@ -217,7 +217,7 @@ def _write_problems(
     "verdicts": [dataclasses.asdict(v) for v in verdicts],
   }
   path = target.parent / PROBLEMS
-  manifest.write_json(path, content)
+  files.write_json(path, content)
   return path
 
 

@@ -14,7 +14,8 @@ import pathlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from apppau_jax.data import manifest, protocols, strata
+from apppau_jax import files
+from apppau_jax.data import protocols, strata
 from apppau_jax.data.published import (
   published_groups,
   published_ids,
@@ -193,7 +194,7 @@ def _label_count(
 
 def write_splits(path: str | os.PathLike[str], split: Split) -> None:
   """Writes the four lists as JSON, whole or not at all."""
-  manifest.write_json(pathlib.Path(path), split.as_dict())
+  files.write_json(pathlib.Path(path), split.as_dict())
 
 
 def read_splits(path: str | os.PathLike[str]) -> Split:

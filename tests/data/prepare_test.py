@@ -147,7 +147,7 @@ def test_full_disk_is_said_before_and_during(run, tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match=r"need \S+ bytes.*1,000 bytes"):
       run()
   with monkeypatch.context() as patch:
-    patch.setattr(manifest, "write_json", full)
+    patch.setattr(files, "write_json", full)
     with pytest.raises(ResourceError, match="disk filled up"):
       run()
   assert not (tmp_path / "montgomery/128/.building").exists()
