@@ -28,6 +28,6 @@ def get_config(arg=None):
   config.augment.contrast = 0.2
   config.augment.brightness = 0.1
   config.eval.test_time_augmentation = True
-  config.train.epochs = 60
+  config.train.epochs = 45
   config.train.eval_every_epochs = 4
   return base.quick(config) if arg.quick else config

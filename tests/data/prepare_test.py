@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from apppau_jax import files
 from apppau_jax.data import examples, manifest, prepare
 from apppau_jax.errors import ConfigError, DataError, ResourceError
 
