@@ -18,5 +18,5 @@ def get_config(arg=None):
   config.augment.scale = 0.1
   config.augment.shift = 0.05
   config.augment.gamma = 0.3
-  config.train.epochs = 30
+  config.train.epochs = 20
   return base.quick(config) if arg.quick else config

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from scipy import special
 
 from apppau_jax.evaluation import figures, metrics, paper_compat, statistics
 
@@ -57,17 +58,12 @@ def _batches(image: np.ndarray, *, size: int):
     yield part[rows], len(part)
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-  """1 / (1 + exp(-logits)), without overflow."""
-  return 0.5 * (1.0 + np.tanh(0.5 * logits))
-
-
 def predict_probs(
   predict: Predict, variables, image: np.ndarray, *, batch_size: int
 ) -> np.ndarray:
   """Lung probabilities `[n, h, w, k]` of uint8 images `[n, h, w, 1]`."""
   parts = [
-    sigmoid(np.asarray(predict(variables, batch).logits))[:count]
+    special.expit(np.asarray(predict(variables, batch).logits))[:count]
     for batch, count in _batches(image, size=batch_size)
   ]
   return np.concatenate(parts)
@@ -162,7 +158,7 @@ def pick_cases(
       mask=scored.mask[i],
       prob=scored.prob[i],
       prediction=scored.prediction[i],
-      side_probs=[sigmoid(s[row, ..., 0]) for s in output.side_logits],
+      side_probs=[special.expit(s[row, ..., 0]) for s in output.side_logits],
       attention={k: a[row, ..., 0] for k, a in output.attention.items()},
     )
     for row, (kind, i) in enumerate(chosen.items())

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from apppau_jax.data import augment
 from apppau_jax.errors import ConfigError
 from apppau_jax.training import parallel, steps
 from apppau_jax.training import state as state_lib
@@ -127,6 +128,34 @@ def test_predict_uses_running_statistics(tiny, resident):
   all_of = predict(state.segmentor.ema, resident.image).logits
   alone = predict(state.segmentor.ema, resident.image[2:3]).logits
   np.testing.assert_allclose(all_of[2:3], alone, atol=1e-6)
+
+
+def test_views_are_averaged_in_probability(tiny, resident):
+  """Against the mean of separately turned, segmented and turned-back views."""
+  variables = jax.jit(tiny.init)().segmentor.ema
+  views = ((10.0, 1.1), (-5.0, 0.9))
+
+  def scaled(x):
+    return x.astype(jnp.float32) / 255.0
+
+  predict = steps.make_predict_step(tiny.module, prepare=scaled, views=views)
+  plain = steps.make_predict_step(tiny.module, prepare=lambda x: x)
+  image = scaled(resident.image)
+  probs = [jax.nn.sigmoid(plain(variables, image).logits)]
+  for degrees, zoom in views:
+    seen = plain(
+      variables, augment.turn(image, degrees=degrees, zoom=zoom)
+    ).logits
+    probs.append(
+      augment.turn(jax.nn.sigmoid(seen), degrees=-degrees, zoom=1 / zoom)
+    )
+  output = predict(variables, resident.image)
+  np.testing.assert_allclose(
+    jax.nn.sigmoid(output.logits), np.mean(probs, axis=0), atol=1e-5
+  )
+  np.testing.assert_allclose(
+    output.side_logits[-1], plain(variables, image).logits, atol=1e-5
+  )
 
 
 def test_parameter_count_and_optimizer_moments(tiny):

@@ -1,0 +1,114 @@
+"""From a stub network to the report: padding, thresholds, cases."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import special
+
+from apppau_jax.evaluation import evaluate
+from apppau_jax.models import segmentor
+
+
+def _masks(n=5, side=16):
+  rng = np.random.default_rng(0)
+  mask = np.zeros((n, side, side, 1), np.uint8)
+  for i in range(n):
+    mask[i, 2 : 6 + i, 3:12] = 1
+  image = (200 * (1 - mask) + rng.integers(0, 20, mask.shape)).astype(np.uint8)
+  return image, mask
+
+
+class Stub:
+  """Sees lung where the image is dark; remembers the shapes it was shown."""
+
+  def __init__(self):
+    self.shapes = []
+
+  def __call__(self, variables, image):
+    self.shapes.append(image.shape)
+    logits = (variables["cut"] - image.astype(np.float32)) / 10.0
+    return segmentor.SegmentorOutput(
+      logits=logits,
+      side_logits=(logits[:, ::2, ::2], logits),
+      attention={"D1": np.full_like(logits, 0.25)},
+    )
+
+
+def _score(stub, *, options, n=5, cut=100.0):
+  image, mask = _masks(n)
+  ids = [f"id{i}" for i in range(n)]
+  return evaluate.score(
+    stub, {"cut": cut}, ids=ids, image=image, mask=mask, options=options
+  )
+
+
+def test_every_batch_has_one_shape_and_no_padding_is_measured():
+  stub = Stub()
+  scored = _score(stub, options=evaluate.Options(batch_size=4))
+  assert stub.shapes == [(4, 16, 16, 1)] * 2
+  assert len(scored.per_image) == 5
+  image, mask = _masks()
+  expected = special.expit((100.0 - image[..., 0].astype(float)) / 10.0)
+  np.testing.assert_allclose(scored.prob, expected, rtol=1e-4)
+  np.testing.assert_array_equal(scored.prediction, mask[..., 0].astype(bool))
+  assert [m["dice"] for m in scored.per_image] == [1.0] * 5
+
+
+def test_fewer_images_than_a_batch():
+  scored = _score(Stub(), options=evaluate.Options(batch_size=16), n=2)
+  assert len(scored.ids) == 2
+
+
+def test_threshold_is_inclusive_and_cleanup_is_an_option():
+  prob = np.zeros((1, 16, 16))
+  prob[0, 1:4, 1:4] = 0.5
+  prob[0, 8:14, 8:14] = 0.9
+  plain = evaluate.binarize(prob, options=evaluate.Options())
+  assert plain.sum() == 9 + 36
+  one = evaluate.binarize(prob, options=evaluate.Options(largest_components=1))
+  assert one.sum() == 36
+  high = evaluate.binarize(prob, options=evaluate.Options(threshold=0.6))
+  assert high.sum() == 36
+
+
+def test_dice_of_empty_masks_and_by_hand():
+  a = np.zeros((3, 4, 4), bool)
+  b = np.zeros((3, 4, 4), bool)
+  a[1, :2] = True  # 8 pixels
+  b[1, 1:3, :3] = True  # 6 pixels, 3 shared
+  b[2, 0, 0] = True
+  np.testing.assert_allclose(evaluate.dice(a, b), [1.0, 6 / 14, 0.0])
+
+
+def test_report_holds_the_facts_and_the_mean_of_its_rows():
+  scored = _score(Stub(), options=evaluate.Options(), cut=8.0)
+  report = evaluate.make_report(scored, facts={"seed": 3})
+  json.dumps(report, allow_nan=False)
+  assert list(report)[:2] == ["seed", "n"]
+  dice = [row["dice"] for row in report["per_image"]]
+  assert 0 < np.mean(dice) < 1
+  assert report["segmentation"]["dice"]["mean"] == pytest.approx(np.mean(dice))
+  assert report["segmentation"]["dice"]["sd"] == pytest.approx(
+    np.std(dice, ddof=1)
+  )
+  accuracy = (scored.prediction == scored.mask).mean()
+  compat = report["paper_compat"]
+  assert compat["js_pixel_accuracy"] == pytest.approx(accuracy)
+  assert report["per_image"][2]["id"] == "id2"
+
+
+def test_cases_are_the_best_the_median_and_the_worst():
+  options = evaluate.Options(batch_size=4)
+  scored = _score(Stub(), options=options, cut=8.0)
+  cases = evaluate.pick_cases(Stub(), {"cut": 8.0}, scored, options=options)
+  dice = sorted((m["dice"] for m in scored.per_image), reverse=True)
+  assert [c.kind for c in cases] == ["best", "median", "worst"]
+  assert [c.metrics["dice"] for c in cases] == [dice[0], dice[2], dice[4]]
+  for case in cases:
+    i = scored.ids.index(case.id)
+    np.testing.assert_allclose(case.side_probs[-1], scored.prob[i], atol=1e-6)
+    np.testing.assert_array_equal(case.prediction, scored.prediction[i])
+    assert case.side_probs[0].shape == (8, 8)
+    assert case.attention["D1"].shape == (16, 16)
+    assert case.image.max() <= 1.0

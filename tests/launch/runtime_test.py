@@ -1,0 +1,63 @@
+"""What is set before JAX starts, and that the user's choice wins."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from launch import runtime
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+  """An environment in which nothing was chosen yet."""
+  for name in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):
+    monkeypatch.delenv(name, raising=False)
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  return tmp_path
+
+
+def test_known_versions_only():
+  assert runtime.cpu_flags("0.10.2").startswith("--xla_cpu")
+  assert runtime.cpu_flags("9.9.9") == ""
+
+
+def test_chosen_flags_are_accepted_by_this_jaxlib(bare):
+  """An unknown XLA flag ends the process."""
+  code = "from launch import runtime; runtime.set_up(); import jax; "
+  code += "print(jax.numpy.ones(3).sum())"
+  done = subprocess.run(
+    [sys.executable, "-c", code],
+    env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.strip() == "3.0"
+
+
+def test_the_users_choice_wins(bare, monkeypatch, capsys):
+  monkeypatch.setenv("XLA_FLAGS", "")
+  monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+  runtime.set_up()
+  assert os.environ["XLA_FLAGS"] == ""
+  assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
+  assert capsys.readouterr().err == ""
+
+
+def test_cache_is_the_users_own(bare, monkeypatch):
+  runtime.set_up()
+  cache = bare / "apppau_jax" / "xla"
+  assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(cache)
+  assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+
+
+def test_a_cache_others_may_write_is_not_used(bare):
+  cache = bare / "apppau_jax" / "xla"
+  cache.mkdir(parents=True)
+  cache.chmod(0o777)
+  runtime.set_up()
+  assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
