@@ -1,16 +1,25 @@
 """What every main shares: flags, one paragraph for an error, exit status."""
 
+import contextlib
+import errno
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags
 from absl import logging as absl_logging
 
-from apppau_jax.errors import ConfigError, UserError
+from apppau_jax.errors import (
+  ConfigError,
+  Interrupted,
+  ResourceError,
+  UserError,
+)
 from launch import schema
 
+_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 _DEBUG = flags.DEFINE_bool(
   "debug", False, "Show the whole traceback of an error."
 )
@@ -56,6 +65,33 @@ def _explain(message: str, argv: Sequence[str]) -> str:
   return " ".join(message.rpartition("Error: ")[-1].split())
 
 
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+  """What the machine or the user's keyboard did, as errors of ours."""
+  try:
+    yield
+  except KeyboardInterrupt as error:
+    raise Interrupted(
+      "Interrupted by the keyboard; what was finished is saved.", signal.SIGINT
+    ) from error
+  except OSError as error:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+      raise
+    raise ResourceError(
+      f"The disk is full: {error}. Make room and give the same command again; "
+      "it goes on from the last checkpoint."
+    ) from error
+  except (MemoryError, RuntimeError) as error:
+    # XLA's own error type is a RuntimeError that says so in words.
+    if isinstance(error, RuntimeError) and _OUT_OF_MEMORY not in str(error):
+      raise
+    raise ResourceError(
+      f"Out of memory: {' '.join(str(error).split())[:300]} A smaller "
+      "train.batch_size, eval.batch_size, model.base_width or "
+      "data.resolution needs less."
+    ) from error
+
+
 def run(main: Callable[[], None]) -> None:
   """Runs `main` under absl's flags and exits with the status of house rules.
 
@@ -73,7 +109,8 @@ def run(main: Callable[[], None]) -> None:
     del argv
     absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and TFDS chatter
     try:
-      main()
+      with _translated():
+        main()
     except UserError as error:
       if debug:
         raise

@@ -1,6 +1,13 @@
 """A user's mistake is one paragraph, the right exit status, and no JAX."""
 
+import errno
+import signal
+import subprocess
+
 import pytest
+
+from apppau_jax import errors
+from launch import cli
 
 
 def _mistake(call, *flags, code=2, **kwargs):
@@ -19,8 +26,6 @@ def test_mistyped_key(call, tmp_path):
 
 
 def test_mistakes_are_found_before_jax_starts(command, tmp_path):
-  import subprocess
-
   started = command(tmp_path, "--config.train.batch_size=0")
   started["args"][1:1] = ["-X", "importtime"]
   done = subprocess.run(**started, capture_output=True, text=True, check=False)
@@ -64,3 +69,20 @@ def test_unprepared_data_names_the_command(call, tmp_path):
     code=3,
   )
   assert "launch.prepare_data" in line
+
+
+@pytest.mark.parametrize(
+  ("raised", "expected", "code"),
+  [
+    (OSError(errno.ENOSPC, "No space left"), errors.ResourceError, 6),
+    (MemoryError("2 GB"), errors.ResourceError, 6),
+    (RuntimeError("RESOURCE_EXHAUSTED: 9 GB"), errors.ResourceError, 6),
+    (KeyboardInterrupt(), errors.Interrupted, 128 + signal.SIGINT),
+    (OSError(errno.EACCES, "denied"), OSError, None),
+    (RuntimeError("a defect of ours"), RuntimeError, None),
+  ],
+)
+def test_what_the_machine_does_has_its_status(raised, expected, code):
+  with pytest.raises(expected) as error, cli._translated():
+    raise raised
+  assert getattr(error.value, "exit_code", None) == code

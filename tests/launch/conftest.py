@@ -41,7 +41,12 @@ def command(data_dir):
         "--config.eval.batch_size=4",
       ]
     # One device: what a user's CPU has; conftest's two are for chex.
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
+    environment = {
+      **os.environ,
+      "JAX_NUM_CPU_DEVICES": "1",
+      # What one run compiled, the next one reads.
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     return {"args": [*arguments, *more], "env": environment, "cwd": ROOT}
 
   return build

@@ -28,11 +28,19 @@ def _count(tree):
 @pytest.fixture(scope="module")
 def ppau():
   module = segmentor.from_preset("ppau_unet", base_width=2)
-  image = jax.random.uniform(jax.random.key(1), (2, 32, 48, 1))
-  variables = jax.jit(
-    lambda: module.init(jax.random.key(0), image, train=False)
-  )
-  return module, variables(), image
+  rng = np.random.default_rng(0)
+  image = jnp.asarray(rng.random((2, 32, 48, 1)), jnp.float32)
+  variables = _init(module, 32)
+
+  # Drawn here: compiling the initialisation takes longer than all the tests.
+  def fill(path, leaf):
+    kind = path[-1].key
+    if kind == "kernel":
+      scale = np.sqrt(2 / np.prod(leaf.shape[:-1]))
+      return jnp.asarray(rng.normal(size=leaf.shape) * scale, jnp.float32)
+    return jnp.full(leaf.shape, float(kind in ("scale", "var")))
+
+  return module, jax.tree_util.tree_map_with_path(fill, variables), image
 
 
 @pytest.mark.parametrize("side", [128, 256])
