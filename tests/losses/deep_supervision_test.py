@@ -63,22 +63,26 @@ def _expected(side_logits, mask, *, weights, side_target):
 class VariantsTest(chex.TestCase):
   @chex.all_variants
   @parameterized.named_parameters(
-    ("default", "hard", None), ("soft", "soft", (3.0, 0.0, 0.5, 1.0))
+    ("default", {}, "hard"),
+    (
+      "soft",
+      {"side_target": "soft", "weights": (3.0, 0.0, 0.5, 1.0)},
+      "soft",
+    ),
   )
-  def test_is_the_weighted_sum(self, side_target, weights):
+  def test_is_the_weighted_sum(self, options, side_target):
     side_logits, mask = _example()
     loss = functools.partial(
       deep_supervision.deep_supervision_loss,
       loss_fn=cross_entropy_loss,
-      weights=weights,
-      side_target=side_target,
+      **options,
     )
     actual = self.variant(loss)(side_logits, mask)
     chex.assert_type(actual, jnp.float32)
     expected = _expected(
       side_logits,
       mask,
-      weights=weights or [1 / 15, 2 / 15, 4 / 15, 8 / 15],
+      weights=options.get("weights", [1 / 15, 2 / 15, 4 / 15, 8 / 15]),
       side_target=side_target,
     )
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
