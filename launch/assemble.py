@@ -12,7 +12,8 @@ import numpy as np
 import optax
 
 from apppau_jax.batch import Batch
-from apppau_jax.data import augment, examples, order, splits
+from apppau_jax.data import augment, examples, manifest, order, splits
+from apppau_jax.data import prepare as prepare_lib
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.evaluation import evaluate, figures
 from apppau_jax.losses import (
@@ -118,6 +119,16 @@ def catalogue(config: Config) -> examples.Catalogue:
     dataset=config.data.dataset,
     resolution=config.data.resolution,
   )
+
+
+def content_sha256(config: Config) -> str:
+  """Checksum of the prepared examples, equal wherever they were prepared."""
+  folder = prepare_lib.prepared_folder(
+    config.data.data_dir,
+    dataset=config.data.dataset,
+    resolution=config.data.resolution,
+  )
+  return (manifest.read(folder) or {}).get("content_sha256", "unknown")
 
 
 def split(config: Config, known: examples.Catalogue) -> splits.Split:

@@ -50,7 +50,10 @@ def main() -> None:
   known = assemble.catalogue(config)
   parts = assemble.split(config, known)
   assemble.splits.write_splits(folder / "splits.json", parts)
-  facts: dict[str, Any] = {"environment": workdir.environment()}
+  facts: dict[str, Any] = {
+    "environment": workdir.environment(),
+    "data_sha256": assemble.content_sha256(config),
+  }
   workdir.write_manifest(folder, status="running", config=tree, **facts)
   try:
     began = time.time()

@@ -145,7 +145,7 @@ def run(run: Run, state: TrainState) -> TrainState:
             best_dice = _validate(
               run, state, step=step, best_dice=best_dice, writer=writer
             )
-            shown["dice"] = best_dice
+            shown["best_dice"] = best_dice
           writer.sync()
           meta = {**run.meta, "step": step, "best_dice": best_dice}
           run.latest.save(state, step=step, meta=meta)
