@@ -14,8 +14,8 @@ setuptools.setup(
   name="apppau_jax",
   version=VERSION,
   description=(
-    "Lungs outlined and disease classified from few labelled chest X-rays: "
-    "APPAU-Net in JAX"
+    "Lungs outlined in chest X-rays, honestly measured: the networks and "
+    "losses of APPAU-Net in JAX"
   ),
   long_description=(HERE / "README.md").read_text(encoding="utf-8"),
   long_description_content_type="text/markdown",

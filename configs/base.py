@@ -104,5 +104,5 @@ def parse_arg(arg: str | None, **defaults) -> ml_collections.ConfigDict:
         f"'{key}' is not an argument of this config; it takes "
         f"{', '.join(sorted(values))}"
       )
-    values[key] = value if value else True
+    values[key] = value != "false" if key == "quick" else value
   return ml_collections.ConfigDict(values)

@@ -1,5 +1,8 @@
 """Lungs of Montgomery, all masks: our recipe.
 
+Measured: validation lung Dice .980 (idiap, one seed); 200 epochs of 6 steps at
+about 0.9 s on two CPU cores. results/main_path.md.
+
 Prepare: python -m launch.prepare_data --dataset=montgomery --raw_dir=RAW
 Run: python -m launch.train --config=configs/montgomery.py --workdir=runs/mc
 """

@@ -1,5 +1,8 @@
 """Lungs of Shenzhen, all masks: our recipe.
 
+Measured with KLTV: validation lung Dice .955 (idiap, one seed); 45 epochs of 25
+steps at about 0.9 s on two CPU cores. results/main_path.md.
+
 Prepare: python -m launch.prepare_data --dataset=shenzhen --raw_dir=RAW
 Run: python -m launch.train --config=configs/shenzhen.py --workdir=runs/sz
 """

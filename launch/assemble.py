@@ -14,7 +14,7 @@ import optax
 from apppau_jax.batch import Batch
 from apppau_jax.data import augment, examples, manifest, order, splits
 from apppau_jax.data import prepare as prepare_lib
-from apppau_jax.errors import ConfigError, DataError
+from apppau_jax.errors import CheckpointError, ConfigError, DataError
 from apppau_jax.evaluation import evaluate, figures
 from apppau_jax.losses import (
   cross_entropy,
@@ -234,9 +234,12 @@ def options(config: Config) -> evaluate.Options:
   )
 
 
-def store(workdir: pathlib.Path, name: str) -> checkpoints.Store:
+def store(
+  workdir: pathlib.Path, name: str, *, read_only: bool = False
+) -> checkpoints.Store:
   """The `latest` or the `best` checkpoints of a run."""
-  return checkpoints.Store(workdir / "checkpoints" / name)
+  folder = workdir / "checkpoints" / name
+  return checkpoints.Store(folder, read_only=read_only)
 
 
 def evaluate_fn(config: Config, loaded: examples.Examples) -> loop.EvaluateFn:
@@ -321,20 +324,26 @@ def trained(
   """The averaged weights that `eval.checkpoint` names, and their step.
 
   Raises:
-    DataError: nothing was saved there yet.
+    CheckpointError: nothing usable was saved there yet.
   """
   mesh = parallel.make_mesh(batch_size=1, devices=jax.devices()[:1])
   # Of the optimiser only the structure matters here, not its rates.
   transform = optimizer(config, optax.constant_schedule(0.0))
   target = parallel.shapes(lambda: init(config, transform), mesh)
   name = config.eval.checkpoint
-  saved = store(workdir, name)
+  if not (workdir / "checkpoints" / name).is_dir():
+    raise _untrained(workdir, name)
+  saved = store(workdir, name, read_only=True)
   found = saved.restore(target.segmentor.ema if name == "best" else target)
   saved.close()
   if found is None:
-    raise checkpoints.CheckpointError(
-      f"{workdir} holds no '{name}' checkpoint yet; train with "
-      f"`python -m launch.train --config=... --workdir={workdir}` first."
-    )
+    raise _untrained(workdir, name)
   tree, _, step = found
   return tree if name == "best" else tree.segmentor.ema, step
+
+
+def _untrained(workdir: pathlib.Path, name: str) -> CheckpointError:
+  return CheckpointError(
+    f"{workdir} holds no '{name}' checkpoint yet; train with "
+    f"`python -m launch.train --config=... --workdir={workdir}` first."
+  )

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags
@@ -20,12 +21,13 @@ from apppau_jax.errors import (
 from launch import schema
 
 _OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-_DEBUG = flags.DEFINE_bool(
-  "debug", False, "Show the whole traceback of an error."
-)
+# Looked for in sys.argv: an error in the flags themselves comes before them.
+flags.DEFINE_bool("debug", False, "Show the whole traceback of an error.")
 
 
 def _complain(error: UserError) -> int:
+  if "--debug" in sys.argv[1:]:
+    traceback.print_exception(error)
   print(f"error: {error}", file=sys.stderr, flush=True)
   return error.exit_code
 
@@ -100,7 +102,6 @@ def run(main: Callable[[], None]) -> None:
   standard error; its traceback only with --debug.
   """
   logging.basicConfig(level=logging.WARNING, format="%(message)s")
-  debug = "--debug" in sys.argv[1:]
   # The flags that change a config's values exist once it is read (and
   # config_flags looks in sys.argv itself): --config goes first.
   sys.argv[1:] = sorted(sys.argv[1:], key=lambda a: "--config=" not in a)
@@ -112,16 +113,12 @@ def run(main: Callable[[], None]) -> None:
       with _translated():
         main()
     except UserError as error:
-      if debug:
-        raise
       sys.exit(_complain(error))
 
   def parse(argv):
     try:
       return _parse(argv)
     except UserError as error:
-      if debug:
-        raise
       sys.exit(_complain(error))
 
   try:

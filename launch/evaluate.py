@@ -31,7 +31,9 @@ def main() -> None:
   from launch import measure
 
   measure.measure(
-    pathlib.Path(_WORKDIR.value), part=_SPLIT.value, data_dir=_DATA_DIR.value
+    pathlib.Path(_WORKDIR.value).expanduser(),
+    part=_SPLIT.value,
+    data_dir=_DATA_DIR.value,
   )
 
 

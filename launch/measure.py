@@ -3,6 +3,8 @@
 import pathlib
 import shutil
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from apppau_jax import files
 from apppau_jax.data import splits
@@ -50,7 +52,9 @@ def measure(
     "seed": config.seed,
     "threshold": how.threshold,
     "parameters": {"segmentor": state.parameter_count(variables["params"])},
-    "notes": _notes(config),
+    "commit": workdir_lib.commit(),
+    "data_sha256": assemble.content_sha256(config),
+    "notes": _notes(config, workdir_lib.read_manifest(workdir)),
   }
   numbers = evaluate.make_report(scored, facts=facts)
   folder = workdir / "eval" / part
@@ -82,8 +86,12 @@ def _check_unseen(workdir: pathlib.Path, ids, *, part: str) -> None:
     )
 
 
-def _notes(config) -> list[str]:
+def _notes(config, manifest: Mapping[str, Any]) -> list[str]:
   notes = []
+  if manifest.get("status") in ("interrupted", "failed"):
+    notes.append(f"The training was {manifest['status']} before its end.")
+  if manifest.get("data_sha256") != assemble.content_sha256(config):
+    notes.append("The prepared data are not those of the training.")
   if config.eval.largest_components:
     notes.append(
       f"Only the {config.eval.largest_components} largest connected "

@@ -37,7 +37,10 @@ def set_up() -> None:
     print(f"XLA_FLAGS={flags}", file=sys.stderr)
   if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     cache = _cache_dir()
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+      cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:  # no home to write to: compile anew each time
+      return
     if not cache.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
       os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
       os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")

@@ -6,7 +6,6 @@ The same command goes on with a run that was stopped, killed or extended by
 nothing: it ends in the parameters the uninterrupted run would have had.
 """
 
-import contextlib
 import json
 import os
 import pathlib
@@ -17,7 +16,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from apppau_jax.errors import ConfigError, DataError, Interrupted
+from apppau_jax.errors import ConfigError, Interrupted
 from launch import cli, runtime, schema
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -36,7 +35,7 @@ def _config() -> tuple[Any, dict[str, Any], pathlib.Path]:
   tree = _CONFIG.value.to_dict()
   schema.check(tree)
   plain = json.loads(json.dumps(tree))
-  return _CONFIG.value, plain, pathlib.Path(_WORKDIR.value)
+  return _CONFIG.value, plain, pathlib.Path(_WORKDIR.value).expanduser()
 
 
 def main() -> None:
@@ -49,10 +48,16 @@ def main() -> None:
   _ensure_phantoms(config)
   known = assemble.catalogue(config)
   parts = assemble.split(config, known)
+  data_sha256 = assemble.content_sha256(config)
+  workdir.check_same_data(
+    folder, data_sha256=data_sha256, parts=parts.as_dict()
+  )
   assemble.splits.write_splits(folder / "splits.json", parts)
+  session: dict[str, Any] = {"environment": workdir.environment()}
   facts: dict[str, Any] = {
-    "environment": workdir.environment(),
-    "data_sha256": assemble.content_sha256(config),
+    "data_sha256": data_sha256,
+    # Every process that worked on this run, the latest last.
+    "sessions": [*workdir.read_manifest(folder).get("sessions", []), session],
   }
   workdir.write_manifest(folder, status="running", config=tree, **facts)
   try:
@@ -62,7 +67,7 @@ def main() -> None:
     )
     _announce(config, parts, run, state)
     assemble.loop.run(run, state)
-    facts["minutes"] = round((time.time() - began) / 60, 2)
+    session["minutes"] = round((time.time() - began) / 60, 2)
     for part in ("validation", "test"):
       if getattr(parts, part):
         measure.measure(folder, part=part)
@@ -81,12 +86,11 @@ def _ensure_phantoms(config) -> None:
   """Builds the embedded default set; the others need their owner's files."""
   if config.data.dataset != "phantom":
     return
-  from apppau_jax.data import examples, phantom_set, prepare
+  from apppau_jax.data import manifest, phantom_set, prepare
   from launch import console
 
   where = {"dataset": "phantom", "resolution": config.data.resolution}
-  with contextlib.suppress(DataError):
-    examples.read_catalogue(config.data.data_dir, **where)
+  if manifest.read(prepare.prepared_folder(config.data.data_dir, **where)):
     return
   with console.bar("drawing phantoms") as progress:
     raw_dir = phantom_set.draw(

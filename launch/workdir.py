@@ -15,11 +15,17 @@ from typing import Any
 import ml_collections
 
 from apppau_jax import __version__, files
-from apppau_jax.errors import CheckpointError, ConfigError
+from apppau_jax.errors import CheckpointError, ConfigError, DataError
 from launch import schema
 
 # May differ between two starts of one run: they change no parameter.
-_HARMLESS = ("data.data_dir", "train.log_every", "eval.")
+_HARMLESS = (
+  "data.data_dir",
+  "train.log_every",
+  "eval.checkpoint",
+  "eval.batch_size",
+  "eval.test_time_augmentation",
+)
 
 
 def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -32,18 +38,51 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     before = json.loads(path.read_text()) if path.exists() else None
+    if is_trained(workdir):
+      if before is None:
+        raise ConfigError(
+          f"--workdir={workdir} holds checkpoints without their config.json, "
+          "so whose they are is unknown. Name another folder."
+        )
+      _same(workdir, schema.flatten(before), schema.flatten(config))
+    files.write_json(path, config)
   except (OSError, json.JSONDecodeError) as error:
     raise ConfigError(
       f"--workdir={workdir} cannot hold a run: {error}. Name another folder."
     ) from error
-  if before is None and any(workdir.glob("checkpoints/*/[0-9]*")):
-    raise ConfigError(
-      f"--workdir={workdir} holds checkpoints without their config.json, so "
-      "whose they are is unknown. Name another folder."
+
+
+def is_trained(workdir: pathlib.Path) -> bool:
+  """Whether a step was saved here: then configuration and data are fixed."""
+  return any(workdir.glob("checkpoints/*/[0-9]*"))
+
+
+def check_same_data(
+  workdir: pathlib.Path, *, data_sha256: str, parts: Mapping[str, list[str]]
+) -> None:
+  """A run goes on with the images and the split it began with.
+
+  Raises:
+    DataError: other prepared examples, or another division of them.
+  """
+  if not is_trained(workdir):
+    return
+  before = json.loads((workdir / "splits.json").read_text())
+  if before != parts or read_manifest(workdir).get("data_sha256") not in (
+    data_sha256,
+    None,
+  ):
+    raise DataError(
+      f"--workdir={workdir} holds a run on other data: the prepared examples "
+      "or their split changed since it began. Prepare the data as they were, "
+      "or train in a new --workdir."
     )
-  if before is not None:
-    _same(workdir, schema.flatten(before), schema.flatten(config))
-  files.write_json(path, config)
+
+
+def read_manifest(workdir: pathlib.Path) -> dict[str, Any]:
+  """manifest.json, empty if there is none."""
+  path = workdir / "manifest.json"
+  return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _same(workdir: pathlib.Path, old: Mapping, new: Mapping) -> None:
@@ -77,7 +116,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
   return ml_collections.ConfigDict(tree)
 
 
-def _commit() -> str:
+def commit() -> str:
   """The commit of the code, "unknown" outside a git checkout."""
   here = pathlib.Path(__file__).parent
   command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
@@ -98,7 +137,7 @@ def environment() -> dict[str, str]:
   return {
     "command": shlex.join(["python", "-m", f"launch.{module}", *sys.argv[1:]]),
     "apppau_jax": __version__,
-    "commit": _commit(),
+    "commit": commit(),
     "python": platform.python_version(),
     **{name: importlib.metadata.version(name) for name in names},
     "devices": f"{len(devices)} x {devices[0].device_kind}",

@@ -1,4 +1,4 @@
-"""What each player minimises, side by side."""
+"""What a player minimises: its terms, by name."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,7 +25,7 @@ def segmentation_objective(
   weights: Sequence[float] | None = None,
   side_target: str = "hard",
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-  """L_seg, the supervised part of eq. (3), over the labelled examples.
+  """L_seg: eq. (1) over the labelled examples.
 
   Args:
     side_logits: S's outputs, each `[b, h_i, w_i, k]`, finest last.

@@ -1,4 +1,4 @@
-"""The pieces that the segmentor and the discriminator are made of.
+"""The pieces that the segmentor is made of.
 
 Written in the forms that XLA runs fast on a CPU and deterministically on a
 GPU: pooling by reshape (its gradient needs no scatter), upsampling by a 1x1

@@ -61,14 +61,26 @@ class Store:
 
   Attributes:
     folder: where the steps lie, one folder each.
+
+  With `read_only` nothing in the folder is made, moved or cleaned up, so that
+  a run can be looked at while it trains.
   """
 
-  def __init__(self, folder: str | pathlib.Path, *, keep: int = 2):
+  def __init__(
+    self,
+    folder: str | pathlib.Path,
+    *,
+    keep: int = 2,
+    read_only: bool = False,
+  ):
     self.folder = pathlib.Path(folder).absolute()
+    self._read_only = read_only
     self._manager = ocp.CheckpointManager(
       self.folder,
       item_names=("tree", "integrity", "meta"),
-      options=ocp.CheckpointManagerOptions(
+      options=ocp.CheckpointManagerOptions(read_only=True)
+      if read_only
+      else ocp.CheckpointManagerOptions(
         max_to_keep=keep, cleanup_tmp_directories=True, create=True
       ),
     )
@@ -85,7 +97,7 @@ class Store:
     if step in self._manager.all_steps():
       return
     tree = jax.tree.map(jnp.copy, tree)
-    self._manager.save(
+    saved = self._manager.save(
       step,
       args=ocp.args.Composite(
         tree=ocp.args.StandardSave(tree),
@@ -93,6 +105,16 @@ class Store:
         meta=ocp.args.JsonSave(dict(meta)),
       ),
     )
+    if not saved:
+      raise CheckpointError(
+        f"Step {step} was not saved in {self.folder}, which holds later ones: "
+        f"{self.steps()}. Is another process training in this folder?"
+      )
+
+  def forget_after(self, step: int) -> None:
+    """Deletes the steps after `step`, which a resumed run makes anew."""
+    for later in [s for s in self.steps() if s > step]:
+      self._manager.delete(later)
 
   def restore(self, target: Tree) -> tuple[Any, dict[str, Any], int] | None:
     """Returns the newest undamaged (tree, meta, step), None if never saved.
@@ -115,7 +137,8 @@ class Store:
         reasons.append(f"step {step}: {str(error).strip().splitlines()[0]}")
         _LOG.warning("checkpoint unusable, %s", reasons[-1])
         continue
-      self._set_aside([s for s in self.steps() if s > step])
+      if not self._read_only:
+        self._set_aside([s for s in self.steps() if s > step])
       return tree, meta, step
     if reasons:
       raise CheckpointError(
@@ -155,21 +178,3 @@ class Store:
   def close(self) -> None:
     """Waits for the saves under way and releases the manager's threads."""
     self._manager.close()
-
-
-def read_meta(folder: str | pathlib.Path) -> tuple[dict[str, Any], int] | None:
-  """The newest checkpoint's meta and step, without its arrays."""
-  manager = ocp.CheckpointManager(
-    pathlib.Path(folder).absolute(),
-    item_names=("meta",),
-    options=ocp.CheckpointManagerOptions(read_only=True),
-  )
-  try:
-    step = manager.latest_step()
-    if step is None:
-      return None
-    args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-    items: Any = manager.restore(step, args=args)
-    return items.meta, step
-  finally:
-    manager.close()

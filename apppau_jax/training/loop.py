@@ -107,9 +107,8 @@ class Run:
 def restore(run: Run, state: TrainState) -> tuple[TrainState, float]:
   """Returns the state to go on from and the best validation Dice so far."""
   found = run.latest.restore(state)
-  if found is None:
-    return state, -math.inf
-  state, meta, _ = found
+  state, meta, step = found or (state, {"best_dice": -math.inf}, 0)
+  run.best.forget_after(step)
   return state, meta["best_dice"]
 
 
@@ -138,7 +137,8 @@ def run(run: Run, state: TrainState) -> TrainState:
         # The step before is looked at while this one computes.
         shown = _settle(run, pending, writer=writer)
         pending = step, metrics
-        if run.plan.evaluates_at(step) or stop.signum is not None:
+        signum = stop.signum  # read once: it may come at any moment
+        if run.plan.evaluates_at(step) or signum is not None:
           shown |= _settle(run, pending, writer=writer)
           pending = None
           if run.plan.evaluates_at(step):
@@ -148,10 +148,12 @@ def run(run: Run, state: TrainState) -> TrainState:
             shown["best_dice"] = best_dice
           writer.sync()
           meta = {**run.meta, "step": step, "best_dice": best_dice}
+          # First the best, on disk; then the state that claims it.
+          run.best.wait()
           run.latest.save(state, step=step, meta=meta)
         progress.update(step, shown)
-        if stop.signum is not None and step < run.plan.steps:
-          raise _interrupted(stop.signum, step=step, run=run)
+        if signum is not None and step < run.plan.steps:
+          raise _interrupted(signum, step=step, run=run)
     finally:
       run.latest.wait()
       run.best.wait()

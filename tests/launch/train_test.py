@@ -36,9 +36,21 @@ def test_end_to_end_then_killed_and_resumed(call, command, tmp_path):
   metrics = (killed / "metrics.jsonl").read_text()
   assert metrics == (whole / "metrics.jsonl").read_text()
 
+  _other_data_is_refused(call, killed)
   other = call(killed, "--config.optim.learning_rate=0.5")
   assert other.returncode == 2
   assert "optim.learning_rate: 0.002 there, 0.5 here" in other.stderr
+
+
+def _other_data_is_refused(call, workdir):
+  path = workdir / "manifest.json"
+  manifest = path.read_text()
+  digest = json.loads(manifest)["data_sha256"]
+  path.write_text(manifest.replace(digest, "0" * 64))
+  refused = call(workdir)
+  assert refused.returncode == 3
+  assert "other data" in refused.stderr
+  path.write_text(manifest)
 
 
 def _check_artefacts(workdir, done, *, last):

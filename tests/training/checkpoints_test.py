@@ -134,3 +134,25 @@ def test_restores_onto_other_devices(tiny, tmp_path, assert_same):
   back, _, step = store.restore(one)
   assert step == 2
   assert_same(back, one)
+
+
+def test_a_reader_changes_nothing(saved, assert_same):
+  store, trees = saved
+  for file in _array_files(store, 3):
+    file.unlink()
+  unfinished = store.folder / "9.orbax-checkpoint-tmp"
+  unfinished.mkdir()
+  before = sorted(p.name for p in store.folder.parent.rglob("*"))
+  reader = checkpoints.Store(store.folder, read_only=True)
+  tree, _, step = reader.restore(trees[1])
+  assert step == 2
+  assert_same(tree, trees[2])
+  assert sorted(p.name for p in store.folder.parent.rglob("*")) == before
+
+
+def test_an_earlier_step_than_those_at_hand_is_refused(saved):
+  store, trees = saved
+  with pytest.raises(CheckpointError, match="Step 0 was not saved"):
+    store.save(trees[1], step=0, meta={})
+  store.forget_after(1)
+  assert store.steps() == [1]

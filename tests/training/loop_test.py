@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 
 import jax.numpy as jnp
@@ -168,3 +169,16 @@ def test_metrics_tell_step_epoch_and_rate(make_run, tiny):
   validation = [v for v in _lines(run) if v["kind"] == "validation"]
   assert [v["step"] for v in validation] == [4, 8, 12]
   assert list((run.workdir / "tensorboard").iterdir())
+
+
+def test_a_best_from_after_the_restored_step_is_made_anew(make_run, tiny):
+  """Killed once the best was on disk but before the state of its step was."""
+  first = {4: 0.5, 8: 0.9, 12: 0.7}
+  run = make_run(dice=first)
+  loop.run(run, tiny.state())
+  for step in (8, 12):
+    shutil.rmtree(run.latest.folder / str(step))
+  again = make_run(dice={4: 0.5, 8: 0.6, 12: 0.55})
+  final = loop.run(again, tiny.state())
+  _, meta, step = again.best.restore(final.segmentor.ema)
+  assert (step, meta["best_dice"]) == (8, 0.6)
