@@ -77,6 +77,27 @@ def get_config() -> ml_collections.ConfigDict:
   return config
 
 
+def lung_recipe() -> ml_collections.ConfigDict:
+  """What Montgomery and Shenzhen share, chosen on validation images."""
+  config = get_config()
+  config.model.preset = "ppau_unet"
+  config.model.base_width = 16
+  config.loss.name = "cross_entropy_tversky"
+  config.loss.fp_weight = 0.5
+  config.loss.fn_weight = 0.5
+  config.optim.learning_rate = 2e-3
+  config.optim.weight_decay = 1e-4
+  config.augment.rotate_degrees = 15.0
+  config.augment.scale = 0.15
+  config.augment.shift = 0.08
+  config.augment.geometry_probability = 0.6
+  config.augment.gamma = 0.4
+  config.augment.contrast = 0.2
+  config.augment.brightness = 0.1
+  config.eval.test_time_augmentation = True
+  return config
+
+
 def quick(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   """Shrinks an experiment to seconds along the same code path."""
   config.model.base_width = 4
