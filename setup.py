@@ -22,7 +22,7 @@ setuptools.setup(
   license="Apache-2.0",
   python_requires=">=3.11",
   packages=setuptools.find_packages(
-    include=["apppau_jax*", "launch", "configs"]
+    include=["apppau_jax*", "launch*", "configs"]
   ),
   package_data={
     "apppau_jax": ["data/splits/*.json", "evaluation/*.jinja", "py.typed"]

@@ -31,7 +31,7 @@ class Batch:
   has_label: jax.Array
 
   def take(self, indices: jax.Array) -> Batch:
-    """Returns the examples at `indices` `[b]`, in that order."""
+    """Returns the examples at `indices`, any shape, in that order."""
     return jax.tree.map(lambda leaf: jnp.take(leaf, indices, axis=0), self)
 
   def check(self) -> Batch:

@@ -20,6 +20,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.label_fraction = 1.0  # of the training part; .1 in the paper
   config.data.label_count = 0  # exact number instead; 0: the fraction
   config.data.label_seed = 0  # which of them are labelled
+  config.data.class_fraction = 0.0  # whose class is known; 0: as the masks
+  config.data.class_count = 0  # exact number instead; 0: the fraction
+  config.data.unmasked_images = False  # train on images without masks too
   config.data.normalize = "minmax"  # minmax (paper) | percentile | zscore
 
   config.model = ml_collections.ConfigDict()
@@ -39,6 +42,40 @@ def get_config() -> ml_collections.ConfigDict:
   config.loss.cross_entropy_weight = 1.0  # of cross_entropy_tversky
   config.loss.side_weights = ()  # w_i of eq. (1), coarse to fine; () = 2^i
   config.loss.side_target = "hard"  # hard (binary) | soft (area fraction)
+
+  config.discriminator = ml_collections.ConfigDict()  # D, the other player
+  config.discriminator.enabled = False  # True: two players, Algorithm 1
+  config.discriminator.base_width = 32  # channels of its first stage
+  config.discriminator.repeats = 1  # convolutions a stage
+  config.discriminator.norm = "batch"  # batch | group | spectral
+  config.discriminator.dropout = 0.4  # the paper's
+  config.discriminator.learning_rate = 1e-4  # the paper's
+  config.discriminator.b1 = 0.9  # the paper's "momentum 0.9"
+  config.discriminator.weight_decay = 0.0  # decoupled
+  config.discriminator.class_weight = 1.0  # of eq. (6)
+  config.discriminator.real_weight = 0.5  # of eq. (7)
+  config.discriminator.fake_weight = 0.5  # of eq. (8)
+  config.discriminator.predicted_weight = 0.0  # of the class of (x, S(x))
+  config.discriminator.conditional = True  # eq. (6) over n classes, not n + 1
+  config.discriminator.mask_smoothing = 0.0  # real masks are s and 1 - s
+
+  config.adversarial = ml_collections.ConfigDict()  # c L_adv of eq. (3)
+  config.adversarial.form = "nonsaturating"  # eq. (5) | saturating | ...
+  config.adversarial.weight = 0.01  # c on labelled images
+  config.adversarial.unlabelled_weight = 0.01  # c on the others
+  config.adversarial.ramp_up = 0.0  # fraction of the run until c is whole
+
+  config.consistency = ml_collections.ConfigDict()  # of unlabelled images
+  config.consistency.name = "none"  # none | mean_teacher | pseudo_label
+  config.consistency.weight = 1.0
+  config.consistency.ramp_up = 0.3  # fraction of the run
+  config.consistency.threshold = 0.95  # of a pseudo-label's probability
+  config.consistency.teacher = "averaged"  # averaged weights | student
+  config.consistency.gamma = 0.6  # of the strong view, as in augment
+  config.consistency.contrast = 0.4
+  config.consistency.brightness = 0.2
+  config.consistency.noise = 0.1
+  config.consistency.cutmix = 0.5  # share of the strong views with a box
 
   config.augment = ml_collections.ConfigDict()
   config.augment.geometry_probability = 1.0  # share of examples moved at all
@@ -63,16 +100,19 @@ def get_config() -> ml_collections.ConfigDict:
   config.optim.ema_decay = 0.99  # of the evaluated weights; 0 off (paper)
 
   config.train = ml_collections.ConfigDict()
-  config.train.epochs = 100  # passes over the labelled training images
+  config.train.epochs = 100  # passes over the training images
   config.train.batch_size = 16  # the paper's
+  config.train.unlabelled_in_batch = 0  # of them; 8 in the paper's protocol
   config.train.log_every = 10  # steps
   config.train.eval_every_epochs = 5
+  config.train.select_by = "dice"  # the best: dice | auroc | dice_auroc
 
   config.eval = ml_collections.ConfigDict()
   config.eval.checkpoint = "best"  # best by validation Dice | latest (paper)
   config.eval.threshold = 0.5  # of the lung probability
   config.eval.largest_components = 0  # keep this many; 0 keeps all
   config.eval.test_time_augmentation = False  # mean over six views of each
+  config.eval.temperature_scaling = False  # of D's classes, by validation
   config.eval.batch_size = 16
   return config
 
@@ -98,9 +138,31 @@ def lung_recipe() -> ml_collections.ConfigDict:
   return config
 
 
+def two_players(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """APPAU-Net as Algorithm 1 has it: D beside S, a tenth of the labels."""
+  config.data.label_fraction = 0.1
+  config.train.unlabelled_in_batch = 8
+  config.discriminator.enabled = True
+  return config
+
+
+def semi_supervised(config: ml_collections.ConfigDict):
+  """A lung recipe at a tenth of the labels, both players, beyond the paper."""
+  config = two_players(config)
+  config.discriminator.norm = "group"
+  config.discriminator.learning_rate = 5e-4
+  config.discriminator.predicted_weight = 0.5
+  config.discriminator.mask_smoothing = 0.05
+  config.adversarial.ramp_up = 0.1
+  config.consistency.name = "pseudo_label"
+  config.train.select_by = "dice_auroc"
+  return config
+
+
 def quick(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   """Shrinks an experiment to seconds along the same code path."""
   config.model.base_width = 4
+  config.discriminator.base_width = 4
   config.train.epochs = 2
   config.train.eval_every_epochs = 1
   config.optim.ema_decay = min(config.optim.ema_decay, 0.5)

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from apppau_jax import files
-from apppau_jax.data import splits
+from apppau_jax.data import examples, splits
 from apppau_jax.errors import DataError
 from apppau_jax.evaluation import evaluate, report
 from apppau_jax.training import state, writer
-from launch import assemble
 from launch import workdir as workdir_lib
+from launch.assemble import data, inference
 
 
 def measure(
@@ -27,14 +27,14 @@ def measure(
   config = workdir_lib.read_config(workdir)
   if data_dir:
     config.data.data_dir = data_dir
-  variables, step = assemble.trained(config, workdir=workdir)
-  ids = getattr(assemble.split(config, assemble.catalogue(config)), part)
-  _check_unseen(workdir, ids, part=part)
-  loaded = assemble.load(config, ids)
-  infer, how = assemble.predict(config, final=True), assemble.options(config)
+  variables, step = inference.trained(config, workdir=workdir)
+  split = data.parts(config, data.catalogue(config)).split
+  loaded = _load_unseen(config, split, part=part, workdir=workdir)
+  infer = inference.predict(config, final=True)
+  how = inference.options(config)
   scored = evaluate.score(
     infer,
-    variables,
+    variables["segmentor"],
     ids=loaded.ids,
     image=loaded.image,
     mask=loaded.mask,
@@ -51,19 +51,33 @@ def measure(
     "checkpoint_step": step,
     "seed": config.seed,
     "threshold": how.threshold,
-    "parameters": {"segmentor": state.parameter_count(variables["params"])},
+    "parameters": {
+      player: state.parameter_count(tree["params"])
+      for player, tree in variables.items()
+    },
     "commit": workdir_lib.commit(),
-    "data_sha256": assemble.content_sha256(config),
+    "data_sha256": data.content_sha256(config),
     "notes": _notes(config, workdir_lib.read_manifest(workdir)),
   }
-  numbers = evaluate.make_report(scored, facts=facts)
+  diagnosis = inference.diagnosis(
+    config,
+    variables,
+    loaded,
+    scored.prob[..., None],
+    temperature=inference.fit_temperature(
+      config, variables, ids=split.validation
+    ),
+  )
+  numbers = evaluate.make_report(scored, facts=facts, diagnosis=diagnosis)
   folder = workdir / "eval" / part
   files.write_json(folder / "report.json", numbers)
   report.write_report(
     folder / "report.html",
     report=numbers,
     history=writer.read_history(workdir / "metrics.jsonl"),
-    cases=evaluate.pick_cases(infer, variables, scored, options=how),
+    cases=evaluate.pick_cases(
+      infer, variables["segmentor"], scored, options=how
+    ),
     config=config.to_dict(),
     environment=workdir_lib.environment(),
   )
@@ -71,8 +85,11 @@ def measure(
   _print(numbers, folder=folder)
 
 
-def _check_unseen(workdir: pathlib.Path, ids, *, part: str) -> None:
-  """No image may be measured that this run has trained on."""
+def _load_unseen(
+  config, split: splits.Split, *, part: str, workdir: pathlib.Path
+) -> examples.Examples:
+  """The part's images; none may be measured that this run has trained on."""
+  ids = getattr(split, part)
   seen = splits.read_splits(workdir / "splits.json")
   used = {*seen.train_labelled, *seen.train_unlabelled}
   if part == "test":
@@ -84,13 +101,14 @@ def _check_unseen(workdir: pathlib.Path, ids, *, part: str) -> None:
       f"this run ({', '.join(leaked[:5])}); its split and the prepared data "
       "no longer agree. Evaluate with the data it was trained on."
     )
+  return data.load(config, ids)
 
 
 def _notes(config, manifest: Mapping[str, Any]) -> list[str]:
   notes = []
   if manifest.get("status") in ("interrupted", "failed"):
     notes.append(f"The training was {manifest['status']} before its end.")
-  if manifest.get("data_sha256") != assemble.content_sha256(config):
+  if manifest.get("data_sha256") != data.content_sha256(config):
     notes.append("The prepared data are not those of the training.")
   if config.eval.largest_components:
     notes.append(
@@ -101,6 +119,11 @@ def _notes(config, manifest: Mapping[str, Any]) -> list[str]:
     notes.append(
       "Test-time augmentation: the mean over the image and its turned and "
       "zoomed views."
+    )
+  if config.discriminator.enabled and config.eval.temperature_scaling:
+    notes.append(
+      "Class probabilities are scaled by a temperature fitted on the "
+      "validation images: their own ECE and Brier score flatter."
     )
   if config.data.dataset == "phantom":
     notes.append("Procedural phantoms, not patients.")

@@ -100,6 +100,7 @@ LOSSES = (
 
 _SEED = Number(0, 2**31 - 1, kind=int)
 _COUNT = Number(1, kind=int)
+_SWITCH = Choice((True, False))
 
 SCHEMA: dict[str, Callable[[Any], bool]] = {
   "seed": _SEED,
@@ -113,6 +114,9 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "data.label_fraction": Number(0, 1, above=True),
   "data.label_count": Number(0, kind=int),
   "data.label_seed": _SEED,
+  "data.class_fraction": Number(0, 1),
+  "data.class_count": Number(0, kind=int),
+  "data.unmasked_images": _SWITCH,
   "data.normalize": Choice(("minmax", "percentile", "zscore")),
   "model.preset": Choice(PRESETS),
   "model.base_width": Number(1, 1024, kind=int),
@@ -128,6 +132,36 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "loss.cross_entropy_weight": Number(0),
   "loss.side_weights": Weights(),
   "loss.side_target": Choice(("hard", "soft")),
+  "discriminator.enabled": _SWITCH,
+  "discriminator.base_width": Number(1, 1024, kind=int),
+  "discriminator.repeats": Number(1, 8, kind=int),
+  "discriminator.norm": Choice(("batch", "group", "spectral")),
+  "discriminator.dropout": Number(0, 0.99),
+  "discriminator.learning_rate": Number(0, 10, above=True),
+  "discriminator.b1": Number(0, 0.9999),
+  "discriminator.weight_decay": Number(0, 1),
+  "discriminator.class_weight": Number(0),
+  "discriminator.real_weight": Number(0),
+  "discriminator.fake_weight": Number(0),
+  "discriminator.predicted_weight": Number(0),
+  "discriminator.conditional": _SWITCH,
+  "discriminator.mask_smoothing": Number(0, 0.4),
+  "adversarial.form": Choice(
+    ("nonsaturating", "saturating", "feature_matching", "none")
+  ),
+  "adversarial.weight": Number(0),
+  "adversarial.unlabelled_weight": Number(0),
+  "adversarial.ramp_up": Number(0, 1),
+  "consistency.name": Choice(("none", "mean_teacher", "pseudo_label")),
+  "consistency.weight": Number(0),
+  "consistency.ramp_up": Number(0, 1),
+  "consistency.threshold": Number(0.5, 1),
+  "consistency.teacher": Choice(("averaged", "student")),
+  "consistency.gamma": Number(0, 2),
+  "consistency.contrast": Number(0, 1),
+  "consistency.brightness": Number(0, 1),
+  "consistency.noise": Number(0, 1),
+  "consistency.cutmix": Number(0, 1),
   "augment.geometry_probability": Number(0, 1),
   "augment.rotate_degrees": Number(0, 180),
   "augment.scale": Number(0, 1),
@@ -148,12 +182,15 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "optim.ema_decay": Number(0, 0.999999),
   "train.epochs": _COUNT,
   "train.batch_size": Number(1, 65536, kind=int),
+  "train.unlabelled_in_batch": Number(0, 65536, kind=int),
   "train.log_every": _COUNT,
   "train.eval_every_epochs": _COUNT,
+  "train.select_by": Choice(("dice", "auroc", "dice_auroc")),
   "eval.checkpoint": Choice(("best", "latest")),
   "eval.threshold": Number(0, 1),
   "eval.largest_components": Number(0, 100, kind=int),
-  "eval.test_time_augmentation": Choice((True, False)),
+  "eval.test_time_augmentation": _SWITCH,
+  "eval.temperature_scaling": _SWITCH,
   "eval.batch_size": Number(1, 65536, kind=int),
 }
 

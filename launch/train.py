@@ -42,17 +42,17 @@ def main() -> None:
   """Prepares, trains, evaluates."""
   config, tree, folder = _config()
   runtime.set_up()
-  from launch import assemble, measure, workdir
+  from apppau_jax.training import loop
+  from launch import measure, workdir
+  from launch.assemble import data
+  from launch.assemble.run import assemble
 
   workdir.claim(folder, tree)
   _ensure_phantoms(config)
-  known = assemble.catalogue(config)
-  parts = assemble.split(config, known)
-  data_sha256 = assemble.content_sha256(config)
-  workdir.check_same_data(
-    folder, data_sha256=data_sha256, parts=parts.as_dict()
-  )
-  assemble.splits.write_splits(folder / "splits.json", parts)
+  chosen = data.parts(config, data.catalogue(config))
+  data_sha256 = data.content_sha256(config)
+  workdir.check_same_data(folder, data_sha256=data_sha256, parts=chosen)
+  workdir.write_parts(folder, chosen)
   session: dict[str, Any] = {"environment": workdir.environment()}
   facts: dict[str, Any] = {
     "data_sha256": data_sha256,
@@ -62,14 +62,12 @@ def main() -> None:
   workdir.write_manifest(folder, status="running", config=tree, **facts)
   try:
     began = time.time()
-    run, state = assemble.run(
-      config, parts, workdir=folder, meta={"config": tree}
-    )
-    _announce(config, parts, run, state)
-    assemble.loop.run(run, state)
+    run, state = assemble(config, chosen, workdir=folder, meta={"config": tree})
+    _announce(config, chosen, run, state)
+    loop.run(run, state)
     session["minutes"] = round((time.time() - began) / 60, 2)
     for part in ("validation", "test"):
-      if getattr(parts, part):
+      if getattr(chosen.split, part):
         measure.measure(folder, part=part)
   except BaseException as error:
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
@@ -102,13 +100,19 @@ def _ensure_phantoms(config) -> None:
     )
 
 
-def _announce(config, parts, run, state) -> None:
+def _announce(config, chosen, run, state) -> None:
   from apppau_jax.training.state import parameter_count
 
-  counts = {name: len(ids) for name, ids in parts.as_dict().items()}
+  counts = {name: len(ids) for name, ids in chosen.split.as_dict().items()}
+  other = ""
+  if state.discriminator is not None:
+    other = (
+      f" against D ({parameter_count(state.discriminator.params):,} "
+      f"parameters, {len(chosen.classes)} classes known)"
+    )
   print(
     f"{config.model.preset} (base width {config.model.base_width}, "
-    f"{parameter_count(state.segmentor.params):,} parameters), "
+    f"{parameter_count(state.segmentor.params):,} parameters){other}, "
     f"{config.loss.name}, {config.data.dataset} at {config.data.resolution} "
     f"px, split {config.data.split} {counts}, {run.plan.steps} steps",
     file=sys.stderr,

@@ -17,6 +17,7 @@ import ml_collections
 from apppau_jax import __version__, files
 from apppau_jax.errors import CheckpointError, ConfigError, DataError
 from launch import schema
+from launch.assemble.data import Parts
 
 # May differ between two starts of one run: they change no parameter.
 _HARMLESS = (
@@ -25,6 +26,7 @@ _HARMLESS = (
   "eval.checkpoint",
   "eval.batch_size",
   "eval.test_time_augmentation",
+  "eval.temperature_scaling",
 )
 
 
@@ -58,25 +60,41 @@ def is_trained(workdir: pathlib.Path) -> bool:
 
 
 def check_same_data(
-  workdir: pathlib.Path, *, data_sha256: str, parts: Mapping[str, list[str]]
+  workdir: pathlib.Path, *, data_sha256: str, parts: Parts
 ) -> None:
-  """A run goes on with the images and the split it began with.
+  """A run goes on with the images, the split and the labels it began with.
 
   Raises:
     DataError: other prepared examples, or another division of them.
   """
   if not is_trained(workdir):
     return
-  before = json.loads((workdir / "splits.json").read_text())
-  if before != parts or read_manifest(workdir).get("data_sha256") not in (
-    data_sha256,
-    None,
-  ):
+  same = read_manifest(workdir).get("data_sha256") in (data_sha256, None)
+  for name, ids in _lists(parts).items():
+    same &= json.loads((workdir / name).read_text()) == ids
+  if not same:
     raise DataError(
       f"--workdir={workdir} holds a run on other data: the prepared examples "
       "or their split changed since it began. Prepare the data as they were, "
       "or train in a new --workdir."
     )
+
+
+def write_parts(workdir: pathlib.Path, parts: Parts) -> None:
+  """Writes splits.json, who is where, and labels.json, what is known of whom.
+
+  labels.json holds `masks` and `classes`: the training ids whose mask, and
+  whose class, training may see.
+  """
+  for name, ids in _lists(parts).items():
+    files.write_json(workdir / name, ids)
+
+
+def _lists(parts: Parts) -> dict[str, dict[str, list[str]]]:
+  return {
+    "splits.json": parts.split.as_dict(),
+    "labels.json": parts.labels(),
+  }
 
 
 def read_manifest(workdir: pathlib.Path) -> dict[str, Any]:

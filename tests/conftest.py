@@ -6,6 +6,8 @@ import shutil
 import tempfile
 
 import jax
+import numpy as np
+import pytest
 
 # Without a second device chex skips its pmap variants silently.
 jax.config.update("jax_num_cpu_devices", 2)
@@ -19,3 +21,17 @@ if _CACHE not in os.environ:
   atexit.register(shutil.rmtree, os.environ[_CACHE], ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", os.environ[_CACHE])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def assert_same(a, b):
+  """Bitwise equality of two trees."""
+  jax.tree.map(
+    lambda x, y: np.testing.assert_array_equal(np.asarray(x), np.asarray(y)),
+    a,
+    b,
+  )
+
+
+@pytest.fixture(name="assert_same")
+def _assert_same():
+  return assert_same

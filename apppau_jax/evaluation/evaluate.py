@@ -8,10 +8,24 @@ import jax
 import numpy as np
 from scipy import special
 
-from apppau_jax.evaluation import figures, metrics, paper_compat, statistics
+from apppau_jax.evaluation import (
+  classification,
+  figures,
+  metrics,
+  paper_compat,
+  statistics,
+)
 
 # (variables, uint8 images [b, h, w, 1]) to S's named outputs, compiled.
 Predict = Callable[[Any, np.ndarray], Any]
+# (variables, uint8 images [b, h, w, 1], float32 masks [b, h, w, 1]) to D's
+# logits [b, n + 1], the fake class last, compiled.
+Diagnose = Callable[[Any, np.ndarray, np.ndarray], Any]
+
+_ORACLE = (
+  "Diagnostic only, not a result: D was shown the true masks, which nobody has"
+  " of a new patient."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,12 +64,30 @@ class Scored:
   per_image: list[dict[str, float]]
 
 
-def _batches(image: np.ndarray, *, size: int):
-  """Yields (batch, number of true rows); the last is padded by repetition."""
-  for start in range(0, len(image), size):
-    part = image[start : start + size]
-    rows = np.resize(np.arange(len(part)), size)
-    yield part[rows], len(part)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+  """What D said of the images of a `Scored`, in its order.
+
+  Attributes:
+    logits: `[n, k + 1]` of D(x, S(x)), k classes, the fake class last.
+    label: `[n]` true class in 0..k-1; -1 where unknown.
+    class_names: the k names.
+    temperature: of `classification.posterior`, from validation images.
+    oracle_logits: `[n, k + 1]` of D(x, true mask), if it was asked.
+  """
+
+  logits: np.ndarray
+  label: np.ndarray
+  class_names: Sequence[str]
+  temperature: float = 1.0
+  oracle_logits: np.ndarray | None = None
+
+
+def _batches(total: int, *, size: int):
+  """Yields (rows [size], how many count); the last is padded by repetition."""
+  for start in range(0, total, size):
+    count = min(size, total - start)
+    yield start + np.resize(np.arange(count), size), count
 
 
 def predict_probs(
@@ -63,8 +95,38 @@ def predict_probs(
 ) -> np.ndarray:
   """Lung probabilities `[n, h, w, k]` of uint8 images `[n, h, w, 1]`."""
   parts = [
-    special.expit(np.asarray(predict(variables, batch).logits))[:count]
-    for batch, count in _batches(image, size=batch_size)
+    special.expit(np.asarray(predict(variables, image[rows]).logits))[:count]
+    for rows, count in _batches(len(image), size=batch_size)
+  ]
+  return np.concatenate(parts)
+
+
+def diagnose_logits(
+  diagnose: Diagnose,
+  variables,
+  image: np.ndarray,
+  mask: np.ndarray,
+  *,
+  batch_size: int,
+) -> np.ndarray:
+  """D's logits `[m, n + 1]` float32, the fake class last.
+
+  Args:
+    diagnose: compiled inference of D.
+    variables: passed on to it as they are.
+    image: `[m, h, w, 1]` uint8, m >= 1.
+    mask: `[m, h, w, 1]` in [0, 1]: S's probabilities, or the true masks.
+    batch_size: images at a time; shapes never change, nothing retraces.
+
+  Raises:
+    ValueError: not one mask for each image.
+  """
+  if image.shape != mask.shape:
+    raise ValueError(f"image {image.shape} and mask {mask.shape} differ")
+  mask = mask.astype(np.float32)
+  parts = [
+    np.asarray(diagnose(variables, image[rows], mask[rows]), np.float32)[:count]
+    for rows, count in _batches(len(image), size=batch_size)
   ]
   return np.concatenate(parts)
 
@@ -120,23 +182,72 @@ def score(
   )
 
 
-def make_report(scored: Scored, *, facts: Mapping[str, Any]) -> dict[str, Any]:
+def make_report(
+  scored: Scored,
+  *,
+  facts: Mapping[str, Any],
+  diagnosis: Diagnosis | None = None,
+) -> dict[str, Any]:
   """What report.json holds: `facts` first, then every number.
+
+  With a diagnosis, and an image whose class is known, there are also
+  `classification` (`classification.summarise` of those images, with the
+  `temperature`), `classification_oracle_mask` (the same with the true masks,
+  with a `note` that it is no result; None if not asked) and, in `per_image`,
+  `label` and `probs` of each of them.
 
   Args:
     scored: the measured images.
     facts: what the numbers are of (dataset, split, seed, parameters, ...).
+    diagnosis: what D said of the same images.
+
+  Raises:
+    ValueError: not one label and one row of logits for each image.
   """
+  diagnosed, classes = _classification(scored, diagnosis)
   return {
     **facts,
     "n": len(scored.ids),
     "segmentation": statistics.summarise(scored.per_image),
+    **diagnosed,
     "paper_compat": paper_compat.paper_compat(scored.prediction, scored.mask),
     "per_image": [
-      {"id": name, **values}
-      for name, values in zip(scored.ids, scored.per_image)
+      {"id": name, **values, **classes.get(i, {})}
+      for i, (name, values) in enumerate(zip(scored.ids, scored.per_image))
     ],
   }
+
+
+def _classification(
+  scored: Scored, diagnosis: Diagnosis | None
+) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+  """The report's two blocks, and what to add to which image."""
+  if diagnosis is None or not (np.asarray(diagnosis.label) >= 0).any():
+    return {}, {}
+  label, names = np.asarray(diagnosis.label), diagnosis.class_names
+  known = np.flatnonzero(label >= 0)
+
+  def judge(logits: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    if not len(logits) == len(label) == len(scored.ids):
+      raise ValueError(
+        f"{len(scored.ids)} images need as many logits, not {len(logits)}, and"
+        f" labels, not {len(label)}"
+      )
+    kept = {"temperature": float(diagnosis.temperature)}
+    probs = classification.posterior(logits[known], **kept)
+    values = classification.summarise(probs, label[known], class_names=names)
+    return probs, {**kept, **values}
+
+  probs, block = judge(diagnosis.logits)
+  oracle = diagnosis.oracle_logits
+  if oracle is not None:
+    oracle = {"note": _ORACLE, **judge(oracle)[1]}
+  classes = {
+    int(i): {"label": names[label[i]], "probs": dict(zip(names, row.tolist()))}
+    for i, row in zip(known, probs)
+  }
+  blocks = {"classification": block, "classification_oracle_mask": oracle}
+  return blocks, classes
 
 
 def pick_cases(

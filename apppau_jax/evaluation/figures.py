@@ -23,8 +23,8 @@ SHADE = 0.45  # opacity of the disagreement
 
 # Drawings use stand-in colours that become variables of the page's style
 # sheet: one drawing serves light, dark and paper.
-_INK, _GRID, _SERIES, _MARK = "#010201", "#010202", "#010203", "#010204"
-_VARIABLES = {_INK: "muted", _GRID: "rule", _SERIES: "series", _MARK: "mark"}
+INK, GRID, SERIES, MARK = "#010201", "#010202", "#010203", "#010204"
+_VARIABLES = {INK: "muted", GRID: "rule", SERIES: "series", MARK: "mark"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> list[Plot]:
   for title, kind, key, paint in drawings:
     lines = [x for x in history if x.get("kind") == kind and key in x]
     points = np.array([(x["step"], x[key]) for x in lines], dtype=float)
-    plots.append(_plot(paint, points.reshape(-1, 2), title=title, x="step"))
+    plots.append(draw(paint, points.reshape(-1, 2), title=title, x="step"))
   return [plot for plot in plots if plot]
 
 
@@ -139,7 +139,51 @@ def histogram(dice: Mapping[str, float]) -> Plot | None:
   """
   points = np.array([*enumerate(dice.values())], dtype=float).reshape(-1, 2)
   tips = [f"{name}: {value:.4f}" for name, value in dice.items()]
-  return _plot(_hist, points, title="Dice of each image", x="Dice", tips=tips)
+  return draw(_hist, points, title="Dice of each image", x="Dice", tips=tips)
+
+
+def draw(
+  paint: Callable[[Any, np.ndarray], str],
+  points: np.ndarray,
+  *,
+  title: str,
+  x: str,
+  tips: Sequence[str] = (),
+) -> Plot | None:
+  """Lets `paint` draw the points that are finite, if there are any.
+
+  Args:
+    paint: draws on the axes and returns the caption. No marker and no foreign
+      text may be drawn (a link, and mathematics, would come of them); colours
+      are `INK`, `GRID`, `SERIES` and `MARK`.
+    points: [n, 2] of x and y; those with y not finite are only counted.
+    title: above the drawing; any text, like the caption.
+    x: label of the x axis.
+    tips: texts shown when pointing at what has the gid `tip-0`, `tip-1`, ...
+  """
+  finite = points[np.isfinite(points[:, 1])]
+  if not len(finite):
+    return None
+  import matplotlib
+  from matplotlib.figure import Figure
+
+  with matplotlib.rc_context():
+    matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
+    # Text in the page's font; ids that differ between drawings, not runs.
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": title})
+    figure = Figure(figsize=(4.4, 2.7), layout="constrained")
+    axes = figure.add_subplot(facecolor="none", xlabel=x, axisbelow=True)
+    caption = paint(axes, finite)
+    axes.grid(color=GRID, lw=0.8)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+  if omitted := len(points) - len(finite):
+    caption += f" Not drawn, because not finite: {omitted}."
+  svg = _inline(file.getvalue(), label=f"{title}. {caption}", tips=tips)
+  return Plot(title, svg, caption)
 
 
 def _loss(axes: Any, points: np.ndarray) -> str:
@@ -159,8 +203,8 @@ def _loss(axes: Any, points: np.ndarray) -> str:
 def _dice(axes: Any, points: np.ndarray) -> str:
   _line(axes, points)
   step, best = points[np.argmax(points[:, 1])]
-  axes.axvline(step, color=_MARK, lw=1.2, ls=(0, (4, 2)))
-  axes.axhline(best, color=_MARK, lw=1.2, ls=(0, (4, 2)))
+  axes.axvline(step, color=MARK, lw=1.2, ls=(0, (4, 2)))
+  axes.axhline(best, color=MARK, lw=1.2, ls=(0, (4, 2)))
   return f"Best {best:.4f} at step {step:,.0f} (dashed)."
 
 
@@ -174,11 +218,11 @@ def _hist(axes: Any, points: np.ndarray) -> str:
   dice = points[:, 1]
   low = min(np.floor(dice.min() * 20) / 20, 0.9)
   edges = np.linspace(low, 1.0, 26)
-  top = axes.hist(dice, edges, color=_SERIES, alpha=0.75)[0].max()
+  top = axes.hist(dice, edges, color=SERIES, alpha=0.75)[0].max()
   for i, value in points:
-    tick = axes.vlines(value, -0.2 * top, -0.05 * top, color=_INK, lw=1.6)
+    tick = axes.vlines(value, -0.2 * top, -0.05 * top, color=INK, lw=1.6)
     tick.set_gid(f"tip-{i:.0f}")
-  axes.axvline(np.median(dice), color=_MARK, lw=1.2, ls=(0, (4, 2)))
+  axes.axvline(np.median(dice), color=MARK, lw=1.2, ls=(0, (4, 2)))
   whole = [t for t in axes.get_yticks() if 0 <= t <= top and t % 1 == 0]
   axes.set_yticks(whole)
   return (
@@ -189,47 +233,13 @@ def _hist(axes: Any, points: np.ndarray) -> str:
 
 def _line(axes: Any, points: np.ndarray, **style: Any) -> None:
   """Draws a line by the extremes of at most 500 stretches: spikes survive."""
-  style = {"color": _SERIES, "lw": 1.8, "solid_capstyle": "round"} | style
+  style = {"color": SERIES, "lw": 1.8, "solid_capstyle": "round"} | style
   if len(points) == 1:  # a dot, without a marker, which would need a link
     points, style["lw"] = points.repeat(2, axis=0), 6
   size = -(-len(points) // 500)
   parts = [(i, points[i : i + size, 1]) for i in range(0, len(points), size)]
   keep = {i + end(part) for i, part in parts for end in (np.argmin, np.argmax)}
   axes.plot(*points[sorted(keep)].T, **style)
-
-
-def _plot(
-  paint: Callable[[Any, np.ndarray], str],
-  points: np.ndarray,
-  *,
-  title: str,
-  x: str,
-  tips: Sequence[str] = (),
-) -> Plot | None:
-  """Lets `paint` draw the points [n, 2] that are finite, if there are any."""
-  finite = points[np.isfinite(points[:, 1])]
-  if not len(finite):
-    return None
-  import matplotlib
-  from matplotlib.figure import Figure
-
-  with matplotlib.rc_context():
-    matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
-    # Text in the page's font; ids that differ between drawings, not runs.
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": title})
-    figure = Figure(figsize=(4.4, 2.7), layout="constrained")
-    axes = figure.add_subplot(facecolor="none", xlabel=x, axisbelow=True)
-    caption = paint(axes, finite)
-    axes.grid(color=_GRID, lw=0.8)
-    axes.tick_params(which="both", length=0)
-    axes.spines[:].set_visible(False)
-    file = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(file, format="svg", transparent=True, metadata=nothing)
-  if omitted := len(points) - len(finite):
-    caption += f" Not drawn, because not finite: {omitted}."
-  svg = _inline(file.getvalue(), label=f"{title}. {caption}", tips=tips)
-  return Plot(title, svg, caption)
 
 
 def _inline(svg: str, *, label: str, tips: Sequence[str]) -> markupsafe.Markup:
@@ -241,8 +251,9 @@ def _inline(svg: str, *, label: str, tips: Sequence[str]) -> markupsafe.Markup:
   for i, text in enumerate(tips):
     title = f"<g><title>{markupsafe.escape(text)}</title>"
     body = body.replace(f'<g id="tip-{i}">', title)
+  label = markupsafe.escape(label)  # may quote a class name
   head = f'<svg class="plot" role="img" aria-label="{label}" {box}>'
-  return markupsafe.Markup(head + body)  # trusted: only tips are foreign
+  return markupsafe.Markup(head + body)  # trusted: tips and label are escaped
 
 
 def _bytes(image: np.ndarray) -> np.ndarray:

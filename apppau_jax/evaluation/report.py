@@ -2,7 +2,7 @@
 
 No script, no remote resource, and a content security policy that forbids both.
 Whatever comes from outside (image names, notes, config) is escaped by the
-template; the only trusted markup are the drawings of `figures`.
+templates; the only trusted markup are the drawings of `figures`.
 """
 
 import json
@@ -18,7 +18,7 @@ import jinja2
 import numpy as np
 
 from apppau_jax import files
-from apppau_jax.evaluation import figures
+from apppau_jax.evaluation import classification, diagnosis_figures, figures
 
 
 class Metric(NamedTuple):
@@ -52,6 +52,25 @@ METRICS: dict[str, Metric] = {
   "recall": Metric("Recall", "the same quantity as sensitivity"),
 }
 
+DIAGNOSIS: dict[str, Metric] = {
+  "accuracy": Metric("Accuracy", "share of images whose class was named"),
+  "balanced_accuracy": Metric(
+    "Balanced accuracy", "the same in each class, then the mean over classes"
+  ),
+  "macro_f1": Metric("Macro F1", "mean of the classes’ F1"),
+  "f1": Metric("F1 of ", "of precision and recall of this class"),
+  "auroc": Metric(
+    "AUROC", "chance that of two images the right one scores higher"
+  ),
+  "mcc": Metric("MCC", "correlation of true and named class, −1 to 1"),
+  "ece": Metric(
+    "ECE", "distance of confidence from accuracy, 10 bins", better="lower"
+  ),
+  "brier": Metric(
+    "Brier", "squared error summed over the classes, 0 to 2", better="lower"
+  ),
+}
+
 
 def write_report(
   path: str | os.PathLike[str],
@@ -67,7 +86,8 @@ def write_report(
   Args:
     path: where to; an existing file gives way only to a complete one.
     report: the contents of report.json. `segmentation`, `per_image`,
-      `paper_compat`, `classification` and `notes` may be missing.
+      `paper_compat`, `classification`, `classification_oracle_mask` and
+      `notes` may be missing.
     history: lines of metrics.jsonl; may be empty.
     cases: images to show, in this order; may be empty.
     config: the configuration of the run.
@@ -86,7 +106,7 @@ def write_report(
     images=sorted(per_image, key=_worst_first),
     columns=[name for name in METRICS if any(name in x for x in per_image)],
     compat=dict(_flat(report.get("paper_compat", {}))),
-    classification=dict(_flat(report.get("classification", {}))),
+    diagnosis=_diagnosis(report),
     environment={k: str(v) for k, v in _flat(environment) if k != "command"},
     command=environment.get("command"),
     config=json.dumps(
@@ -117,15 +137,69 @@ def number(value: Any, unit: str = "") -> str:
 
 def _template() -> jinja2.Template:
   package = resources.files("apppau_jax.evaluation")
-  text = package.joinpath("report.html.jinja").read_text(encoding="utf-8")
   environment = jinja2.Environment(
     autoescape=True,
+    loader=jinja2.FunctionLoader(
+      lambda name: package.joinpath(name).read_text(encoding="utf-8")
+    ),
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
   )
   environment.filters["number"] = number
-  return environment.from_string(text)
+  return environment.get_template("report.html.jinja")
+
+
+def _diagnosis(report: Mapping[str, Any]) -> dict[str, Any] | None:
+  """What diagnosis.html.jinja needs; None where nothing was classified."""
+  block = report.get("classification")
+  if not block:
+    return None
+  names = block["class_names"]
+  images = [x for x in report.get("per_image", []) if "probs" in x]
+  probs = np.array([[x["probs"][c] for c in names] for x in images])
+  label = np.array([names.index(x["label"]) for x in images])
+  plots = []
+  if images:
+    roc = diagnosis_figures.roc(probs, label, class_names=names)
+    plots = [roc, diagnosis_figures.reliability(probs, label)]
+  return {
+    "block": block,
+    "rows": list(_diagnosis_rows(block)),
+    "plots": [plot for plot in plots if plot],
+    "oracle": report.get("classification_oracle_mask"),
+    "at_end": block["temperature"] in classification.TEMPERATURES,
+  }
+
+
+def _diagnosis_rows(block: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+  """One row a metric, one a class for F1."""
+  always = _always_largest(block)
+  for name, metric in DIAGNOSIS.items():
+    value, ci95 = block[name], block["ci95"][name]
+    row = {"metric": metric, "value": value, "ci95": ci95}
+    if name != "f1":
+      yield row | {"label": metric.label, "always": always.get(name)}
+      continue
+    for c in block["class_names"]:
+      values = {"value": value[c], "ci95": ci95[c], "always": always[name][c]}
+      yield row | {"label": metric.label + c} | values
+
+
+def _always_largest(block: Mapping[str, Any]) -> dict[str, Any]:
+  """What naming the largest class for every image would reach."""
+  names, share = block["class_names"], block["majority_accuracy"]
+  sizes = [sum(row) for row in block["confusion"]]
+  f1 = dict.fromkeys(names, 0.0)
+  f1[names[np.argmax(sizes)]] = 2 * share / (1 + share)
+  return {
+    "accuracy": share,
+    "balanced_accuracy": 1 / len(names),
+    "macro_f1": sum(f1.values()) / len(names),
+    "f1": f1,
+    "auroc": 0.5,
+    "mcc": 0.0,
+  }
 
 
 def _view(case: figures.Case, threshold: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@
 """
 
 import dataclasses
+import functools
 import math
 import pathlib
 import signal
@@ -22,12 +23,13 @@ import numpy as np
 from apppau_jax import files
 from apppau_jax.batch import Batch
 from apppau_jax.errors import Interrupted, NumericError
+from apppau_jax.training import watch
 from apppau_jax.training.checkpoints import Store
 from apppau_jax.training.state import TrainState
 from apppau_jax.training.writer import Progress, Writer
 
 TrainStep = Callable[[TrainState, Batch, np.ndarray], tuple[TrainState, Any]]
-# Returns metrics (with "dice") and pictures by name for the board.
+# Returns metrics and pictures by name for the board.
 EvaluateFn = Callable[[TrainState], tuple[dict[str, float], dict]]
 
 
@@ -81,12 +83,13 @@ class Run:
     plan: lengths and intervals.
     train_step: compiled step over the resident set.
     resident: the training examples on the device.
-    order: maps a step to the indices `[b]` of its examples.
+    order: maps a step to the indices of its examples, `[b]` or `[m, b]`.
     ids: the training examples' names, for messages.
     evaluate_fn: validates a state.
+    select_by: name of the validation metric whose highest value is best.
     learning_rate: the schedule, for the log.
     latest: store of whole states.
-    best: store of the averaged weights with the best validation Dice.
+    best: store of the players' averaged weights at the best validation.
     meta: what every checkpoint carries (the configuration among it).
     workdir: where metrics go.
   """
@@ -97,6 +100,7 @@ class Run:
   order: Callable[[int], np.ndarray]
   ids: tuple[str, ...]
   evaluate_fn: EvaluateFn
+  select_by: str
   learning_rate: Callable[[int], Any]
   latest: Store
   best: Store
@@ -105,11 +109,11 @@ class Run:
 
 
 def restore(run: Run, state: TrainState) -> tuple[TrainState, float]:
-  """Returns the state to go on from and the best validation Dice so far."""
+  """Returns the state to go on from and the best validation so far."""
   found = run.latest.restore(state)
-  state, meta, step = found or (state, {"best_dice": -math.inf}, 0)
+  state, meta, step = found or (state, {"best": -math.inf}, 0)
   run.best.forget_after(step)
-  return state, meta["best_dice"]
+  return state, meta["best"]
 
 
 def run(run: Run, state: TrainState) -> TrainState:
@@ -119,13 +123,16 @@ def run(run: Run, state: TrainState) -> TrainState:
     NumericError: a loss or gradient is not finite (law 4).
     Interrupted: SIGTERM or SIGINT came (law 5).
   """
-  state, best_dice = restore(run, state)
+  state, best = restore(run, state)
   start = int(state.step)
   writer = Writer(run.workdir, start_step=start)
   progress = Progress(
     steps=run.plan.steps,
     steps_per_epoch=run.plan.steps_per_epoch,
     start_step=start,
+  )
+  settle = functools.partial(
+    _settle, run, writer=writer, saturation=watch.Saturation()
   )
   pending: tuple[int, dict] | None = None
   with progress, StopRequest() as stop:
@@ -135,19 +142,17 @@ def run(run: Run, state: TrainState) -> TrainState:
           state, run.resident, run.order(step - 1)
         )
         # The step before is looked at while this one computes.
-        shown = _settle(run, pending, writer=writer)
+        shown = settle(pending)
         pending = step, metrics
         signum = stop.signum  # read once: it may come at any moment
         if run.plan.evaluates_at(step) or signum is not None:
-          shown |= _settle(run, pending, writer=writer)
+          shown |= settle(pending)
           pending = None
           if run.plan.evaluates_at(step):
-            best_dice = _validate(
-              run, state, step=step, best_dice=best_dice, writer=writer
-            )
-            shown["best_dice"] = best_dice
+            best = _validate(run, state, step=step, best=best, writer=writer)
+            shown["best"] = best
           writer.sync()
-          meta = {**run.meta, "step": step, "best_dice": best_dice}
+          meta = {**run.meta, "step": step, "best": best}
           # First the best, on disk; then the state that claims it.
           run.best.wait()
           run.latest.save(state, step=step, meta=meta)
@@ -162,26 +167,30 @@ def run(run: Run, state: TrainState) -> TrainState:
 
 
 def _settle(
-  run: Run, pending: tuple[int, dict] | None, *, writer: Writer
+  run: Run,
+  pending: tuple[int, dict] | None,
+  *,
+  writer: Writer,
+  saturation: watch.Saturation,
 ) -> dict[str, float]:
   """Checks the metrics of a finished step and logs them where due."""
   if pending is None:
     return {}
   step, metrics = pending
   log = step % run.plan.log_every == 0 or step == 1
-  names = metrics if log else ("loss", "grad_norm")
-  values = {k: float(metrics[k]) for k in names}
+  values = {k: float(v) for k, v in jax.device_get(dict(metrics)).items()}
   if not all(math.isfinite(v) for v in values.values()):
     raise _not_finite(run, step=step, metrics=metrics)
   if log:
     values["learning_rate"] = float(run.learning_rate(step - 1))
     values["epoch"] = step / run.plan.steps_per_epoch
+    saturation.notice(step, values)
     writer.scalars("train", step=step, values=values)
   return {"loss": values["loss"]} if log else {}
 
 
 def _validate(
-  run: Run, state: TrainState, *, step: int, best_dice: float, writer: Writer
+  run: Run, state: TrainState, *, step: int, best: float, writer: Writer
 ) -> float:
   """Validates, keeps the weights if they are the best so far."""
   values, pictures = run.evaluate_fn(state)
@@ -189,17 +198,18 @@ def _validate(
   writer.scalars("validation", step=step, values={**values, "epoch": epoch})
   for name, picture in pictures.items():
     writer.image(name, picture, step=step)
-  if values["dice"] <= best_dice:
-    return best_dice
-  meta = {**run.meta, "step": step, "best_dice": values["dice"]}
-  run.best.save(state.segmentor.ema, step=step, meta=meta)
-  return values["dice"]
+  score = values[run.select_by]
+  if score <= best:
+    return best
+  meta = {**run.meta, "step": step, "best": score}
+  run.best.save(state.averages, step=step, meta=meta)
+  return score
 
 
 def _not_finite(run: Run, *, step: int, metrics: Mapping) -> NumericError:
   values = {k: float(v) for k, v in jax.device_get(dict(metrics)).items()}
   terms = [k for k, v in values.items() if not math.isfinite(v)]
-  ids = [run.ids[i] for i in run.order(step - 1)]
+  ids = [run.ids[i] for i in run.order(step - 1).ravel()]
   text = {k: repr(v) for k, v in values.items()}
   files.write_json(
     run.workdir / "nonfinite.json", {"step": step, "metrics": text, "ids": ids}

@@ -52,10 +52,10 @@ def compile_train_step(
   donated; a second trace would mean a compilation in mid-run: an error.
 
   Returns:
-    `run(state, resident, indices)` with `indices` `[b]` into `resident`.
+    `run(state, resident, indices)` with `indices` into `resident`: `[b]`, or
+    `[m, b]` for a step of m minibatches.
   """
   replicated = NamedSharding(mesh, PartitionSpec())
-  split = NamedSharding(mesh, PartitionSpec("data"))
 
   traces = 0
 
@@ -68,7 +68,9 @@ def compile_train_step(
         f"data or indices (now {indices.shape}, {indices.dtype}) changed"
       )
     batch = resident.take(indices)
-    return step(state, jax.lax.with_sharding_constraint(batch, split))
+    rows = PartitionSpec(*[None] * (indices.ndim - 1), "data")
+    batch = jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, rows))
+    return step(state, batch)
 
   return jax.jit(
     gather_and_step,

@@ -36,10 +36,20 @@ class TrainState:
   Attributes:
     step: int32 scalar, steps done.
     segmentor: the player S.
+    discriminator: the player D, None where S trains alone.
   """
 
   step: jax.Array
   segmentor: Player
+  discriminator: Player | None = None
+
+  @property
+  def averages(self) -> dict[str, Variables]:
+    """What is evaluated: each player's averaged weights and statistics."""
+    averages = {"segmentor": self.segmentor.ema}
+    if self.discriminator is not None:
+      averages["discriminator"] = self.discriminator.ema
+    return averages
 
 
 def init_player(

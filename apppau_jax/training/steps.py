@@ -1,7 +1,13 @@
-"""One step as a pure function; who compiles it is `parallel`'s business."""
+"""One step as a pure function; who compiles it is `parallel`'s business.
+
+With a discriminator it is one round of the paper's Algorithm 1: D learns from
+one minibatch, then S from another, against the D just updated. The first rows
+of a minibatch have masks, the rest none.
+"""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -10,14 +16,70 @@ import jax.numpy as jnp
 import optax
 
 from apppau_jax.batch import Batch
-from apppau_jax.data import augment
+from apppau_jax.losses import adversarial
+from apppau_jax.models.discriminator import DiscriminatorOutput
 from apppau_jax.models.segmentor import SegmentorOutput
 from apppau_jax.training import state as state_lib
-from apppau_jax.training.state import Player, TrainState, Tree
+from apppau_jax.training.state import Player, TrainState, Tree, Variables
 
 Metrics = dict[str, jax.Array]
+Term = tuple[jax.Array, Metrics]  # a weighted loss, and what it is made of
 Prepare = Callable[[jax.Array, Batch], Batch]
-Objective = Callable[[SegmentorOutput, Batch], tuple[jax.Array, Metrics]]
+Objective = Callable[[SegmentorOutput, Batch], Term]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adversary:
+  """D in training, and what S makes of its opinion.
+
+  Attributes:
+    module: the network D.
+    optimizer: D's.
+    labelled: rows of a minibatch, from the first, whose true mask D sees.
+    mask_smoothing: of those masks, see `adversarial.smooth_mask`.
+    objective: maps D's logits on real `[r, n+1]` and predicted `[b, n+1]`
+      pairs, and the batch, to L_D.
+    against: maps D's outputs on predicted and real pairs, the batch and the
+      step to S's term c L_adv; None trains D beside S, not against it.
+  """
+
+  module: nn.Module
+  optimizer: optax.GradientTransformation
+  labelled: int
+  mask_smoothing: float
+  objective: Callable[[jax.Array, jax.Array, Batch], Term]
+  against: (
+    Callable[[DiscriminatorOutput, DiscriminatorOutput, Batch, jax.Array], Term]
+    | None
+  )
+
+  def real(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """The real pairs of a prepared batch: images and masks of `labelled`."""
+    mask = adversarial.smooth_mask(
+      batch.mask[: self.labelled], smoothing=self.mask_smoothing
+    )
+    return batch.image[: self.labelled], mask
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Consistency:
+  """What S learns from its own view of unlabelled images.
+
+  Attributes:
+    labelled: rows of a minibatch that have masks; the term is of the others.
+    averaged_teacher: whether the averaged weights teach, or S itself.
+    disturb: maps a key, images `[u, h, w, 1]` and the teacher's probabilities
+      `[u, h, w, k]` to the strong views and what is true of them.
+    objective: maps the student's logits on those, the probabilities and the
+      step to the term.
+  """
+
+  labelled: int
+  averaged_teacher: bool
+  disturb: Callable[
+    [jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]
+  ]
+  objective: Callable[[jax.Array, jax.Array, jax.Array], Term]
 
 
 def make_train_step(
@@ -28,64 +90,167 @@ def make_train_step(
   prepare: Prepare,
   ema_decay: float,
   seed: int,
+  adversary: Adversary | None = None,
+  consistency: Consistency | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-  """Returns the supervised step of S.
+  """Returns the step of S, and of D where there is an adversary.
 
   Args:
-    segmentor: the network.
-    objective: maps S's output and the prepared batch to the loss and terms.
+    segmentor: the network S.
+    objective: maps S's output and the prepared batch to L_seg and its terms.
     optimizer: S's.
     prepare: normalises and augments a batch, given a key.
-    ema_decay: of the averaged weights, in [0, 1).
+    ema_decay: of the averaged weights of both players, in [0, 1).
     seed: randomness of step t depends on (seed, t) and on nothing else.
+    adversary: the other player.
+    consistency: the term of unlabelled images.
 
   Returns:
-    `step(state, batch) -> (state, metrics)`; metrics are float32 scalars:
-    `loss`, the objective's terms and `grad_norm`.
+    `step(state, batch) -> (state, metrics)`; the batch is `[b, ...]`, or with
+    an adversary `[2, b, ...]`: D's minibatch, then S's. Metrics are float32
+    scalars: `loss`, the terms and `grad_norm` of S, and the same of D behind
+    `discriminator_`.
   """
 
   def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.key(seed), state.step)
+    key_s, key_d = jax.random.split(key)
+    judge, judged = state.discriminator, {}
+    if adversary is not None and judge is not None:
+      for_d, batch = (jax.tree.map(lambda x, i=i: x[i], batch) for i in (0, 1))
+      judge, judged = discriminator_step(adversary, judge, state, for_d, key_d)
+    player, metrics = segmentor_step(state, judge, batch, key_s)
+    metrics |= {f"discriminator_{k}": value for k, value in judged.items()}
+    state = TrainState(
+      step=state.step + 1, segmentor=player, discriminator=judge
+    )
+    return state, metrics
+
+  def discriminator_step(
+    adversary: Adversary,
+    judge: Player,
+    state: TrainState,
+    batch: Batch,
+    key: jax.Array,
+  ) -> tuple[Player, Metrics]:
+    """D tells real pairs from predicted ones, and the classes apart."""
+    key, key_dropout = jax.random.split(key)
     batch = prepare(key, batch)
     player = state.segmentor
+    output, _ = _train(segmentor, player, player.params, batch.image)
+    image, mask = adversary.real(batch)
+    # One pass over all pairs: real and predicted share BatchNorm's statistics.
+    image = jnp.concatenate([image, batch.image])
+    mask = jnp.concatenate([mask, jax.nn.sigmoid(output.logits)])
 
     def loss_fn(params):
-      output, updated = segmentor.apply(
-        {"params": params, "batch_stats": player.batch_stats},
-        batch.image,
-        train=True,
-        mutable=["batch_stats"],
+      output, batch_stats = _train(
+        adversary.module,
+        judge,
+        params,
+        image,
+        mask,
+        rngs={"dropout": key_dropout},
       )
-      loss, terms = objective(output, batch)
-      return loss, (terms, updated["batch_stats"])
+      real, fake = jnp.split(output.logits, [adversary.labelled])
+      loss, terms = adversary.objective(real, fake, batch)
+      return loss, (terms, batch_stats)
 
-    (loss, (terms, batch_stats)), grads = jax.value_and_grad(
-      loss_fn, has_aux=True
-    )(player.params)
-    player = update_player(
+    return _descend(
+      judge,
+      loss_fn,
+      optimizer=adversary.optimizer,
+      step=state.step,
+      ema_decay=ema_decay,
+    )
+
+  def segmentor_step(
+    state: TrainState, judge: Player | None, batch: Batch, key: jax.Array
+  ) -> tuple[Player, Metrics]:
+    """S outlines the labelled lungs, agrees with itself and deceives D."""
+    key, key_views = jax.random.split(key)
+    batch = prepare(key, batch)
+    player = state.segmentor
+    if consistency is not None:
+      batch, taught = _views(segmentor, consistency, player, batch, key_views)
+
+    def loss_fn(params):
+      output, batch_stats = _train(segmentor, player, params, batch.image)
+      loss, terms = objective(output, batch)
+      if consistency is not None:
+        student = output.logits[consistency.labelled :]
+        more, named = consistency.objective(student, taught, state.step)
+        loss, terms = loss + more, terms | named
+      if adversary is not None and judge is not None and adversary.against:
+        ask = functools.partial(_infer, adversary.module, _weights(judge))
+        fake = ask(batch.image, jax.nn.sigmoid(output.logits))
+        real = ask(*adversary.real(batch))
+        more, named = adversary.against(fake, real, batch, state.step)
+        loss, terms = loss + more, terms | named
+      return loss, (terms, batch_stats)
+
+    return _descend(
       player,
-      grads,
-      batch_stats=batch_stats,
+      loss_fn,
       optimizer=optimizer,
       step=state.step,
       ema_decay=ema_decay,
     )
-    metrics = {"loss": loss, **terms, "grad_norm": optax.tree.norm(grads)}
-    return TrainState(step=state.step + 1, segmentor=player), metrics
 
   return train_step
 
 
-def update_player(
+def _train(
+  module: nn.Module, player: Player, params: Tree, *inputs, rngs=None
+) -> Any:
+  """A network in training: its output and its new statistics."""
+  output, updated = module.apply(
+    {"params": params, "batch_stats": player.batch_stats},
+    *inputs,
+    train=True,
+    mutable=["batch_stats"],
+    rngs=rngs,
+  )
+  return output, updated.get("batch_stats", {})
+
+
+def _infer(module: nn.Module, variables: Variables, *inputs) -> Any:
+  """A network as it is: running statistics, no dropout."""
+  return module.apply(variables, *inputs, train=False)
+
+
+def _weights(player: Player) -> Variables:
+  return {"params": player.params, "batch_stats": player.batch_stats}
+
+
+def _views(
+  segmentor: nn.Module,
+  consistency: Consistency,
   player: Player,
-  grads: Tree,
+  batch: Batch,
+  key: jax.Array,
+) -> tuple[Batch, jax.Array]:
+  """The batch with strong views of its unlabelled rows, and their targets."""
+  seen, unseen = jnp.split(batch.image, [consistency.labelled])
+  teacher = player.ema if consistency.averaged_teacher else _weights(player)
+  prob = jax.nn.sigmoid(_infer(segmentor, teacher, unseen).logits)
+  strong, prob = consistency.disturb(key, unseen, prob)
+  image = jnp.concatenate([seen, strong])
+  return dataclasses.replace(batch, image=image), prob
+
+
+def _descend(
+  player: Player,
+  loss_fn: Callable[[Tree], tuple[jax.Array, tuple[Metrics, Tree]]],
   *,
-  batch_stats: Tree,
   optimizer: optax.GradientTransformation,
   step: jax.Array,
   ema_decay: float,
-) -> Player:
-  """Applies one gradient, keeps the new statistics, moves the average."""
+) -> tuple[Player, Metrics]:
+  """One step down a player's loss: new weights, statistics and average."""
+  (loss, (terms, batch_stats)), grads = jax.value_and_grad(
+    loss_fn, has_aux=True
+  )(player.params)
   updates, opt_state = optimizer.update(grads, player.opt_state, player.params)
   params = optax.apply_updates(player.params, updates)
   ema = state_lib.update_ema(
@@ -94,44 +259,8 @@ def update_player(
     step=step,
     decay=ema_decay,
   )
-  return Player(
+  player = Player(
     params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
   )
-
-
-# Turns (degrees) and zooms at which test-time augmentation looks again.
-VIEWS = ((4.0, 1.05), (-4.0, 1.05), (4.0, 0.95), (-4.0, 0.95), (0.0, 1.1))
-
-
-def make_predict_step(
-  segmentor: nn.Module,
-  *,
-  prepare: Callable[[jax.Array], jax.Array],
-  views: Sequence[tuple[float, float]] = (),
-) -> Callable[[state_lib.Variables, jax.Array], SegmentorOutput]:
-  """Returns `predict(variables, image)`: S in inference mode.
-
-  Args:
-    segmentor: the network.
-    prepare: normalises uint8 images `[b, h, w, 1]` to float32.
-    views: test-time augmentation: the probabilities are the mean over the
-      image as it is and turned and zoomed so; `logits` is that mean's logit,
-      side outputs and attention are those of the image as it is.
-  """
-
-  def predict(variables, image: jax.Array) -> SegmentorOutput:
-    image = prepare(image)
-    output: Any = segmentor.apply(variables, image, train=False)
-    if not views:
-      return output
-    total = jax.nn.sigmoid(output.logits)
-    for degrees, zoom in views:
-      view = augment.turn(image, degrees=degrees, zoom=zoom)
-      seen: Any = segmentor.apply(variables, view, train=False)
-      probs = jax.nn.sigmoid(seen.logits)
-      total += augment.turn(probs, degrees=-degrees, zoom=1.0 / zoom)
-    mean = jnp.clip(total / (1 + len(views)), 1e-6, 1.0 - 1e-6)
-    logits = jnp.log(mean) - jnp.log1p(-mean)
-    return dataclasses.replace(output, logits=logits)
-
-  return predict
+  metrics = {"loss": loss, **terms, "grad_norm": optax.tree.norm(grads)}
+  return player, metrics

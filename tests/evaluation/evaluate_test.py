@@ -112,3 +112,81 @@ def test_cases_are_the_best_the_median_and_the_worst():
     assert case.side_probs[0].shape == (8, 8)
     assert case.attention["D1"].shape == (16, 16)
     assert case.image.max() <= 1.0
+
+
+class Doctor:
+  """D: the brighter the image and the larger the mask, the more class 1."""
+
+  def __init__(self):
+    self.seen = []
+
+  def __call__(self, variables, image, mask):
+    self.seen.append((image.shape, image.dtype, mask.shape, mask.dtype))
+    bright = image.astype(np.float32).mean(axis=(1, 2, 3)) / 100
+    area = mask.mean(axis=(1, 2, 3))
+    return np.stack([variables["w"] * area, bright, bright + 9], axis=1)
+
+
+def test_diagnosis_pads_batches_like_segmentation():
+  image, mask = _masks()
+  doctor = Doctor()
+  got = evaluate.diagnose_logits(doctor, {"w": 2.0}, image, mask, batch_size=4)
+  shape = (4, 16, 16, 1)
+  assert doctor.seen == [(shape, np.uint8, shape, np.float32)] * 2
+  bright = image.mean(axis=(1, 2, 3)) / 100
+  expected = [2 * mask.mean(axis=(1, 2, 3)), bright, bright + 9]
+  np.testing.assert_allclose(got, np.transpose(expected), rtol=1e-5)
+  assert got.dtype == np.float32
+  with pytest.raises(ValueError, match="differ"):
+    evaluate.diagnose_logits(doctor, {"w": 2.0}, image, mask[:3], batch_size=4)
+
+
+def _diagnosis(**changes):
+  logits = np.log([[3, 1, 9], [1, 1, 1], [1, 4, 1], [1, 3, 2], [2, 1, 7.0]])
+  label = np.array([0, -1, 1, 0, 1])
+  facts = {"logits": logits, "label": label, "class_names": ("normal", "tb")}
+  return evaluate.Diagnosis(**facts | changes)
+
+
+def test_report_diagnoses_the_images_whose_class_is_known():
+  scored = _score(Stub(), options=evaluate.Options())
+  plain = evaluate.make_report(scored, facts={})
+  diagnosis = _diagnosis(temperature=0.5, oracle_logits=np.eye(5)[:, :3])
+  report = evaluate.make_report(scored, facts={}, diagnosis=diagnosis)
+  json.dumps(report, allow_nan=False)
+  block = report["classification"]
+  assert (block["n"], block["temperature"]) == (4, 0.5)
+  assert block["confusion"] == [[1, 1], [1, 1]]
+  # Ratios of 3, 4, 3 and 2 to 1, squared by the temperature.
+  tb = [row["probs"]["tb"] for row in report["per_image"] if "probs" in row]
+  assert tb == pytest.approx([1 / 10, 16 / 17, 9 / 10, 1 / 5])
+  assert [row.get("label") for row in report["per_image"]] == [
+    "normal",
+    None,
+    "tb",
+    "normal",
+    "tb",
+  ]
+  oracle = report["classification_oracle_mask"]
+  assert "not a result" in oracle["note"]
+  assert oracle["confusion"] == [[2, 0], [2, 0]]
+  assert report["segmentation"] == plain["segmentation"]
+  assert "classification" not in plain
+
+
+def test_report_without_any_class_or_oracle():
+  scored = _score(Stub(), options=evaluate.Options())
+  unknown = _diagnosis(label=np.full(5, -1))
+  assert evaluate.make_report(scored, facts={}, diagnosis=unknown) == (
+    evaluate.make_report(scored, facts={})
+  )
+  report = evaluate.make_report(scored, facts={}, diagnosis=_diagnosis())
+  assert report["classification_oracle_mask"] is None
+
+
+def test_report_refuses_a_diagnosis_of_other_images():
+  scored = _score(Stub(), options=evaluate.Options())
+  short = _diagnosis().logits[:4]
+  for wrong in ({"logits": short}, {"oracle_logits": short}):
+    with pytest.raises(ValueError, match="5 images need as many logits"):
+      evaluate.make_report(scored, facts={}, diagnosis=_diagnosis(**wrong))

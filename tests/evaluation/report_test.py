@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
+from apppau_jax.evaluation import classification, surface
 from apppau_jax.evaluation import report as report_lib
-from apppau_jax.evaluation import surface
 from apppau_jax.evaluation.figures import Case
 from apppau_jax.evaluation.metrics import segmentation_metrics
 
@@ -61,6 +61,17 @@ class Page(html.parser.HTMLParser):
       self.rows[-1][-1] = f"{self.rows[-1][-1]}{joint}{data}".strip()
 
 
+def _diagnosis(names=("normal", "tb"), **changes):
+  """Eight images of two classes, six of them named rightly."""
+  probs = np.array([0.9, 0.8, 0.6, 0.3, 0.7, 0.2, 0.2, 0.1])
+  probs = np.column_stack([probs, 1 - probs])
+  label = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+  block = classification.summarise(probs, label, class_names=names)
+  block |= {"temperature": 1.75} | changes
+  oracle = block | {"note": "Not a result.", "accuracy": 0.98765}
+  return {"classification": block, "classification_oracle_mask": oracle}
+
+
 def _report(**changes):
   rng = np.random.default_rng(0)
   per_image = []
@@ -68,7 +79,10 @@ def _report(**changes):
     mask = rng.random((16, 16)) < 0.5
     prediction = mask ^ (rng.random((16, 16)) < 0.1)
     per_image.append({"id": f"x{i}", **segmentation_metrics(prediction, mask)})
-  names = [name for name in per_image[0] if name != "id"]
+  for i, tb in enumerate((0.125, 0.75)):
+    probs = {"normal": 1 - tb, "tb": tb}
+    per_image[i] |= {"label": ("normal", "tb")[i], "probs": probs}
+  names = [name for name in per_image[2] if name != "id"]
   # Values by position, so that a swapped row or column shows.
   segmentation = {
     name: {
@@ -88,11 +102,7 @@ def _report(**changes):
     "parameters": {"segmentor": 7912345},
     "segmentation": segmentation,
     "paper_compat": {"js_pixel_accuracy": 0.98765, "hausdorff_rows": 3.25},
-    "classification": {
-      "accuracy": 0.7125,
-      "auroc": {"value": None, "ci95": [0.5, 0.75]},
-      "confusion": [[3, 1], [0, 4]],
-    },
+    **_diagnosis(),
     "per_image": per_image,
     "notes": ["largest-component clean-up on"],
   } | changes
@@ -188,10 +198,19 @@ def test_summary_in_words(page, tmp_path):
   assert "not for clinical use" in page.text
   assert "largest-component clean-up on" in page.text
   assert "flatter" not in page.text
+
+
+def test_validation_numbers_flatter_only_a_checkpoint_chosen_by_them(tmp_path):
   report = _report(split="validation", model="APPAU-Net", per_image=[])
-  validation = Page(_write(tmp_path, report=report)).text
-  assert "flatter" in validation
-  assert "APPAU-Net (7,912,345 parameters)" in validation
+  pages = {
+    checkpoint: Page(
+      _write(tmp_path, report=report | {"checkpoint": checkpoint})
+    ).text
+    for checkpoint in ("best", "latest")
+  }
+  assert "flatter" in pages["best"]
+  assert "flatter" not in pages["latest"]
+  assert "APPAU-Net (7,912,345 parameters)" in pages["best"]
 
 
 def test_nothing_is_loaded_linked_or_run(text, page):
@@ -215,7 +234,7 @@ def test_nothing_is_loaded_linked_or_run(text, page):
 def test_pictures_have_descriptions_and_the_page_a_language(page):
   assert page.attributes("html") == [{"lang": "en"}]
   assert all(image["alt"] for image in page.attributes("img"))
-  assert len(page.attributes("svg")) == 4
+  assert len(page.attributes("svg")) == 6
   assert all(svg["aria-label"] for svg in page.attributes("svg"))
   assert len(page.attributes("main")) == len(page.attributes("h1")) == 1
 
@@ -223,15 +242,18 @@ def test_pictures_have_descriptions_and_the_page_a_language(page):
 def test_names_and_notes_cannot_become_markup(tmp_path):
   (row, *_) = _report()["per_image"]
   evil = {EVIL: EVIL}
+  other = f"{EVIL}$x^"
+  seen = {"label": EVIL, "probs": {EVIL: 0.75, other: 0.25}}
+  healthy = {"label": other, "probs": {EVIL: 0.25, other: 0.75}}
   text = _write(
     tmp_path,
     report=_report(
-      per_image=[row | {"id": EVIL}],
+      per_image=[row | {"id": EVIL} | seen, row | {"id": "y"} | healthy],
       notes=[EVIL],
       dataset=EVIL,
       model=EVIL,
       paper_compat=evil,
-      classification=evil,
+      **_diagnosis(names=(EVIL, other)),
     ),
     cases=[_case("worst", id=EVIL, kind=EVIL, attention={EVIL: np.eye(4)})],
     config=evil,
@@ -239,7 +261,16 @@ def test_names_and_notes_cannot_become_markup(tmp_path):
   )
   assert "<script" not in text
   page = Page(text)
-  assert page.row(EVIL)  # the name is shown as it is
+  assert page.row(f"F1 of {EVIL}")  # the name is shown as it is
+  listed = [r for r in page.rows if r[0] == EVIL]
+  assert listed[-1][-1] == f"{EVIL} (0.7500)"
+  assert f"Solid: {other}, area 1.0000" in page.text
+  (roc,) = (
+    x["aria-label"]
+    for x in page.attributes("svg")
+    if x["aria-label"].startswith("ROC")
+  )
+  assert other in roc
   assert page.attributes("img")[0]["alt"].endswith(f"outlines on {EVIL}")
   assert f"{EVIL}: {row['dice']:.4f}" in page.text  # a tick of the histogram
 
@@ -287,7 +318,7 @@ def test_values_that_are_not_finite_are_words(tmp_path):
   page = Page(_write(tmp_path, report=report))
   assert page.row("Dice")[1:] == ["undefined± infinite", "[undefined, –]"]
   assert page.row("ASSD (px)")[1:] == ["infinite± 0.00", "–"]
-  assert page.row("a") == ["–", "infinite"]
+  assert page.row("a") == ["–", "infinite", "–"]
 
 
 def test_bare_evaluation_has_a_page_without_empty_sections(page, tmp_path):
@@ -295,7 +326,14 @@ def test_bare_evaluation_has_a_page_without_empty_sections(page, tmp_path):
   bare = Page(_write(tmp_path, report={k: _report()[k] for k in keys}))
   assert not bare.attributes("img")
   assert not bare.attributes("svg")
-  heading = "Results", "Training", "Inside", "Every image", "paper’s", "Class"
+  heading = (
+    "Results",
+    "Training",
+    "Inside",
+    "Every image",
+    "paper’s",
+    "Diagnosis",
+  )
   for title in heading:
     assert title not in bare.text
     assert title in page.text
@@ -348,15 +386,67 @@ def test_paper_units_stand_apart_with_a_warning(page):
   assert 0 < page.text.index(warning) < page.text.index(value)
 
 
-def test_classification_config_environment_and_command(page):
-  assert (
-    "Classification accuracy 0.7125 auroc.value – auroc.ci95 0.5000, 0.7500"
-    " confusion [3, 1], [0, 4]" in page.text
-  )
+def test_config_environment_and_command(page):
   assert (
     "python -m x --a=1 jax 0.10.2 device.count 8 minutes 6.5 Configuration"
     ' { "model": { "preset": "apppau" }, "seed": 3 }' in page.text
   )
+
+
+def test_diagnosis_beside_what_the_majority_answer_reaches(page):
+  block = _diagnosis()["classification"]
+  low, high = block["ci95"]["accuracy"]
+  interval = f"[{low:.4f}, {high:.4f}]"
+  assert page.row("Accuracy") == ["↑ higher", "0.7500", interval, "0.5000"]
+  # Ties of size go to the first class: F1 2 / 3 and 0 by always naming it.
+  assert page.row("F1 of normal")[-1] == "0.6667"
+  assert page.row("F1 of tb")[-1] == "0.0000"
+  assert page.row("Macro F1")[-1] == "0.3333"
+  # 14 of the 16 pairs of images are in the right order.
+  assert page.row("AUROC")[1::2] == ["0.8750", "0.5000"]
+  assert page.row("Brier")[::3] == ["↓ lower", "–"]
+  assert "Temperature 1.7500, fitted on validation images" in page.text
+  assert "end of the allowed range" not in page.text
+
+
+def test_confusion_matrix_is_a_table_with_named_rows_and_columns(page):
+  assert ["True", "named normal", "named tb"] in page.rows
+  rows = [r for r in page.rows if r[0] in ("normal", "tb")]
+  assert rows == [["normal", "375 %", "125 %"], ["tb", "125 %", "375 %"]]
+  scopes = [x.get("scope") for x in page.attributes("th")]
+  assert set(scopes) == {"row", "col"}
+
+
+def test_the_oracle_mask_stands_apart_with_its_warning(page):
+  assert "Oracle mask. Not a result. Accuracy 0.9877, balanced" in page.text
+  assert not [row for row in page.rows if "0.9877" in " ".join(row)]
+
+
+def test_images_are_listed_with_their_class_where_known(page):
+  (head,) = (r for r in page.rows if r[0] == "Image")
+  assert head[-1] == "Class (probability of it)"
+  assert page.row("x0")[-1] == "normal (0.8750)"
+  assert page.row("x1")[-1] == "tb (0.7500)"
+  assert page.row("x2")[-1] == "–"
+
+
+def test_undefined_and_extreme_diagnoses_are_explained(tmp_path):
+  block = classification.summarise(
+    [[0.9, 0.1], [0.4, 0.6]], [0, 0], class_names=["normal", "tb"]
+  )
+  report = _report(
+    per_image=[],
+    split="validation",
+    classification=block | {"temperature": classification.TEMPERATURES[0]},
+    classification_oracle_mask=None,
+  )
+  page = Page(_write(tmp_path, report=report))
+  assert page.row("AUROC")[1:3] == ["–", "–"]
+  assert "balanced accuracy (no image of class tb)," in page.text
+  assert "end of the allowed range" in page.text
+  assert "these very images" in page.text
+  assert "Oracle" not in page.text
+  assert ["tb", "0–", "0–"] in page.rows
 
 
 def test_equal_arguments_give_equal_bytes_and_a_small_file(tmp_path):

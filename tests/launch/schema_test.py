@@ -7,11 +7,25 @@ import pytest
 
 from apppau_jax.errors import ConfigError
 from apppau_jax.models import segmentor
-from configs import base
-from launch import assemble, schema
+from configs import appau_phantom, base, baselines, paper_table2
+from launch import schema
+from launch.assemble import objectives
 
 CONFIGS = pathlib.Path(base.__file__).parent
 NAMES = sorted(p.stem for p in CONFIGS.glob("[!_]*.py") if p.stem != "base")
+
+
+BASELINES = (
+  "supervised",
+  "ceiling",
+  "supervised_ceiling",
+  "no_adversarial",
+  "no_classification",
+  "no_consistency",
+  "no_pyramid",
+  "no_attention",
+  "no_progressive",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -26,12 +40,78 @@ def test_every_config_is_valid(name, arg):
   assert importlib.import_module(f"configs.{name}").__doc__
 
 
+@pytest.mark.parametrize("dataset", baselines.RECIPES)
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_differs_from_its_recipe(dataset, name):
+  recipe = baselines.RECIPES[dataset].get_config()
+  arg = f"dataset={dataset},name={name}"
+  config = baselines.get_config(arg)
+  schema.check(config.to_dict())
+  objectives.check_players(config, unlabelled=9)
+  if dataset != "phantom" or name != "no_consistency":
+    assert config.to_dict() != recipe.to_dict()
+  assert config.data.dataset == dataset
+
+
+def test_a_baseline_that_does_not_exist_is_refused():
+  with pytest.raises(ValueError, match="no_such"):
+    baselines.get_config("name=no_such")
+  with pytest.raises(ValueError, match="jsrt"):
+    baselines.get_config("dataset=jsrt")
+
+
+def _changed(**rooms):
+  config = appau_phantom.get_config()
+  for room, values in rooms.items():
+    config[room].update(values)
+  return config
+
+
+@pytest.mark.parametrize(
+  ("rooms", "unlabelled", "says"),
+  [
+    ({}, 0, "every training image is labelled"),
+    ({"train": {"unlabelled_in_batch": 16}}, 9, "no labelled row"),
+    (
+      {
+        "train": {"unlabelled_in_batch": 0},
+        "consistency": {"name": "mean_teacher"},
+      },
+      9,
+      "unlabelled_in_batch is 0",
+    ),
+    (
+      {"train": {"select_by": "auroc"}, "discriminator": {"enabled": False}},
+      9,
+      "select by dice",
+    ),
+  ],
+)
+def test_players_that_cannot_play_are_refused(rooms, unlabelled, says):
+  with pytest.raises(ConfigError, match=says):
+    objectives.check_players(_changed(**rooms), unlabelled=unlabelled)
+
+
+def test_the_literal_protocol_is_literal():
+  config = paper_table2.get_config()
+  assert config.optim.learning_rate == 1e-5
+  assert config.discriminator.learning_rate == 1e-4
+  assert config.optim.b1 == config.discriminator.b1 == 0.9
+  assert (config.train.batch_size, config.train.epochs) == (16, 300)
+  assert config.data.label_fraction == 0.1
+  assert config.discriminator.dropout == 0.4
+  assert not config.discriminator.conditional
+  assert config.adversarial.form == "nonsaturating"
+  spec = config.augment.to_dict()
+  assert not any(v for k, v in spec.items() if k != "geometry_probability")
+
+
 def test_presets_and_losses_are_those_of_the_package():
   assert set(schema.PRESETS) == set(segmentor.PRESETS)
   for name in schema.LOSSES:
     config = base.get_config()
     config.loss.name = name
-    assert callable(assemble.loss(config))
+    assert callable(objectives.loss(config))
 
 
 @pytest.mark.parametrize(

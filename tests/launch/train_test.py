@@ -1,11 +1,13 @@
 """Raw phantoms to report.html, killed and resumed, as a user would."""
 
+import functools
 import json
 import signal
 import subprocess
 import time
 
 import pytest
+import sklearn.metrics
 
 
 def _digests(workdir, step):
@@ -18,13 +20,33 @@ def _last_step(workdir):
   return max(int(s.name) for s in steps if s.name.isdigit())
 
 
-def test_end_to_end_then_killed_and_resumed(call, command, tmp_path):
+# One player, and two with every part of the state that there can be.
+ALONE = {"flags": (), "config": "phantom.py:quick"}
+GAME = {
+  "flags": (
+    "--config.data.label_count=4",
+    "--config.train.unlabelled_in_batch=2",
+    "--config.discriminator.base_width=1",
+    "--config.discriminator.norm=batch",
+    "--config.consistency.name=mean_teacher",
+    "--config.eval.temperature_scaling=true",
+  ),
+  "config": "appau_phantom.py:quick",
+}
+
+
+@pytest.mark.parametrize("kind", [ALONE, GAME], ids=["alone", "game"])
+def test_end_to_end_then_killed_and_resumed(call, command, tmp_path, kind):
   """One test, for the runs it compares are what costs the time."""
+  call = functools.partial(_with, call, **kind)
+  command = functools.partial(_with, command, **kind)
   whole = tmp_path / "whole"
   done = call(whole)
   assert done.returncode == 0, done.stderr
   last = _last_step(whole)
   _check_artefacts(whole, done, last=last)
+  if kind is GAME:
+    _check_diagnosis(whole)
 
   killed = tmp_path / "killed"
   _stop(command(killed), killed, signum=signal.SIGKILL)
@@ -40,6 +62,30 @@ def test_end_to_end_then_killed_and_resumed(call, command, tmp_path):
   other = call(killed, "--config.optim.learning_rate=0.5")
   assert other.returncode == 2
   assert "optim.learning_rate: 0.002 there, 0.5 here" in other.stderr
+
+
+def _with(run, workdir, *more, flags, config):
+  return run(workdir, *flags, *more, config=config)
+
+
+def _check_diagnosis(workdir):
+  report = json.loads((workdir / "eval/test/report.json").read_text())
+  assert report["parameters"]["discriminator"] > 0
+  found = report["classification"]
+  assert found["n"] == report["n"]
+  assert found["temperature"] > 0
+  assert found["majority_accuracy"] >= 0.5
+  probs = [row["probs"]["tb"] for row in report["per_image"]]
+  true = [row["label"] == "tb" for row in report["per_image"]]
+  assert found["auroc"] == pytest.approx(
+    sklearn.metrics.roc_auc_score(true, probs)
+  )
+  assert "not a result" in report["classification_oracle_mask"]["note"]
+  labels = json.loads((workdir / "labels.json").read_text())
+  splits = json.loads((workdir / "splits.json").read_text())
+  assert labels["masks"] == labels["classes"] == splits["train_labelled"]
+  assert len(labels["masks"]) == 4
+  assert len(splits["train_unlabelled"]) > 4
 
 
 def _other_data_is_refused(call, workdir):

@@ -77,6 +77,11 @@ class Tiny:
       seed=seed,
     )
 
+  def prepare_key(self, *, seed, step):
+    """S's key for `prepare` at a step."""
+    key = jax.random.fold_in(jax.random.key(seed), step)
+    return jax.random.split(jax.random.split(key)[0])[0]
+
   def init(self):
     player = state_lib.init_player(
       self.module,
@@ -98,15 +103,6 @@ def tiny():
   return Tiny()
 
 
-def assert_same(a, b):
-  """Bitwise equality of two trees."""
-  jax.tree.map(
-    lambda x, y: np.testing.assert_array_equal(np.asarray(x), np.asarray(y)),
-    a,
-    b,
-  )
-
-
-@pytest.fixture(name="assert_same")
-def _assert_same():
-  return assert_same
+@pytest.fixture(scope="session")
+def make_tiny():
+  return Tiny

@@ -48,6 +48,7 @@ def make_run(tiny, resident, tmp_path):
       order=lambda t: (np.arange(4, dtype=np.int32) + t) % 8,
       ids=tuple("abcdefgh"),
       evaluate_fn=evaluate_fn,
+      select_by="dice",
       learning_rate=tiny.rate,
       latest=checkpoints.Store(folder / "latest"),
       best=checkpoints.Store(folder / "best"),
@@ -135,11 +136,11 @@ def test_signal_saves_and_stops(make_run, tiny, assert_same, signum):
 def test_best_is_the_best_by_validation(make_run, tiny):
   run = make_run(dice={4: 0.5, 8: 0.9, 12: 0.7})
   final = loop.run(run, tiny.state())
-  ema, meta, step = run.best.restore(final.segmentor.ema)
-  assert (step, meta["best_dice"]) == (8, 0.9)
+  best, meta, step = run.best.restore(final.averages)
+  assert (step, meta["best"]) == (8, 0.9)
   assert meta["config"] == {"name": "tiny"}
   assert not np.array_equal(
-    ema["params"]["Conv_1"]["bias"],
+    best["segmentor"]["params"]["Conv_1"]["bias"],
     final.segmentor.ema["params"]["Conv_1"]["bias"],
   )
 
@@ -180,5 +181,5 @@ def test_a_best_from_after_the_restored_step_is_made_anew(make_run, tiny):
     shutil.rmtree(run.latest.folder / str(step))
   again = make_run(dice={4: 0.5, 8: 0.6, 12: 0.55})
   final = loop.run(again, tiny.state())
-  _, meta, step = again.best.restore(final.segmentor.ema)
-  assert (step, meta["best_dice"]) == (8, 0.6)
+  _, meta, step = again.best.restore(final.averages)
+  assert (step, meta["best"]) == (8, 0.6)

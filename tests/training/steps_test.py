@@ -6,9 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from apppau_jax.data import augment
 from apppau_jax.errors import ConfigError
-from apppau_jax.training import parallel, steps
+from apppau_jax.training import parallel
 from apppau_jax.training import state as state_lib
 
 INDICES = np.array([5, 0, 3, 6], np.int32)
@@ -21,7 +20,7 @@ def test_step_follows_the_gradient_of_the_objective(tiny, resident):
   step = tiny.step(seed=3)
   after, metrics = jax.jit(step)(state, batch)
 
-  prepared = tiny.prepare(jax.random.fold_in(jax.random.key(3), 0), batch)
+  prepared = tiny.prepare(tiny.prepare_key(seed=3, step=0), batch)
 
   @jax.jit
   def loss(params):
@@ -117,45 +116,6 @@ def test_ema_in_closed_form():
     {"w": jnp.array(1.0)}, {"w": jnp.array(9.0)}, step=jnp.int32(7), decay=0.0
   )
   assert float(off["w"]) == 9.0
-
-
-def test_predict_uses_running_statistics(tiny, resident):
-  """An image's prediction does not depend on its neighbours."""
-  state = jax.jit(tiny.init)()
-  predict = steps.make_predict_step(
-    tiny.module, prepare=lambda x: x.astype(jnp.float32) / 255.0
-  )
-  all_of = predict(state.segmentor.ema, resident.image).logits
-  alone = predict(state.segmentor.ema, resident.image[2:3]).logits
-  np.testing.assert_allclose(all_of[2:3], alone, atol=1e-6)
-
-
-def test_views_are_averaged_in_probability(tiny, resident):
-  """Against the mean of separately turned, segmented and turned-back views."""
-  variables = jax.jit(tiny.init)().segmentor.ema
-  views = ((10.0, 1.1), (-5.0, 0.9))
-
-  def scaled(x):
-    return x.astype(jnp.float32) / 255.0
-
-  predict = steps.make_predict_step(tiny.module, prepare=scaled, views=views)
-  plain = steps.make_predict_step(tiny.module, prepare=lambda x: x)
-  image = scaled(resident.image)
-  probs = [jax.nn.sigmoid(plain(variables, image).logits)]
-  for degrees, zoom in views:
-    seen = plain(
-      variables, augment.turn(image, degrees=degrees, zoom=zoom)
-    ).logits
-    probs.append(
-      augment.turn(jax.nn.sigmoid(seen), degrees=-degrees, zoom=1 / zoom)
-    )
-  output = predict(variables, resident.image)
-  np.testing.assert_allclose(
-    jax.nn.sigmoid(output.logits), np.mean(probs, axis=0), atol=1e-5
-  )
-  np.testing.assert_allclose(
-    output.side_logits[-1], plain(variables, image).logits, atol=1e-5
-  )
 
 
 def test_parameter_count_and_optimizer_moments(tiny):

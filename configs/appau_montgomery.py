@@ -1,0 +1,14 @@
+"""Our recipe at a tenth of Montgomery's masks and classes.
+
+Prepare: python -m launch.prepare_data --dataset=montgomery --raw_dir=RAW
+Run: python -m launch.train --workdir=runs/appau_mc \
+  --config=configs/appau_montgomery.py
+"""
+
+from configs import base, montgomery
+
+
+def get_config(arg=None):
+  arg = base.parse_arg(arg)
+  config = base.semi_supervised(montgomery.get_config())
+  return base.quick(config) if arg.quick else config

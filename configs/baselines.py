@@ -1,0 +1,71 @@
+"""What the recipe at 10 % must beat, and what it is without each part.
+
+`name=` is one of
+  supervised        the same tenth of the masks, S alone
+  ceiling           all masks and classes, both players
+  supervised_ceiling  all masks, S alone
+  no_adversarial    D classifies, S does not hear it
+  no_classification D tells real from predicted only
+  no_consistency    nothing but the paper's losses
+  no_pyramid, no_attention, no_progressive
+
+Run: python -m launch.train --workdir=runs/baseline \
+  --config=configs/baselines.py:dataset=shenzhen,name=supervised
+"""
+
+from configs import appau_montgomery, appau_phantom, appau_shenzhen, base
+
+RECIPES = {
+  "montgomery": appau_montgomery,
+  "shenzhen": appau_shenzhen,
+  "phantom": appau_phantom,
+}
+PRESETS = {
+  "no_pyramid": "progressive_attention_unet",
+  "no_attention": "pyramid_progressive_unet",
+  "no_progressive": "pyramid_attention_unet",
+}
+
+
+def _alone(config):
+  config.discriminator.enabled = False
+  config.train.select_by = "dice"
+  _all_labelled(config)
+
+
+def _all_labelled(config):
+  config.consistency.name = "none"
+  config.train.unlabelled_in_batch = 0
+
+
+def get_config(arg=None):
+  arg = base.parse_arg(arg, dataset="montgomery", name="supervised")
+  if arg.dataset not in RECIPES:
+    raise ValueError(
+      f"dataset={arg.dataset} has no recipe; there are {', '.join(RECIPES)}"
+    )
+  config = RECIPES[arg.dataset].get_config()
+  match arg.name:
+    case "supervised":
+      _alone(config)
+    case "ceiling":
+      _all_labelled(config)
+      config.data.label_fraction = 1.0
+    case "supervised_ceiling":
+      _alone(config)
+      config.data.label_fraction = 1.0
+    case "no_adversarial":
+      config.adversarial.form = "none"
+    case "no_classification":
+      config.discriminator.class_weight = 0.0
+      config.discriminator.predicted_weight = 0.0
+      config.train.select_by = "dice"
+    case "no_consistency":
+      config.consistency.name = "none"
+    case name if name in PRESETS:
+      config.model.preset = PRESETS[name]
+    case name:
+      raise ValueError(
+        f"name={name} is not a baseline; see configs/baselines.py"
+      )
+  return base.quick(config) if arg.quick else config

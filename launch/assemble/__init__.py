@@ -1,0 +1,8 @@
+"""The one room that reads config.*: from knobs to the parts of a run.
+
+networks   S and D, and their state before the first step
+objectives what each of them minimises
+data       which images train, validate and test, and what is known of them
+inference  from a trained run to masks and diagnoses
+run        everything the loop needs
+"""

@@ -1,0 +1,189 @@
+"""Which images train, validate and test, and what may be known of them."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from apppau_jax.batch import Batch
+from apppau_jax.data import augment, examples, manifest, order, splits
+from apppau_jax.data import prepare as prepare_lib
+from apppau_jax.errors import DataError
+from apppau_jax.training import steps
+from launch.assemble.networks import Config
+from launch.assemble.objectives import labelled_rows
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+  """A split, and what is known of its training images.
+
+  Attributes:
+    split: ids of the four parts; masks of `train_labelled` are known.
+    classes: ids of the training images whose class is known.
+  """
+
+  split: splits.Split
+  classes: tuple[str, ...]
+
+  def labels(self) -> dict[str, list[str]]:
+    """The ids of what is known in training, by kind."""
+    return {
+      "masks": list(self.split.train_labelled),
+      "classes": list(self.classes),
+    }
+
+
+def normalize(config: Config) -> Callable[[jax.Array], jax.Array]:
+  """Grey levels to what the networks see."""
+  return functools.partial(augment.normalize, method=config.data.normalize)
+
+
+def prepare(config: Config) -> steps.Prepare:
+  """Normalises and augments a batch of uint8 images and their masks."""
+  spec = augment.Augmentation(**config.augment.to_dict())
+  last = normalize(config)
+  # Augmentation works on [0, 1]; a z-score is taken of its result.
+  zscore = config.data.normalize == "zscore"
+  first = augment.normalize if zscore else last
+
+  def prepare_batch(key: jax.Array, batch: Batch) -> Batch:
+    image, mask = augment.augment(
+      key, first(batch.image), batch.mask.astype(jnp.float32), spec=spec
+    )
+    image = last(image) if zscore else image
+    return dataclasses.replace(batch, image=image, mask=mask)
+
+  return prepare_batch
+
+
+def catalogue(config: Config) -> examples.Catalogue:
+  """What is prepared of the data set."""
+  return examples.read_catalogue(
+    config.data.data_dir,
+    dataset=config.data.dataset,
+    resolution=config.data.resolution,
+  )
+
+
+def content_sha256(config: Config) -> str:
+  """Checksum of the prepared examples, equal wherever they were prepared."""
+  folder = prepare_lib.prepared_folder(
+    config.data.data_dir,
+    dataset=config.data.dataset,
+    resolution=config.data.resolution,
+  )
+  return (manifest.read(folder) or {}).get("content_sha256", "unknown")
+
+
+def parts(config: Config, known: examples.Catalogue) -> Parts:
+  """The split of the images at hand, and the two budgets of labels."""
+  knobs = config.data
+  entries = [e for e in known.entries if e.has_mask]
+  divide = functools.partial(
+    splits.make_split,
+    knobs.split,
+    dataset=knobs.dataset,
+    ids=[e.id for e in entries],
+    labels={e.id: e.label for e in entries},
+    groups={e.id: e.patient for e in entries},
+    seed=knobs.split_seed,
+    label_seed=knobs.label_seed,
+  )
+  split = divide(label_fraction=knobs.label_count or knobs.label_fraction)
+  # The same order of labelling: the smaller of two budgets is in the larger.
+  budget = knobs.class_count or knobs.class_fraction
+  like_masks = budget == 0
+  named = split if like_masks else divide(label_fraction=budget)
+  classes = named.train_labelled
+  if knobs.unmasked_images:
+    extra = [e.id for e in known.entries if not e.has_mask]
+    split = dataclasses.replace(
+      split,
+      train_unlabelled=tuple(sorted({*split.train_unlabelled, *extra})),
+    )
+    split.check(groups=None if knobs.split == "idiap" else _patients(known))
+    if knobs.class_fraction == 1.0 and not knobs.class_count:
+      classes = tuple(sorted({*classes, *extra}))
+  return Parts(split=split, classes=classes)
+
+
+def _patients(known: examples.Catalogue) -> dict[str, str]:
+  return {e.id: e.patient for e in known.entries}
+
+
+def load(config: Config, ids: Sequence[str]) -> examples.Examples:
+  """The named images with their masks and classes, in memory."""
+  if not ids:
+    raise DataError(
+      f"No image of {config.data.dataset} is at hand for this part of split "
+      f"'{config.data.split}' in {config.data.data_dir}; prepare the files "
+      "that launch.prepare_data lists as missing, or choose another "
+      "--config.data.split."
+    )
+  return _load(config, ids, masks_of=ids, labels_of=ids)
+
+
+def load_training(config: Config, chosen: Parts) -> examples.Examples:
+  """The training images, labelled first, and only what may be known of them.
+
+  Unlabelled images are there only if the batches have room for them.
+  """
+  split = chosen.split
+  ids = split.train_labelled
+  if config.train.unlabelled_in_batch:
+    ids = (*ids, *split.train_unlabelled)
+  return _load(
+    config, ids, masks_of=split.train_labelled, labels_of=chosen.classes
+  )
+
+
+def _load(config: Config, ids, **known) -> examples.Examples:
+  return examples.load_examples(
+    config.data.data_dir,
+    dataset=config.data.dataset,
+    resolution=config.data.resolution,
+    ids=ids,
+    **known,
+  )
+
+
+def to_batch(loaded: examples.Examples) -> Batch:
+  """Examples as a resident batch."""
+  return Batch(
+    image=jnp.asarray(loaded.image),
+    mask=jnp.asarray(loaded.mask),
+    label=jnp.asarray(loaded.label),
+    has_mask=jnp.asarray(loaded.has_mask),
+    has_label=jnp.asarray(loaded.has_label),
+  ).check()
+
+
+def minibatches(
+  config: Config, split: splits.Split
+) -> Callable[[int], np.ndarray]:
+  """Maps a step to the rows of the resident batch that it learns from.
+
+  Labelled rows first, then unlabelled ones, each kind in its own endless
+  order. With two players a step takes two minibatches in succession,
+  `[2, b]`: D's, then S's.
+  """
+  seen, unseen = labelled_rows(config), config.train.unlabelled_in_batch
+  count = len(split.train_labelled)
+
+  def rows(turn: int) -> np.ndarray:
+    take = functools.partial(order.batch_indices, seed=config.seed, step=turn)
+    labelled = take(size=count, batch_size=seen)
+    if not unseen:
+      return labelled
+    unlabelled = take(
+      size=len(split.train_unlabelled), batch_size=unseen, stream=1
+    )
+    return np.concatenate([labelled, count + unlabelled])
+
+  if not config.discriminator.enabled:
+    return rows
+  return lambda step: np.stack([rows(2 * step), rows(2 * step + 1)])

@@ -1,0 +1,105 @@
+"""The two networks, their optimisers and the state they start from."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from apppau_jax.data import layout
+from apppau_jax.models import discriminator as discriminator_lib
+from apppau_jax.models import segmentor as segmentor_lib
+from apppau_jax.training import loop, optimizers
+from apppau_jax.training import state as state_lib
+
+Config = Any  # ml_collections.ConfigDict, checked by launch.schema
+
+
+def segmentor(config: Config) -> segmentor_lib.Segmentor:
+  """The network S."""
+  return segmentor_lib.from_preset(
+    config.model.preset,
+    base_width=config.model.base_width,
+    dtype=jnp.dtype(config.model.dtype),
+  )
+
+
+def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
+  """The network D, None where S trains alone."""
+  knobs = config.discriminator
+  if not knobs.enabled:
+    return None
+  return discriminator_lib.Discriminator(
+    num_classes=len(layout.CLASS_NAMES),
+    base_width=knobs.base_width,
+    repeats=knobs.repeats,
+    norm=knobs.norm,
+    dropout=knobs.dropout,
+    dtype=jnp.dtype(config.model.dtype),
+  )
+
+
+def schedule(
+  config: Config, lengths: loop.Plan, *, learning_rate: float
+) -> optax.Schedule:
+  """A player's learning rate by step."""
+  warmup = round(config.optim.warmup_epochs * lengths.steps_per_epoch)
+  return optimizers.make_schedule(
+    config.optim.schedule,
+    learning_rate=learning_rate,
+    steps=lengths.steps,
+    warmup_steps=min(warmup, lengths.steps - 1),
+  )
+
+
+def optimizer(
+  config: Config, rate: optax.Schedule
+) -> optax.GradientTransformation:
+  """S's optimiser."""
+  return optimizers.make_optimizer(
+    schedule=rate,
+    b1=config.optim.b1,
+    b2=config.optim.b2,
+    weight_decay=config.optim.weight_decay,
+    grad_clip=config.optim.grad_clip,
+  )
+
+
+def discriminator_optimizer(
+  config: Config, rate: optax.Schedule
+) -> optax.GradientTransformation:
+  """D's optimiser."""
+  return optimizers.make_optimizer(
+    schedule=rate,
+    b1=config.discriminator.b1,
+    b2=config.optim.b2,
+    weight_decay=config.discriminator.weight_decay,
+    grad_clip=config.optim.grad_clip,
+  )
+
+
+def init(
+  config: Config,
+  transform: optax.GradientTransformation,
+  discriminator_transform: optax.GradientTransformation,
+) -> state_lib.TrainState:
+  """A fresh state; trace or compile it, it is slow otherwise."""
+  side = config.data.resolution
+  image = jnp.zeros((1, side, side, 1), jnp.float32)
+  key = jax.random.key(config.seed)
+  other = discriminator(config)
+  return state_lib.TrainState(
+    step=jnp.int32(0),
+    segmentor=state_lib.init_player(
+      segmentor(config), image, key=key, optimizer=transform
+    ),
+    discriminator=None
+    if other is None
+    else state_lib.init_player(
+      other,
+      image,
+      image,
+      key=jax.random.fold_in(key, 1),
+      optimizer=discriminator_transform,
+    ),
+  )

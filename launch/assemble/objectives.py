@@ -1,0 +1,205 @@
+"""What the two players minimise, as the configuration has it."""
+
+import functools
+
+import jax
+import optax
+
+from apppau_jax.batch import Batch
+from apppau_jax.data import augment, views
+from apppau_jax.errors import ConfigError
+from apppau_jax.losses import (
+  consistency,
+  cross_entropy,
+  cross_entropy_tversky,
+  dice,
+  kl_tversky,
+  objectives,
+  tversky,
+)
+from apppau_jax.models import segmentor as segmentor_lib
+from apppau_jax.training import loop, steps
+from launch.assemble import networks
+from launch.assemble.networks import Config
+
+
+def loss(config: Config) -> objectives.LossFn:
+  """The segmentation loss, `[b, h, w, k]` twice to `[b]`."""
+  knobs = config.loss
+  weights = {"fp_weight": knobs.fp_weight, "fn_weight": knobs.fn_weight}
+  overlap = {**weights, "smooth": knobs.smooth}
+  match knobs.name:
+    case "tversky":
+      return functools.partial(tversky.tversky_loss, **overlap)
+    case "dice":
+      return functools.partial(dice.dice_loss, smooth=knobs.smooth)
+    case "cross_entropy":
+      return cross_entropy.cross_entropy_loss
+    case "cross_entropy_tversky":
+      return functools.partial(
+        cross_entropy_tversky.cross_entropy_tversky_loss,
+        cross_entropy_weight=knobs.cross_entropy_weight,
+        tversky_weight=knobs.tversky_weight,
+        **overlap,
+      )
+    case "kl_tversky":
+      return functools.partial(
+        kl_tversky.kl_tversky_loss,
+        kl_weight=knobs.kl_weight,
+        tversky_weight=knobs.tversky_weight,
+        channels=knobs.kl_channels,
+        eps=knobs.kl_eps,
+        **overlap,
+      )
+  raise ConfigError(f"config.loss.name={knobs.name!r} is unknown.")
+
+
+def segmentation(config: Config) -> steps.Objective:
+  """L_seg, eq. (1)."""
+  loss_fn = loss(config)
+  weights = tuple(config.loss.side_weights) or None
+
+  def objective(output: segmentor_lib.SegmentorOutput, batch: Batch):
+    return objectives.segmentation_objective(
+      output.side_logits,
+      batch.mask,
+      has_mask=batch.has_mask,
+      loss_fn=loss_fn,
+      weights=weights,
+      side_target=config.loss.side_target,
+    )
+
+  return objective
+
+
+def labelled_rows(config: Config) -> int:
+  """Rows of a minibatch whose masks are known; the rest are unlabelled."""
+  return config.train.batch_size - config.train.unlabelled_in_batch
+
+
+def adversary(
+  config: Config, lengths: loop.Plan, optimizer: optax.GradientTransformation
+) -> steps.Adversary | None:
+  """D in training; None where S trains alone."""
+  module = networks.discriminator(config)
+  if module is None:
+    return None
+  knobs = config.discriminator
+  weights = objectives.DiscriminatorWeights(
+    class_weight=knobs.class_weight,
+    real_weight=knobs.real_weight,
+    fake_weight=knobs.fake_weight,
+    predicted_weight=knobs.predicted_weight,
+    conditional=knobs.conditional,
+  )
+  spec = objectives.Adversarial(
+    form=config.adversarial.form,
+    weight=config.adversarial.weight,
+    unlabelled_weight=config.adversarial.unlabelled_weight,
+  )
+  rising = round(config.adversarial.ramp_up * lengths.steps)
+
+  def judge(real: jax.Array, fake: jax.Array, batch: Batch) -> steps.Term:
+    return objectives.discriminator_objective(
+      real,
+      fake,
+      label=batch.label,
+      has_mask=batch.has_mask,
+      has_label=batch.has_label,
+      weights=weights,
+    )
+
+  def against(fake, real, batch: Batch, step: jax.Array) -> steps.Term:
+    return objectives.adversarial_objective(
+      fake.logits,
+      has_mask=batch.has_mask,
+      spec=spec,
+      fake_features=fake.features,
+      real_features=real.features,
+      ramp=consistency.ramp_up(step, steps=rising),
+    )
+
+  return steps.Adversary(
+    module=module,
+    optimizer=optimizer,
+    labelled=labelled_rows(config),
+    mask_smoothing=knobs.mask_smoothing,
+    objective=judge,
+    against=None if spec.form == "none" else against,
+  )
+
+
+def consistent(config: Config, lengths: loop.Plan) -> steps.Consistency | None:
+  """What S learns from its own view of unlabelled images; None for nothing."""
+  knobs = config.consistency
+  if knobs.name == "none":
+    return None
+  if config.data.normalize == "zscore":
+    raise ConfigError(
+      "config.consistency needs images in [0, 1] to disturb them; set "
+      "config.data.normalize to minmax or percentile."
+    )
+  loss_fn = consistency.mean_teacher_loss
+  if knobs.name == "pseudo_label":
+    loss_fn = functools.partial(
+      consistency.pseudo_label_loss, threshold=knobs.threshold
+    )
+  rising = round(knobs.ramp_up * lengths.steps)
+
+  def agree(logits: jax.Array, prob: jax.Array, step: jax.Array) -> steps.Term:
+    return objectives.consistency_objective(
+      logits,
+      prob,
+      loss_fn=loss_fn,
+      weight=knobs.weight,
+      ramp=consistency.ramp_up(step, steps=rising),
+    )
+
+  return steps.Consistency(
+    labelled=labelled_rows(config),
+    averaged_teacher=knobs.teacher == "averaged",
+    disturb=functools.partial(
+      views.strong_view,
+      spec=augment.Augmentation(
+        gamma=knobs.gamma,
+        contrast=knobs.contrast,
+        brightness=knobs.brightness,
+        noise=knobs.noise,
+      ),
+      cutmix=knobs.cutmix,
+    ),
+    objective=agree,
+  )
+
+
+def check_players(config: Config, *, unlabelled: int) -> None:
+  """Refuses combinations that would silently do nothing.
+
+  Args:
+    config: the configuration.
+    unlabelled: unlabelled training images at hand.
+
+  Raises:
+    ConfigError: says which key to change.
+  """
+  rows, unseen = labelled_rows(config), config.train.unlabelled_in_batch
+  if rows < 1:
+    raise ConfigError(
+      f"config.train.unlabelled_in_batch={unseen} leaves no labelled row in a "
+      f"batch of config.train.batch_size={config.train.batch_size}."
+    )
+  if unseen and not unlabelled:
+    raise ConfigError(
+      f"config.train.unlabelled_in_batch={unseen}, but every training image "
+      "is labelled: lower config.data.label_fraction, or set it to 0."
+    )
+  if config.train.select_by != "dice" and not config.discriminator.enabled:
+    raise ConfigError(
+      f"config.train.select_by={config.train.select_by!r} asks for a "
+      "diagnosis, and config.discriminator.enabled is False; select by dice."
+    )
+  if config.consistency.name != "none" and not unseen:
+    raise ConfigError(
+      f"config.consistency.name={config.consistency.name!r} learns from "
+      "unlabelled images, and config.train.unlabelled_in_batch is 0."
+    )

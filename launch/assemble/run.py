@@ -1,0 +1,103 @@
+"""Everything the loop needs, and the state to start from."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import optax
+
+from apppau_jax.data import order
+from apppau_jax.training import checkpoints, loop, parallel, steps
+from apppau_jax.training import state as state_lib
+from launch.assemble import data, inference, networks, objectives
+from launch.assemble.networks import Config
+
+
+def plan(config: Config, chosen: data.Parts) -> loop.Plan:
+  """Lengths in steps.
+
+  An epoch is as many steps as pass over all training images, however few of
+  them are labelled or used: runs of equal length see equally many examples.
+  """
+  split = chosen.split
+  size = len(split.train_labelled) + len(split.train_unlabelled)
+  per_epoch = order.steps_per_epoch(size, config.train.batch_size)
+  return loop.Plan(
+    steps=config.train.epochs * per_epoch,
+    steps_per_epoch=per_epoch,
+    log_every=config.train.log_every,
+    eval_every=config.train.eval_every_epochs * per_epoch,
+  )
+
+
+def store(
+  workdir: pathlib.Path, name: str, *, read_only: bool = False
+) -> checkpoints.Store:
+  """The `latest` or the `best` checkpoints of a run."""
+  folder = workdir / "checkpoints" / name
+  return checkpoints.Store(folder, read_only=read_only)
+
+
+def assemble(
+  config: Config,
+  chosen: data.Parts,
+  *,
+  workdir: pathlib.Path,
+  meta: Mapping[str, Any],
+) -> tuple[loop.Run, state_lib.TrainState]:
+  """Returns the run and its fresh state."""
+  objectives.check_players(
+    config, unlabelled=len(chosen.split.train_unlabelled)
+  )
+  mesh = parallel.make_mesh(batch_size=config.train.batch_size)
+  training = data.load_training(config, chosen)
+  lengths = plan(config, chosen)
+  rate, transform, other = _optimizers(config, lengths)
+  step = steps.make_train_step(
+    networks.segmentor(config),
+    objective=objectives.segmentation(config),
+    optimizer=transform,
+    prepare=data.prepare(config),
+    ema_decay=config.optim.ema_decay,
+    seed=config.seed,
+    adversary=objectives.adversary(config, lengths, other),
+    consistency=objectives.consistent(config, lengths),
+  )
+  state = parallel.compile_init(
+    lambda: networks.init(config, transform, other), mesh
+  )
+  return loop.Run(
+    plan=lengths,
+    train_step=parallel.compile_train_step(step, mesh),
+    resident=parallel.replicate(data.to_batch(training), mesh),
+    order=data.minibatches(config, chosen.split),
+    ids=training.ids,
+    evaluate_fn=inference.validation(
+      config, data.load(config, chosen.split.validation)
+    ),
+    select_by=config.train.select_by,
+    learning_rate=rate,
+    latest=store(workdir, "latest"),
+    best=store(workdir, "best"),
+    meta=meta,
+    workdir=workdir,
+  ), state
+
+
+def _optimizers(
+  config: Config, lengths: loop.Plan
+) -> tuple[
+  optax.Schedule, optax.GradientTransformation, optax.GradientTransformation
+]:
+  """S's learning rate, and both players' optimisers."""
+  rate = networks.schedule(
+    config, lengths, learning_rate=config.optim.learning_rate
+  )
+  other = networks.schedule(
+    config, lengths, learning_rate=config.discriminator.learning_rate
+  )
+  return (
+    rate,
+    networks.optimizer(config, rate),
+    networks.discriminator_optimizer(config, other),
+  )

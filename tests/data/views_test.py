@@ -1,0 +1,76 @@
+"""Strong views: the target follows the pixels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from apppau_jax.data import views
+from apppau_jax.data.augment import Augmentation
+
+OFF = Augmentation()
+
+
+@pytest.fixture(scope="module")
+def image():
+  return jax.random.uniform(jax.random.key(0), (6, 24, 20, 1))
+
+
+def test_a_box_holds_the_neighbour_image_and_target_alike(image):
+  key = jax.random.key(3)
+  seen, target = views.strong_view(key, image, image, spec=OFF, cutmix=1.0)
+  np.testing.assert_array_equal(seen, target)
+  own = np.asarray(seen == image).all(-1)
+  neighbour = np.asarray(seen == jnp.roll(image, 1, axis=0)).all(-1)
+  assert (own ^ neighbour).all()
+  for inside in neighbour:  # one full rectangle each
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    box = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    assert box.all()
+    assert box.sum() == inside.sum()
+
+
+def test_boxes_keep_their_sizes_and_share():
+  many = np.asarray(
+    views.boxes(jax.random.key(1), (400, 40, 60), share=0.5)[..., 0]
+  )
+  has = many.any(axis=(1, 2))
+  assert 0.42 < has.mean() < 0.58
+  heights = many.any(axis=2).sum(axis=1)[has] / 40
+  widths = many.any(axis=1).sum(axis=1)[has] / 60
+  for sides in (heights, widths):
+    assert sides.min() >= 0.25 - 1 / 40
+    assert sides.max() <= 0.6 + 1 / 40
+    assert np.ptp(sides) > 0.25
+  # Anywhere in the frame, up to its edges.
+  covered = many.any(axis=0)
+  assert covered[4:-4, 6:-6].all()
+  assert covered.any(axis=1).all()
+  assert covered.any(axis=0).all()
+
+
+def test_values_change_and_targets_do_not(image):
+  target = jnp.round(image)
+  seen, same = views.strong_view(
+    jax.random.key(5),
+    image,
+    target,
+    spec=Augmentation(gamma=0.5, noise=0.2),
+    cutmix=0.0,
+  )
+  np.testing.assert_array_equal(same, target)
+  changed = np.abs(seen - image).max(axis=(1, 2, 3))
+  assert (changed > 0.01).all()
+  assert float(seen.min()) >= 0.0
+  assert float(seen.max()) <= 1.0
+
+
+def test_a_moving_view_is_refused(image):
+  with pytest.raises(ValueError, match="must not move"):
+    views.strong_view(
+      jax.random.key(0),
+      image,
+      image,
+      spec=Augmentation(shift=0.1),
+      cutmix=0.0,
+    )
