@@ -1,0 +1,53 @@
+"""What a run would cost: its steps, and one of them timed."""
+
+import pathlib
+import tempfile
+import time
+
+import jax
+
+from launch.assemble import data
+from launch.assemble.networks import Config
+from launch.assemble.run import assemble
+
+_STEPS = 3
+
+
+def cost(config: Config, *, known: dict[str, float]) -> tuple[int, float]:
+  """Steps of a run and seconds a step.
+
+  Args:
+    config: the configuration.
+    known: seconds by kind of step; looked up, and added to.
+  """
+  chosen = data.parts(config, data.catalogue(config))
+  with tempfile.TemporaryDirectory() as folder:
+    run, state = assemble(config, chosen, workdir=pathlib.Path(folder), meta={})
+    kind = str(
+      (
+        config.model.to_dict(),
+        config.loss.name,
+        config.discriminator.to_dict(),
+        config.adversarial.form,
+        config.consistency.name,
+        config.train.batch_size,
+        config.train.unlabelled_in_batch,
+        config.data.resolution,
+      )
+    )
+    if kind not in known:
+      known[kind] = _time(run, state)
+    run.latest.close()
+    run.best.close()
+  return run.plan.steps, known[kind]
+
+
+def _time(run, state) -> float:
+  """Median seconds of a few steps after the one that compiles."""
+  took = []
+  for step in range(_STEPS + 1):
+    began = time.perf_counter()
+    state, _ = run.train_step(state, run.resident, run.order(step))
+    jax.block_until_ready(state)
+    took.append(time.perf_counter() - began)
+  return sorted(took[1:])[_STEPS // 2]

@@ -1,0 +1,96 @@
+"""One experiment, from prepared data to its reports; every main's workhorse."""
+
+import json
+import os
+import pathlib
+import sys
+import time
+from typing import Any
+
+from apppau_jax.data import manifest, phantom_set, prepare
+from apppau_jax.errors import Interrupted
+from apppau_jax.training import loop
+from apppau_jax.training.state import parameter_count
+from launch import console, measure, schema, workdir
+from launch.assemble import data
+from launch.assemble.networks import Config
+from launch.assemble.run import assemble
+
+
+def run(config: Config, folder: pathlib.Path) -> None:
+  """Trains in `folder`, or goes on with what is there, then measures.
+
+  Raises:
+    UserError: of any kind; the run's manifest then says "failed", or
+      "interrupted", and the same call goes on from the last checkpoint.
+  """
+  tree = config.to_dict()
+  schema.check(tree)
+  tree = json.loads(json.dumps(tree))  # as a file would have it
+  workdir.claim(folder, tree)
+  _ensure_phantoms(config)
+  chosen = data.parts(config, data.catalogue(config))
+  data_sha256 = data.content_sha256(config)
+  workdir.check_same_data(folder, data_sha256=data_sha256, parts=chosen)
+  workdir.write_parts(folder, chosen)
+  session: dict[str, Any] = {"environment": workdir.environment()}
+  facts: dict[str, Any] = {
+    "data_sha256": data_sha256,
+    # Every process that worked on this run, the latest last.
+    "sessions": [*workdir.read_manifest(folder).get("sessions", []), session],
+  }
+  workdir.write_manifest(folder, status="running", config=tree, **facts)
+  try:
+    began = time.time()
+    parts, state = assemble(
+      config, chosen, workdir=folder, meta={"config": tree}
+    )
+    _announce(config, chosen, parts, state)
+    loop.run(parts, state)
+    session["minutes"] = round((time.time() - began) / 60, 2)
+    for part in ("validation", "test"):
+      if getattr(chosen.split, part):
+        measure.measure(folder, part=part)
+  except BaseException as error:
+    stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+    status = "interrupted" if stopped else "failed"
+    workdir.write_manifest(
+      folder, status=status, config=tree, **facts, error=str(error)
+    )
+    raise
+  workdir.write_manifest(folder, status="done", config=tree, **facts)
+  print(f"report: {folder / 'report.html'}")
+
+
+def _ensure_phantoms(config) -> None:
+  """Builds the embedded default set; the others need their owner's files."""
+  if config.data.dataset != "phantom":
+    return
+  where = {"dataset": "phantom", "resolution": config.data.resolution}
+  if manifest.read(prepare.prepared_folder(config.data.data_dir, **where)):
+    return
+  with console.bar("drawing phantoms") as progress:
+    raw_dir = phantom_set.draw(
+      config.data.data_dir, workers=os.cpu_count() or 1, progress=progress
+    )
+  with console.bar("preparing phantoms") as progress:
+    prepare.prepare(
+      raw_dir=raw_dir, data_dir=config.data.data_dir, progress=progress, **where
+    )
+
+
+def _announce(config, chosen, parts, state) -> None:
+  counts = {name: len(ids) for name, ids in chosen.split.as_dict().items()}
+  other = ""
+  if state.discriminator is not None:
+    other = (
+      f" against D ({parameter_count(state.discriminator.params):,} "
+      f"parameters, {len(chosen.classes)} classes known)"
+    )
+  print(
+    f"{config.model.preset} (base width {config.model.base_width}, "
+    f"{parameter_count(state.segmentor.params):,} parameters){other}, "
+    f"{config.loss.name}, {config.data.dataset} at {config.data.resolution} "
+    f"px, split {config.data.split} {counts}, {parts.plan.steps} steps",
+    file=sys.stderr,
+  )

@@ -1,0 +1,83 @@
+"""What a table of runs says, and what it may not say."""
+
+import numpy as np
+import pytest
+
+from apppau_jax.evaluation import tables
+from apppau_jax.evaluation.comparisons import Run
+
+FACTS = {"title": "Table 1", "caption": "a & b < c"}
+
+
+def _run(row, seed, dice, dataset="montgomery"):
+  return Run(
+    row=row,
+    dataset=dataset,
+    seed=seed,
+    report={
+      "segmentation": {"dice": {"mean": float(np.mean(dice)), "sd": 0.0}},
+      "paper_compat": {"js_pixel_accuracy": 0.99},
+      "parameters": {"segmentor": 7762945},
+      "per_image": [
+        {"id": f"i{k}", "dice": float(d)} for k, d in enumerate(dice)
+      ],
+    },
+  )
+
+
+@pytest.fixture
+def table():
+  rng = np.random.default_rng(0)
+  base = rng.normal(0.9, 0.01, 20)
+  runs = [
+    _run(row, seed, base + gain + rng.normal(0, 0.001, 20))
+    for row, gain in (("A", 0.0), ("B_1", 0.02), ("C", 0.0))
+    for seed in (0, 1)
+  ]
+  return tables.make(runs, facts=FACTS)
+
+
+def test_every_pair_once_and_the_best_only_if_it_differs(table):
+  pairs = {(p["first"], p["second"]): p for p in table["comparisons"]}
+  assert list(pairs) == [("A", "B_1"), ("A", "C"), ("B_1", "C")]
+  assert pairs["A", "B_1"]["difference"] == pytest.approx(-0.02, abs=2e-3)
+  assert pairs["A", "B_1"]["p_holm"] < 0.01 < pairs["A", "C"]["p_holm"]
+  assert all(p["p_holm"] >= p["p"] for p in pairs.values())
+  assert table["best"] == {"montgomery": "B_1"}
+
+
+def test_a_tie_has_no_best():
+  runs = [_run("A", 0, [0.9, 0.8, 0.7]), _run("B", 0, [0.7, 0.8, 0.9])]
+  assert tables.make(runs, facts=FACTS)["best"] == {}
+  alone = tables.make(runs[:1], facts=FACTS)
+  assert alone["best"] == {}
+  assert alone["comparisons"] == []
+
+
+def test_the_two_blocks_are_apart(table):
+  text = tables.markdown(table)
+  ours, papers = text.split("## In the paper's units")
+  assert "Lung Dice" in ours
+  assert "JS (pixel accuracy)" not in ours
+  assert "JS (pixel accuracy)" in papers
+  assert "| Lung Dice" not in papers.split("## Lung Dice")[0]
+  assert "AUROC" not in text  # nobody has it
+  assert "B_1 *" in ours
+  assert "7,762,945" in ours
+
+
+def test_mean_and_sd_as_written():
+  assert tables.cell({"mean": 0.98123, "sd": 0.0021, "n": 3}, 4) == (
+    "0.9812 ± 0.0021"
+  )
+  assert tables.cell({"mean": 0.98123, "sd": None, "n": 1}, 4) == "0.9812"
+  assert tables.cell(None, 4) == "–"
+
+
+def test_latex_and_html_are_escaped(table):
+  text = tables.latex(table)
+  assert r"B\_1 *" in text
+  assert text.count(r"\\") == 4
+  page = tables.page(table)
+  assert "a &amp; b &lt; c" in page
+  assert "<script" not in page

@@ -1,0 +1,149 @@
+"""The sweep: which runs, in which folders, what a failure or a kill leaves."""
+
+import json
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from apppau_jax.errors import ConfigError, DataError, Interrupted, UserError
+from launch import cells, experiment, reproduce
+
+
+def test_the_paper_has_six_rows_and_three():
+  def rows(table, extra):
+    found = cells.cells(
+      table, protocol="paper", datasets=["montgomery"], extra=extra
+    )
+    return [cell.row for cell in found]
+
+  assert rows(1, False) == [
+    "U-Net, TV",
+    "U-Net, KLTV",
+    "Attention U-Net, TV",
+    "Attention U-Net, KLTV",
+    "PPAU-Net, TV",
+    "PPAU-Net, KLTV",
+  ]
+  assert rows(2, False) == [
+    "APPAU-Net, TV",
+    "APPAU-Net, XETV",
+    "APPAU-Net, KLTV",
+  ]
+  # Cross-entropy and Dice, and the five presets that are not among the three.
+  assert len(rows(1, True)) == 6 + 2 + 5
+  assert len(set(rows(1, True))) == 13
+  assert len(rows(2, True)) == 4
+
+
+@pytest.mark.parametrize("protocol", cells.PROTOCOLS)
+@pytest.mark.parametrize("table", [1, 2])
+def test_cells_are_what_their_names_say(table, protocol):
+  found = cells.cells(
+    table, protocol=protocol, datasets=["montgomery", "shenzhen"], extra=True
+  )
+  losses = {
+    "TV": "tversky",
+    "KLTV": "kl_tversky",
+    "XETV": "cross_entropy_tversky",
+    "XE": "cross_entropy",
+    "Dice": "dice",
+  }
+  for cell in found:
+    config = cell.seeded(3, overrides={"model.base_width": 8})
+    assert config.loss.name == losses[cell.row.split(", ")[1]]
+    assert config.data.dataset == cell.dataset
+    assert (config.seed, config.data.label_seed) == (3, 3)
+    assert config.model.base_width == 8
+    assert cell.config.model.base_width != 8  # the cell itself is untouched
+    assert config.discriminator.enabled == cell.row.startswith("APPAU")
+    assert config.data.label_fraction == (1.0 if table == 1 else 0.1)
+
+
+def test_overrides_are_read_and_checked():
+  assert cells.parse_overrides(["model.base_width=8", "loss.name=dice"]) == {
+    "model.base_width": 8,
+    "loss.name": "dice",
+  }
+  with pytest.raises(ConfigError, match=r"Did you mean model.base_width"):
+    cells.parse_overrides(["model.base_widht=8"])
+  with pytest.raises(ConfigError, match="no recipe"):
+    cells.cells(2, protocol="best", datasets=["nowhere"], extra=False)
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+  """Returns a function that runs a sweep of three cells and two seeds."""
+  ran = []
+
+  def start(*, fail=(), stop=()):
+    def run(config, folder):
+      name = (config.loss.name, config.seed)
+      ran.append(name)
+      if name in stop:
+        raise Interrupted("stopped", 15)
+      if name in fail:
+        raise DataError("no data for it")
+      (folder / "eval" / "validation").mkdir(parents=True)
+      gain = 0.01 * len(config.loss.name)
+      report = {
+        "segmentation": {"dice": {"mean": 0.5 + gain}},
+        "paper_compat": {},
+        "parameters": {"segmentor": 5},
+        "per_image": [
+          {"id": f"i{k}", "dice": 0.5 + gain + 0.001 * k} for k in range(9)
+        ],
+      }
+      path = folder / "eval" / "validation" / "report.json"
+      path.write_text(json.dumps(report))
+      (folder / "manifest.json").write_text(json.dumps({"status": "done"}))
+
+    monkeypatch.setattr(experiment, "run", run)
+    if not flags.FLAGS.is_parsed():
+      flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(
+      out=str(tmp_path), table="2", seeds=["0", "1"], extra=False
+    ):
+      reproduce.main()
+
+  start.ran = ran
+  start.out = tmp_path
+  return start
+
+
+def test_all_cells_and_a_table(sweep):
+  sweep()
+  assert len(sweep.ran) == 6
+  table = json.loads((sweep.out / "table.json").read_text())
+  assert [row["seeds"] for row in table["rows"]] == [[0, 1]] * 3
+  assert len(table["comparisons"]) == 3
+  assert table["part"] == "validation"
+  assert "flatter" in table["caption"]
+  for name in ("table.md", "table.tex", "table.html"):
+    assert "KLTV" in (sweep.out / name).read_text()
+
+
+def test_finished_runs_are_not_run_again(sweep):
+  sweep()
+  sweep()
+  assert len(sweep.ran) == 6
+
+
+def test_a_failure_stops_nothing_else_and_is_retried(sweep):
+  with pytest.raises(UserError, match=r"1 of 6 runs failed[\s\S]*no data"):
+    sweep(fail=[("tversky", 1)])
+  assert len(sweep.ran) == 6
+  table = json.loads((sweep.out / "table.json").read_text())
+  assert list(table["failed"]) == ["montgomery, APPAU-Net, TV, seed 1"]
+  assert table["rows"][0]["seeds"] == [0]
+  sweep()
+  assert sweep.ran[6:] == [("tversky", 1)]
+  assert json.loads((sweep.out / "table.json").read_text())["failed"] == {}
+
+
+def test_a_signal_ends_the_sweep_and_the_rest_follows_later(sweep):
+  with pytest.raises(Interrupted):
+    sweep(stop=[("kl_tversky", 0)])
+  assert len(sweep.ran) == 3
+  sweep()
+  assert len(sweep.ran) == 3 + 4
