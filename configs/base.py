@@ -12,7 +12,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # of initialisation, order and augmentation
 
   config.data = ml_collections.ConfigDict()
-  config.data.dataset = "phantom"  # montgomery | shenzhen | phantom
+  config.data.dataset = "phantom"  # montgomery | shenzhen | jsrt | ccx | a+b
   config.data.data_dir = "data"  # where launch.prepare_data put it
   config.data.resolution = 128  # pixels a side; the paper's
   config.data.split = "paper"  # paper | idiap | fold-k-of-n

@@ -2,6 +2,7 @@
 
 python -m launch.prepare_data --dataset=montgomery --raw_dir=NLM.zip
 python -m launch.prepare_data --dataset=phantom
+python -m launch.prepare_data --table3
 """
 
 from typing import Any
@@ -10,12 +11,16 @@ import rich.console
 import rich.table
 from absl import flags, logging
 
-from apppau_jax.data import phantom_set
+from apppau_jax.data import phantom_set, table3
 from apppau_jax.data import prepare as prepare_lib
+from apppau_jax.errors import ConfigError
 from launch import cli, console
 
 _DATASET = flags.DEFINE_enum(
-  "dataset", None, list(prepare_lib.BUILDERS), "Which dataset.", required=True
+  "dataset", None, list(prepare_lib.BUILDERS), "Which dataset."
+)
+_TABLE3 = flags.DEFINE_bool(
+  "table3", False, "Print the paper's Table 3 from the public lists, and end."
 )
 _RAW_DIR = flags.DEFINE_string(
   "raw_dir",
@@ -47,12 +52,33 @@ _SHOWN = 10  # remarks and missing files on the screen; the file has them all
 def main() -> None:
   """Prepares the dataset that the flags name, and says what was found."""
   logging.set_verbosity(logging.WARNING)  # TFDS tells of its staging folder
-  _report(_prepare(), rich.console.Console())
+  screen = rich.console.Console()
+  if _TABLE3.value:
+    screen.print(_table3())
+    return
+  if _DATASET.value is None:
+    raise ConfigError(
+      f"Say which dataset: --dataset={'|'.join(prepare_lib.BUILDERS)}. "
+      "Combinations such as ccx are not prepared, only their members."
+    )
+  _report(_prepare(_DATASET.value), screen)
 
 
-def _prepare() -> dict[str, Any]:
+def _table3() -> rich.table.Table:
+  """The paper's Table 3, as complete sets give it."""
+  table = rich.table.Table(title="Table 3: images by class and by part")
+  parts = ("train", "validation", "test")
+  for name in ("dataset", "images", *table3.CLASSES, *parts):
+    table.add_column(name, justify="left" if name == "dataset" else "right")
+  for row in table3.rows():
+    numbers = (row.images, *row.classes, row.train, row.validation, row.test)
+    table.add_row(row.dataset, *map(str, numbers))
+  return table
+
+
+def _prepare(dataset: str) -> dict[str, Any]:
   raw_dir = _RAW_DIR.value
-  if raw_dir is None and _DATASET.value == "phantom":
+  if raw_dir is None and dataset == "phantom":
     with console.bar("drawing phantoms") as progress:
       raw_dir = phantom_set.draw(
         _DATA_DIR.value,
@@ -61,9 +87,9 @@ def _prepare() -> dict[str, Any]:
         workers=_WORKERS.value or 1,
         progress=progress,
       )
-  with console.bar(f"preparing {_DATASET.value}") as progress:
+  with console.bar(f"preparing {dataset}") as progress:
     return prepare_lib.prepare(
-      _DATASET.value,
+      dataset,
       raw_dir=raw_dir,
       data_dir=_DATA_DIR.value,
       resolution=_RESOLUTION.value,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from apppau_jax.data import sets
 from apppau_jax.errors import ConfigError
 
 
@@ -51,6 +52,20 @@ class Choice:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sets(Choice):
+  """One of some words, or several joined by `+`."""
+
+  def __call__(self, value: Any) -> bool:
+    """Whether every part of `value` is one of them."""
+    return isinstance(value, str) and all(
+      map(super().__call__, value.split("+"))
+    )
+
+  def __str__(self) -> str:
+    return f"{super().__str__()}, or several joined by +"
+
+
+@dataclasses.dataclass(frozen=True)
 class Text:
   """Text that matches a pattern; `form` says it in words."""
 
@@ -79,7 +94,7 @@ class Weights:
     return "a sequence of positive numbers, coarse to fine, or ()"
 
 
-DATASETS = ("montgomery", "shenzhen", "phantom")
+DATASETS = (*sets.CLASSES, "ccx")
 PRESETS = (
   "unet",
   "pyramid_unet",
@@ -104,7 +119,7 @@ _SWITCH = Choice((True, False))
 
 SCHEMA: dict[str, Callable[[Any], bool]] = {
   "seed": _SEED,
-  "data.dataset": Choice(DATASETS),
+  "data.dataset": Sets(DATASETS),
   "data.data_dir": Text("a folder"),
   "data.resolution": Choice((128, 256, 512)),
   "data.split": Text(

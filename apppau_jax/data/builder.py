@@ -11,7 +11,7 @@ import collections
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import Any, TypeVar
 
@@ -19,12 +19,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from apppau_jax import errors
-from apppau_jax.data import decoding, reading
+from apppau_jax.data import decoding, raw_index, reading
 from apppau_jax.data import layout as layout_lib
 from apppau_jax.data import source as source_lib
 
 RESOLUTIONS = (128, 256, 512)
 SPLIT = "full"  # "all" is a reserved word of TFDS
+PICTURES = ("image", "mask", "structures")  # features that are pictures
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -94,7 +95,7 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     self.allow_missing = allow_missing
     self.workers = workers or min(8, os.cpu_count() or 1)
     self.progress = progress
-    self.index: layout_lib.RawIndex | None = None
+    self.index: raw_index.RawIndex | None = None
     self.verdicts: list[Verdict] = []
     super().__init__(file_format=file_format, **kwargs)
 
@@ -109,7 +110,7 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     return int(self.builder_config.resolution)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    side = self.builder_config.resolution
+    side, layout = self.builder_config.resolution, self.layout()
     picture = tfds.features.Image(
       shape=(side, side, 1), dtype=np.uint8, encoding_format="png"
     )
@@ -122,13 +123,23 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
           "image": picture,
           "mask": picture,  # 1 inside the lungs; zeros where has_mask is False
           "has_mask": np.bool_,
-          "label": tfds.features.ClassLabel(names=list(layout_lib.CLASS_NAMES)),
+          "label": tfds.features.ClassLabel(names=list(layout.class_names)),
           "patient": tfds.features.Text(),
           "height": np.int32,  # of the raw image
           "width": np.int32,
           "sex": tfds.features.Text(),
           "age": tfds.features.Text(),
           "finding": tfds.features.Text(),
+          # Bit k: inside structure k of the layout.
+          **(
+            {"structures": picture, "has_structures": np.bool_}
+            if layout.structures
+            else {}
+          ),
+          **{
+            name: np.int32 if isinstance(unknown, int) else tfds.features.Text()
+            for name, unknown in layout.details.items()
+          },
         }
       ),
     )
@@ -144,16 +155,16 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     with source_lib.RawSource(raw_dir) as source:
       layout = self.layout()
-      self.index = layout_lib.find_all(
+      self.index = raw_index.find_all(
         source, layout, allow_missing=self.allow_missing
       )
       self.verdicts = [
         Verdict(i, "warning", note) for i, note in self.index.notes
       ]
       examples = self.index.examples
-      metadata = layout_lib.read_metadata(source)
+      metadata = layout_lib.read_tables(source, layout)
 
-      def read(raw: layout_lib.RawExample) -> _Decoded:
+      def read(raw: raw_index.RawExample) -> _Decoded:
         try:
           features, remarks = decoding.read_example(
             source,
@@ -177,7 +188,7 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     if bad:
       raise errors.DataError(
         f"{len(bad)} of {len(examples)} images cannot be used, and nothing "
-        f"was built: {layout_lib.summarise([v.message for v in bad])}"
+        f"was built: {raw_index.summarise([v.message for v in bad])}"
       )
 
   def _log_download_bytes(self) -> None:
@@ -193,18 +204,22 @@ def content_sha256(built: tfds.core.DatasetBuilder) -> str:
   The same data have the same value everywhere; the bytes of a shard do not
   (protocol buffers write an example's features in any order).
   """
-  skip = tfds.decode.SkipDecoding()
-  records: Any = built.as_data_source(
-    split=SPLIT, decoders={"image": skip, "mask": skip}
-  )
+  records: Any = encoded(built)
   digest = hashlib.sha256()
   for record in sorted(records, key=lambda r: r["id"]):
     for name, value in sorted(record.items()):
-      if name in ("image", "mask"):
+      if name in PICTURES:
         value = reading.read_grey(value).tobytes()
       text = value if isinstance(value, bytes) else str(int(value)).encode()
       digest.update(f"{name} {len(text)}:".encode() + text)
   return digest.hexdigest()
+
+
+def encoded(built: tfds.core.DatasetBuilder) -> Sequence[dict[str, Any]]:
+  """The records of a prepared set, pictures as PNG bytes."""
+  skip = tfds.decode.SkipDecoding()
+  decoders = {name: skip for name in PICTURES if name in built.info.features}
+  return built.as_data_source(split=SPLIT, decoders=decoders)
 
 
 def _ordered_map(

@@ -1,21 +1,23 @@
 """One raw image with its mask and reading to the features of one example."""
 
-import dataclasses
+import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from apppau_jax import errors
+from apppau_jax.data import contrast, raw_index, reading
 from apppau_jax.data import layout as layout_lib
-from apppau_jax.data import reading
 from apppau_jax.data import source as source_lib
+
+_PICTURE = b"\x89PNG"
 
 
 def read_example(
   source: source_lib.RawSource,
-  raw: layout_lib.RawExample,
+  raw: raw_index.RawExample,
   *,
   side: int,
   layout: layout_lib.Layout,
@@ -29,53 +31,132 @@ def read_example(
   Raises:
     DataError: a file that cannot be used.
   """
-  image = reading.read_grey(
-    source.read(raw.image), name=source.describe(raw.image)
-  )
-  remarks = []
-  if image.min() == image.max():
-    remarks.append(f"the image is constant ({image.flat[0]} everywhere)")
-  small = np.zeros((side, side), np.uint8)
-  if raw.masks:
-    mask = _read_masks(source, raw, shape=image.shape)
-    remarks.append(reading.check_polarity(mask, name=raw.id))
-    small = reading.resize_mask(mask, (side, side)).astype(np.uint8)
-  told = metadata.get(raw.id, layout_lib.Reading())
-  if raw.reading:
-    text = source.read(raw.reading).decode("utf-8", errors="replace")
-    told = layout.parse(text)
-    if text.strip() and not told.sex:
-      remarks.append(f"reading not understood: {text.strip()[:80]!r}")
-  resampled = reading.resize_area(image, (side, side))
-  features = {
+  features, remarks = _pictures(source, raw, side=side, layout=layout)
+  told, remark = _told(source, raw, layout=layout, metadata=metadata)
+  features |= {
     "id": raw.id,
-    "image": io.BytesIO(reading.encode_png(resampled)),
-    "mask": io.BytesIO(reading.encode_png(small)),
     "has_mask": bool(raw.masks),
     "label": raw.label,
     "patient": raw.patient,
+    "sex": told.sex,
+    "age": told.age,
+    "finding": told.finding,
+    **{name: told.details.get(name, v) for name, v in layout.details.items()},
+  }
+  return features, [r for r in (*remarks, remark) if r]
+
+
+def _pictures(
+  source: source_lib.RawSource,
+  raw: raw_index.RawExample,
+  *,
+  side: int,
+  layout: layout_lib.Layout,
+) -> tuple[dict[str, Any], list[str]]:
+  """The features that are pictures, or about them, and remarks."""
+  size = (side, side)
+  image, stated = _read_image(source, raw, layout=layout)
+  read = functools.partial(
+    _read_masks, source, shape=image.shape, scaled=layout.scaled
+  )
+  remarks, lungs = [], None
+  if image.min() == image.max():
+    remarks.append(f"the image is constant ({image.flat[0]} everywhere)")
+  if raw.masks:
+    mask = read(raw.masks)
+    remarks.append(reading.check_polarity(mask, name=raw.id))
+    lungs = reading.resize_mask(mask, size)
+  small = reading.resize_area(image, size)
+  if layout.negatives and not stated:
+    if contrast.is_negative(small, lungs, name=raw.id):
+      small = reading.resize_area(255 - image, size)
+      remarks.append("lungs were bright: a negative, and now inverted")
+  elif layout.negatives and lungs is not None:
+    remarks.append(contrast.check_stated(small, lungs))
+  features = {
+    "image": _png(small),
+    "mask": _png(np.zeros(size, bool) if lungs is None else lungs),
     "height": image.shape[0],
     "width": image.shape[1],
-    **dataclasses.asdict(told),
   }
-  return features, [r for r in remarks if r]
+  if layout.structures:
+    bits = np.zeros(size, np.uint8)
+    for bit, key in enumerate(raw.structures):
+      bits |= reading.resize_mask(read([key]), size).astype(np.uint8) << bit
+    features["structures"] = _png(bits)
+    features["has_structures"] = bool(raw.structures)
+  return features, remarks
+
+
+def _png(image: np.ndarray) -> io.BytesIO:
+  return io.BytesIO(reading.encode_png(image.astype(np.uint8)))
+
+
+def _read_image(
+  source: source_lib.RawSource,
+  raw: raw_index.RawExample,
+  *,
+  layout: layout_lib.Layout,
+) -> tuple[np.ndarray, bool]:
+  """The image, uint8 [h, w], and whether its polarity is a stated one."""
+  content, name = source.read(raw.image), source.describe(raw.image)
+  if layout.read_raw is None or content.startswith(_PICTURE):
+    return reading.read_grey(content, name=name), False
+  return layout.read_raw(content, name), True
+
+
+def _told(
+  source: source_lib.RawSource,
+  raw: raw_index.RawExample,
+  *,
+  layout: layout_lib.Layout,
+  metadata: Mapping[str, layout_lib.Reading],
+) -> tuple[layout_lib.Reading, str]:
+  """What the texts say of an image, and a remark if they say it oddly."""
+  told = metadata.get(raw.id, layout_lib.Reading())
+  text, understood = told.finding, told.understood
+  if raw.reading and layout.parse:
+    text = source.read(raw.reading).decode("utf-8", errors="replace").strip()
+    told = layout.parse(text)
+    understood = bool(told.sex) or not text
+  return told, "" if understood else f"reading not understood: {text[:80]!r}"
 
 
 def _read_masks(
   source: source_lib.RawSource,
-  raw: layout_lib.RawExample,
+  keys: Sequence[str],
   *,
   shape: tuple[int, ...],
+  scaled: bool,
 ) -> np.ndarray:
-  """The union of an example's mask files, at the size of its image."""
-  union = np.zeros(shape, bool)
-  for key in raw.masks:
+  """The union of some mask files of an example.
+
+  Args:
+    source: the files.
+    keys: which of them, at least one.
+    shape: (height, width) of the image.
+    scaled: the masks may show its frame at another scale, a whole number of
+      times coarser or finer, the same in both directions.
+
+  Returns:
+    bool, at the size of the masks.
+  """
+  union: np.ndarray | None = None
+  for key in keys:
     mask = reading.read_mask(source.read(key), name=source.describe(key))
-    if mask.shape != shape:
+    fits = _same_frame(mask.shape, shape) if scaled else mask.shape == shape
+    if not fits or (union is not None and mask.shape != union.shape):
       raise errors.DataError(
         f"The mask {source.describe(key)} is {mask.shape[1]}x{mask.shape[0]} "
         f"pixels but its image is {shape[1]}x{shape[0]}. They belong "
         "together pixel by pixel; neither is stretched to fit."
       )
-    union |= mask
+    union = mask if union is None else union | mask
+  assert union is not None  # the caller has looked
   return union
+
+
+def _same_frame(mask: tuple[int, ...], image: tuple[int, ...]) -> bool:
+  """Whether one size is a whole multiple of the other, in both directions."""
+  (h, w), (rows, columns) = image, mask
+  return h * columns == w * rows and not (h % rows and rows % h)

@@ -1,9 +1,14 @@
-"""Prepared datasets to arrays in memory: the only reader of the shards."""
+"""Prepared datasets to arrays in memory: the only reader of the shards.
+
+A combination (`data.sets`) is read from its members: labels become positions
+in the union of their classes, ids and pixels stay as they are.
+"""
 
 import dataclasses
+import hashlib
 import io
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,7 @@ from PIL import Image
 
 from apppau_jax import errors
 from apppau_jax.data import builder as builder_lib
-from apppau_jax.data import layout, manifest
+from apppau_jax.data import manifest, raw_index, sets
 from apppau_jax.data.prepare import prepared_folder
 
 
@@ -41,7 +46,21 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """One image without its pixels; height and width are the raw file's."""
+  """One image without its pixels.
+
+  Attributes:
+    id: its name, unique in the catalogue.
+    label: position in the catalogue's `class_names`.
+    has_mask: whether there is a lung mask.
+    patient: its name; the id where nothing is known.
+    height: of the raw file, in pixels.
+    width: likewise.
+    sex: "F", "M", "O" or "".
+    age: whole years, or "".
+    finding: the reading's words, or "".
+    source: the prepared set it lies in.
+    details: what only that set tells, as JSRT of its nodules.
+  """
 
   id: str
   label: int
@@ -52,11 +71,15 @@ class Entry:
   sex: str
   age: str
   finding: str
+  source: str = ""
+  details: Mapping[str, int | str] = dataclasses.field(
+    default_factory=dict, hash=False
+  )
 
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:
-  """A prepared dataset without its pixels; entries sorted by id."""
+  """A dataset or combination without its pixels; entries sorted by id."""
 
   dataset: str
   resolution: int
@@ -72,10 +95,36 @@ def read_catalogue(
   Raises:
     DataError: not prepared or damaged, with the command that mends it.
   """
-  folder = prepared_folder(data_dir, dataset=dataset, resolution=resolution)
-  records = _open(folder, dataset=dataset, resolution=resolution)
-  entries = sorted(map(_entry, records), key=lambda entry: entry.id)
-  return Catalogue(dataset, resolution, layout.CLASS_NAMES, tuple(entries))
+  read = _records(data_dir, dataset=dataset, resolution=resolution)
+  entries = [_entry(record, source=member) for member, record in read]
+  return Catalogue(
+    dataset,
+    resolution,
+    sets.class_names(dataset),
+    tuple(sorted(entries, key=lambda entry: entry.id)),
+  )
+
+
+def content_sha256(
+  data_dir: str | os.PathLike[str], *, dataset: str, resolution: int
+) -> str:
+  """Checksum of the prepared examples, equal wherever they were prepared.
+
+  Returns:
+    That of the manifest; for a combination, of its members' names and
+    checksums. "unknown" if one is not prepared.
+  """
+  where = {"data_dir": data_dir, "resolution": resolution}
+  sums = {}
+  for member in sets.members(dataset):
+    folder = prepared_folder(dataset=member, **where)
+    sums[member] = (manifest.read(folder) or {}).get("content_sha256")
+  if None in sums.values():
+    return "unknown"
+  if len(sums) == 1:
+    return str(*sums.values())
+  lines = "".join(f"{member} {value}\n" for member, value in sums.items())
+  return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def load_examples(
@@ -91,7 +140,7 @@ def load_examples(
 
   Args:
     data_dir: where prepared datasets live.
-    dataset: its name.
+    dataset: its name, or that of a combination.
     resolution: its side in pixels.
     ids: which images, in the order wanted.
     masks_of: the ids whose masks may be read (default: all of `ids`). No
@@ -104,51 +153,84 @@ def load_examples(
   Raises:
     DataError: not prepared or damaged, or ids that it does not hold.
   """
-  folder = prepared_folder(data_dir, dataset=dataset, resolution=resolution)
-  by_id = {
-    record["id"].decode(): record
-    for record in _open(folder, dataset=dataset, resolution=resolution)
-  }
-  unknown = sorted(set(ids) - by_id.keys())
-  if unknown:
-    raise errors.DataError(
-      f"{len(unknown)} ids are not in the prepared dataset {dataset} in "
-      f"{folder}: {layout.summarise(unknown)} Either the split belongs "
-      "to another dataset, or these files were missing when it was prepared."
-    )
+  chosen = chosen_records(
+    data_dir, dataset=dataset, resolution=resolution, ids=ids
+  )
   mask_ids = frozenset(ids if masks_of is None else masks_of)
   label_ids = frozenset(ids if labels_of is None else labels_of)
   return _decode(
-    [by_id[i] for i in ids],
+    chosen,
     side=resolution,
     masks_of=mask_ids,
     labels_of=label_ids,
   )
 
 
+def chosen_records(
+  data_dir: str | os.PathLike[str],
+  *,
+  dataset: str,
+  resolution: int,
+  ids: Sequence[str],
+) -> list[dict[str, Any]]:
+  """The records of some images, pictures as PNG bytes, in the order of `ids`.
+
+  Raises:
+    DataError: see `load_examples`.
+  """
+  read = _records(data_dir, dataset=dataset, resolution=resolution)
+  by_id = {record["id"].decode(): record for _, record in read}
+  unknown = sorted(set(ids) - by_id.keys())
+  if unknown:
+    raise errors.DataError(
+      f"{len(unknown)} ids are not in the prepared dataset {dataset} in "
+      f"{data_dir}: {raw_index.summarise(unknown)} Either the split belongs "
+      "to another dataset, or these files were missing when it was prepared."
+    )
+  return [by_id[i] for i in ids]
+
+
+def _records(
+  data_dir: str | os.PathLike[str], *, dataset: str, resolution: int
+) -> list[tuple[str, dict[str, Any]]]:
+  """All records of all members, each with its set, labels made common."""
+  read = []
+  for member in sets.members(dataset):
+    folder = prepared_folder(data_dir, dataset=member, resolution=resolution)
+    common = sets.label_map(member, dataset=dataset)
+    for record in _open(folder, dataset=member, resolution=resolution):
+      read.append((member, {**record, "label": common[record["label"]]}))
+  seen: dict[bytes, str] = {}
+  for member, record in read:
+    other = seen.setdefault(record["id"], member)
+    if other != member:
+      raise errors.DataError(
+        f"The sets {other} and {member} both have an image "
+        f"{record['id'].decode()!r}; ids must be unique, so these sets cannot "
+        "be combined."
+      )
+  return read
+
+
 def _open(
   folder: Path, *, dataset: str, resolution: int
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
   """All records with undecoded pictures, after verifying the checksums."""
   manifest.verified(folder, dataset=dataset, resolution=resolution)
-  skip = tfds.decode.SkipDecoding()
-  source: Any = tfds.builder_from_directory(folder).as_data_source(
-    split=builder_lib.SPLIT, decoders={"image": skip, "mask": skip}
-  )
-  return list(source.__getitems__(range(len(source))))
+  source: Any = builder_lib.encoded(tfds.builder_from_directory(folder))
+  yield from source.__getitems__(range(len(source)))
 
 
-def _entry(record: dict[str, Any]) -> Entry:
-  return Entry(
-    label=int(record["label"]),
-    has_mask=bool(record["has_mask"]),
-    height=int(record["height"]),
-    width=int(record["width"]),
-    **{
-      name: record[name].decode()
-      for name in ("id", "patient", "sex", "age", "finding")
-    },
-  )
+def _entry(record: Mapping[str, Any], *, source: str) -> Entry:
+  told: dict[str, Any] = {
+    name: value.decode() if isinstance(value, bytes) else int(value)
+    for name, value in record.items()
+    if name not in (*builder_lib.PICTURES, "has_mask", "has_structures")
+  }
+  own = {field.name for field in dataclasses.fields(Entry)}
+  details = {name: told.pop(name) for name in told.keys() - own}
+  has_mask = bool(record["has_mask"])
+  return Entry(has_mask=has_mask, source=source, details=details, **told)
 
 
 def _decode(
@@ -168,9 +250,9 @@ def _decode(
   label = np.full(count, -1, np.int32)
 
   def fill(i: int) -> None:
-    image[i, ..., 0] = _pixels(records[i]["image"])
+    image[i, ..., 0] = pixels(records[i]["image"])
     if has_mask[i]:
-      mask[i, ..., 0] = _pixels(records[i]["mask"])
+      mask[i, ..., 0] = pixels(records[i]["mask"])
     if has_label[i]:
       label[i] = records[i]["label"]
 
@@ -179,5 +261,6 @@ def _decode(
   return Examples(ids, image, mask, label, has_mask, has_label)
 
 
-def _pixels(png: bytes) -> np.ndarray:
+def pixels(png: bytes) -> np.ndarray:
+  """Decodes a picture of a record."""
   return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)))

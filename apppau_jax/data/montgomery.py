@@ -5,7 +5,7 @@ import json
 import re
 from importlib import resources
 
-from apppau_jax.data import builder
+from apppau_jax.data import builder, sets
 from apppau_jax.data import layout as layout_lib
 
 STEM = re.compile(r"MCUCXR_\d{4}_[01]")
@@ -28,6 +28,7 @@ class Montgomery(builder.LungBuilder):
       stem=STEM,
       expected=published_ids(),
       masks=mask_files,
+      class_names=sets.CLASSES["montgomery"],
       parse=parse_reading,
       groups=SAME_PATIENT,
       where="MontgomerySet/CXR_png/MCUCXR_####_{0,1}.png",

@@ -1,10 +1,12 @@
 """Procedural chest phantoms: the doorway to `phantom_*`.
 
-`make_phantom` draws one picture with its masks, `write_montgomery` and
-`write_shenzhen` write collections in the layouts that the owners of those sets
-publish. What the phantoms can show and cannot: `phantom_picture`.
+`make_phantom` draws one picture with its masks, `write_montgomery`,
+`write_shenzhen` and `write_jsrt` write collections in the layouts that the
+owners of those sets publish. What the phantoms can show and cannot:
+`phantom_picture`.
 """
 
+from apppau_jax.data.phantom_jsrt import write_jsrt
 from apppau_jax.data.phantom_picture import Finding, Phantom, make_phantom
 from apppau_jax.data.phantom_raw import write_montgomery, write_shenzhen
 
@@ -12,6 +14,7 @@ __all__ = [
   "Finding",
   "Phantom",
   "make_phantom",
+  "write_jsrt",
   "write_montgomery",
   "write_shenzhen",
 ]

@@ -5,21 +5,15 @@ names, folders, modes, the readings' spelling, and the images without masks.
 Which person is ill depends on the number alone, how ill on the seed alone.
 """
 
-import dataclasses
-import io
-import multiprocessing
 import os
-from collections.abc import Callable, Iterable
-from concurrent import futures
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from apppau_jax.data import phantom_jobs as jobs_lib
 from apppau_jax.data import phantom_picture as picture
-from apppau_jax.errors import DataError
-
-Progress = Callable[[int, int], None]
+from apppau_jax.data.phantom_jobs import Job, Progress
 
 # Shenzhen's normal images have the numbers 1 to 326.
 _FIRST_TB = 327
@@ -42,23 +36,6 @@ _PEOPLE = (
   "{sex} {age}",
   "{sex} {age}yrs  \t",
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Job:
-  """One image to write; all that a worker process needs."""
-
-  owner: str
-  folder: str
-  number: int
-  ill: bool
-  index: int
-  seed: int
-  size: tuple[int, int]
-
-  def rng(self, *, purpose: int) -> np.random.Generator:
-    """A stream for what is no part of the picture, never its finding."""
-    return np.random.default_rng([self.seed, self.index, purpose])
 
 
 def write_montgomery(
@@ -92,16 +69,16 @@ def write_montgomery(
   Raises:
     DataError: a count or size that cannot be had.
   """
-  _check(count, seed=seed)
-  normal = _normal(count, share=80 / 138)
+  jobs_lib.check(count, seed=seed, digits=4)
+  normal = jobs_lib.at_least_one(count, share=80 / 138)
   jobs = []
   for index in range(count):
-    shape = _shape(size)
+    shape = jobs_lib.shape(size)
     if native_aspect:
       shape = _native(max(shape), rng=np.random.default_rng([seed, index, 2]))
     jobs.append(
-      _Job(
-        owner="montgomery",
+      Job(
+        write=_montgomery,
         folder=os.fspath(raw_dir),
         number=index + 1,
         ill=index >= normal,
@@ -110,7 +87,7 @@ def write_montgomery(
         size=shape,
       )
     )
-  _run(jobs, workers=workers, progress=progress)
+  jobs_lib.run(jobs, workers=workers, progress=progress)
 
 
 def write_shenzhen(
@@ -140,17 +117,17 @@ def write_shenzhen(
   Raises:
     DataError: a count or size that cannot be had.
   """
-  _check(count, seed=seed)
-  normal = _normal(count, share=326 / 662)
+  jobs_lib.check(count, seed=seed, digits=4)
+  normal = jobs_lib.at_least_one(count, share=326 / 662)
   first_tb = max(_FIRST_TB, normal + 1)
   jobs = []
   for index in range(count):
     ill = index >= normal
     factor = np.random.default_rng([seed, index, 2]).uniform(0.94, 1.06, 2)
-    h, w = (max(16, round(s * f)) for s, f in zip(_shape(size), factor))
+    h, w = (max(16, round(s * f)) for s, f in zip(jobs_lib.shape(size), factor))
     jobs.append(
-      _Job(
-        owner="shenzhen",
+      Job(
+        write=_shenzhen,
         folder=os.fspath(raw_dir),
         number=first_tb + index - normal if ill else index + 1,
         ill=ill,
@@ -159,26 +136,7 @@ def write_shenzhen(
         size=(h, w),
       )
     )
-  _run(jobs, workers=workers, progress=progress)
-
-
-def _check(count: int, *, seed: int) -> None:
-  if seed < 0:
-    raise DataError(f"The seed of phantoms is {seed}: choose 0 or more.")
-  if not 1 <= count <= 9999:
-    raise DataError(
-      f"{count} phantoms cannot be written: the owners' file names have four "
-      "digits, so a set holds 1 to 9999 images. Choose a count in that range."
-    )
-
-
-def _shape(size: int | tuple[int, int]) -> tuple[int, int]:
-  return (size, size) if isinstance(size, int) else (size[0], size[1])
-
-
-def _normal(count: int, *, share: float) -> int:
-  """How many are healthy; of two images, at least one of each."""
-  return min(max(1, round(count * share)), max(1, count - 1))
+  jobs_lib.run(jobs, workers=workers, progress=progress)
 
 
 def _native(longer: int, *, rng: np.random.Generator) -> tuple[int, int]:
@@ -187,49 +145,36 @@ def _native(longer: int, *, rng: np.random.Generator) -> tuple[int, int]:
   return (shorter, longer) if rng.uniform() < 41 / 138 else (longer, shorter)
 
 
-def _run(jobs: list[_Job], *, workers: int, progress: Progress | None) -> None:
-  if workers <= 1:
-    _count(map(_write, jobs), len(jobs), progress)
-    return
-  # Spawned, not forked: the caller may have started JAX's threads.
-  context = multiprocessing.get_context("spawn")
-  with futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-    _count(pool.map(_write, jobs, chunksize=4), len(jobs), progress)
-
-
-def _count(done: Iterable[None], total: int, progress: Progress | None) -> None:
-  for number, _ in enumerate(done, start=1):
-    if progress is not None:
-      progress(number, total)
-
-
-def _write(job: _Job) -> None:
-  phantom = picture.make_phantom(
+def _draw(job: Job) -> picture.Phantom:
+  return picture.make_phantom(
     seed=job.seed,
     index=job.index,
     finding="tb" if job.ill else "normal",
     size=job.size,
   )
-  (_montgomery if job.owner == "montgomery" else _shenzhen)(job, phantom)
 
 
-def _montgomery(job: _Job, phantom: picture.Phantom) -> None:
+def _montgomery(job: Job) -> None:
+  phantom = _draw(job)
   folder = Path(job.folder) / "MontgomerySet"
   stem = f"MCUCXR_{job.number:04d}_{int(job.ill)}"
-  _save(folder / "CXR_png" / f"{stem}.png", Image.fromarray(phantom.image))
+  jobs_lib.save_png(
+    folder / "CXR_png" / f"{stem}.png", Image.fromarray(phantom.image)
+  )
   for name, lung in (("leftMask", phantom.right_lung),
                      ("rightMask", phantom.left_lung)):  # fmt: skip
     path = folder / "ManualMask" / name / f"{stem}.png"
-    _save(path, Image.fromarray(lung))
+    jobs_lib.save_png(path, Image.fromarray(lung))
   rng = job.rng(purpose=1)
   sex = str(rng.choice(["F", "M", "O"], p=[0.53, 0.46, 0.01]))
   age = int(rng.integers(4, 90))
   finding = "opacities suggestive of TB (phantom)" if job.ill else "normal"
   text = f"Patient's Sex: {sex} \nPatient's Age: {age:03d}Y\n{finding}\n"
-  _replace(folder / "ClinicalReadings" / f"{stem}.txt", text.encode())
+  jobs_lib.replace(folder / "ClinicalReadings" / f"{stem}.txt", text.encode())
 
 
-def _shenzhen(job: _Job, phantom: picture.Phantom) -> None:
+def _shenzhen(job: Job) -> None:
+  phantom = _draw(job)
   root = Path(job.folder)
   stem = f"CHNCXR_{job.number:04d}_{int(job.ill)}"
   rng = job.rng(purpose=1)
@@ -240,11 +185,11 @@ def _shenzhen(job: _Job, phantom: picture.Phantom) -> None:
   else:
     image = _palette(phantom.image)
   folder = root / "ChinaSet_AllFiles"
-  _save(folder / "CXR_png" / f"{stem}.png", image)
-  _replace(folder / "ClinicalReadings" / f"{stem}.txt", text.encode())
+  jobs_lib.save_png(folder / "CXR_png" / f"{stem}.png", image)
+  jobs_lib.replace(folder / "ClinicalReadings" / f"{stem}.txt", text.encode())
   if job.number not in _WITHOUT_MASK:
     both = (phantom.left_lung | phantom.right_lung).astype(np.uint8) * 255
-    _save(root / "mask" / f"{stem}_mask.png", Image.fromarray(both))
+    jobs_lib.save_png(root / "mask" / f"{stem}_mask.png", Image.fromarray(both))
 
 
 def _palette(image: np.ndarray) -> Image.Image:
@@ -271,20 +216,3 @@ def _shenzhen_reading(rng: np.random.Generator, *, ill: bool) -> str:
   gap = "\r\n\r\n" if rng.uniform() < 0.1 else "\r\n"
   healthy = "normale" if rng.uniform() < 0.02 else "normal"
   return person + gap + ("PTB (phantom)\t" if ill else healthy)
-
-
-def _save(path: Path, image: Image.Image) -> None:
-  buffer = io.BytesIO()
-  image.save(buffer, "PNG", compress_level=4)
-  _replace(path, buffer.getvalue())
-
-
-def _replace(path: Path, content: bytes) -> None:
-  """Writes beside the target first, so that no reader sees half a file."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  try:
-    partial.write_bytes(content)
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import filelock
 
 from apppau_jax import files
-from apppau_jax.data import builder, montgomery
+from apppau_jax.data import builder, montgomery, sets
 from apppau_jax.data import layout as layout_lib
 
 COUNT = 200
@@ -29,6 +29,7 @@ class Phantom(builder.LungBuilder):
       stem=montgomery.STEM,
       expected=None,
       masks=montgomery.mask_files,
+      class_names=sets.CLASSES["phantom"],
       parse=montgomery.parse_reading,
     )
 

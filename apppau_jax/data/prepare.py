@@ -15,13 +15,21 @@ import tensorflow_datasets as tfds
 
 from apppau_jax import errors, files
 from apppau_jax.data import builder as builder_lib
-from apppau_jax.data import layout as layout_lib
-from apppau_jax.data import manifest, montgomery, phantom_set, shenzhen
+from apppau_jax.data import (
+  jsrt,
+  manifest,
+  montgomery,
+  phantom_set,
+  raw_index,
+  sets,
+  shenzhen,
+)
 from apppau_jax.data import source as source_lib
 
 BUILDERS: dict[str, type[builder_lib.LungBuilder]] = {
   "montgomery": montgomery.Montgomery,
   "shenzhen": shenzhen.Shenzhen,
+  "jsrt": jsrt.Jsrt,
   "phantom": phantom_set.Phantom,
 }
 PROBLEMS = "problems.json"
@@ -35,9 +43,10 @@ def prepared_folder(
   Raises:
     ConfigError: an unknown dataset or resolution.
   """
-  if dataset not in BUILDERS:
+  if sets.is_combined(dataset):
     raise errors.ConfigError(
-      f"There is no dataset {dataset!r}; choose from {', '.join(BUILDERS)}."
+      f"{dataset} is a view over {' and '.join(sets.members(dataset))}, and "
+      "lies nowhere; prepare each of them."
     )
   if resolution not in builder_lib.RESOLUTIONS:
     raise errors.ConfigError(
@@ -64,7 +73,7 @@ def prepare(
   it is complete. Two processes never build the same dataset at once.
 
   Args:
-    dataset: "montgomery", "shenzhen" or "phantom".
+    dataset: a key of `BUILDERS`; combinations are not prepared.
     raw_dir: the owner's folder or zip. None for phantoms: they are drawn
       into `data_dir`/raw/phantom first.
     data_dir: where prepared datasets live.
@@ -107,7 +116,7 @@ def prepare(
   try:
     if found.missing and not allow_missing:
       listing = _write_problems(target, found, verdicts=[])
-      layout_lib.refuse_missing(found, where=str(raw_dir), listing=str(listing))
+      raw_index.refuse_missing(found, where=str(raw_dir), listing=str(listing))
     if record := _reusable(target, wanted):
       return record
     _check_disk(target, images=len(found.examples), side=resolution)
@@ -118,13 +127,13 @@ def prepare(
 
 def _look(
   dataset: str, raw_dir: str | os.PathLike[str]
-) -> tuple[layout_lib.RawIndex, str]:
+) -> tuple[raw_index.RawIndex, str]:
   """What the source holds and its fingerprint; reads names and sizes only."""
   with source_lib.RawSource(raw_dir) as source:
-    found = layout_lib.find_all(
+    found = raw_index.find_all(
       source, BUILDERS[dataset].layout(), allow_missing=True
     )
-    return found, layout_lib.fingerprint(source, found)
+    return found, raw_index.fingerprint(source, found)
 
 
 def _staging(target: Path) -> Path:
@@ -187,7 +196,7 @@ def _record(builder: builder_lib.LungBuilder) -> dict[str, Any]:
   assert found is not None  # set by the generation that has just succeeded
   masks = sum(bool(e.masks) for e in found.examples)
   labels = collections.Counter(e.label for e in found.examples)
-  names = layout_lib.CLASS_NAMES
+  names = builder.layout().class_names
   return {
     "version": str(builder.VERSION),
     "content_sha256": builder_lib.content_sha256(builder),
@@ -206,7 +215,7 @@ def _record(builder: builder_lib.LungBuilder) -> dict[str, Any]:
 
 def _write_problems(
   target: Path,
-  found: layout_lib.RawIndex,
+  found: raw_index.RawIndex,
   *,
   verdicts: list[builder_lib.Verdict],
 ) -> Path:

@@ -36,7 +36,8 @@ def read_grey(content: bytes | Path, *, name: str = "") -> np.ndarray:
 
   Modes: `L` as it is; `P` through its palette; `1` as 0/255; 16 bits as the
   upper byte of the full 0..65535 range; colour only where the channels are
-  equal; transparency only where everything is opaque.
+  equal; transparency only where everything is opaque, or in a GIF, whose
+  palette says what the transparent level is.
 
   Args:
     content: the encoded bytes, or the path of a file.
@@ -135,7 +136,9 @@ def _to_grey(image: Image.Image, *, name: str) -> np.ndarray:
   if mode in ("L", "1"):
     return np.asarray(image.convert("L"))
   if mode == "P":
-    image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    # A GIF's transparent entry has a colour in the palette all the same.
+    see_through = "transparency" in image.info and image.format != "GIF"
+    image = image.convert("RGBA" if see_through else "RGB")
   elif mode not in ("RGB", "RGBA", "LA"):
     raise errors.DataError(
       f"The image {name} has pixel mode {mode}, for which no conversion to "

@@ -6,7 +6,7 @@
 
 import re
 
-from apppau_jax.data import builder
+from apppau_jax.data import builder, sets
 from apppau_jax.data import layout as layout_lib
 
 STEM = re.compile(r"CHNCXR_\d{4}_[01]")
@@ -33,6 +33,7 @@ class Shenzhen(builder.LungBuilder):
       stem=STEM,
       expected=published_ids(),
       masks=mask_files,
+      class_names=sets.CLASSES["shenzhen"],
       parse=parse_reading,
       without_mask=frozenset(_id(number) for number in _WITHOUT_MASK),
       where="ChinaSet_AllFiles/CXR_png/CHNCXR_####_{0,1}.png",

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from apppau_jax import errors
 
-SUFFIXES = (".png", ".txt", ".csv")
+SUFFIXES = (".png", ".gif", ".img", ".txt", ".csv")
 MAX_BYTES = 128 * 1024 * 1024  # of one file
 MAX_RATIO = 200  # of one zip member, as a guard against zip bombs
 MAX_FILES = 100_000
@@ -154,8 +154,8 @@ class RawSource:
     else:
       raise errors.DataError(
         f"The raw data {self.root} does not exist. Give --raw_dir the folder "
-        "that holds the dataset as its owner publishes it (MontgomerySet/ or "
-        "ChinaSet_AllFiles/), or its zip."
+        "that holds the dataset as its owner publishes it (MontgomerySet/, "
+        "ChinaSet_AllFiles/ or All247images/), or its zip."
       )
 
   def _list_folder(self) -> Iterator[_File]:

@@ -2,8 +2,8 @@
 
 Where the list of a dataset's ids is public, `paper` and fold splits are made
 of the whole list and cut down to the images at hand afterwards: a missing
-file never moves another one to another part. A combined dataset can later be
-the union of its members' splits, since an id's place depends on its own set.
+file never moves another one to another part. The split of a combination is the
+union of its members' own: an image's place depends on its own set alone.
 """
 
 import dataclasses
@@ -12,10 +12,10 @@ import json
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from apppau_jax import files
-from apppau_jax.data import protocols, strata
+from apppau_jax.data import protocols, sets, strata
 from apppau_jax.data.published import (
   published_groups,
   published_ids,
@@ -89,7 +89,9 @@ def make_split(
       name, as they are, the same for every seed (on Montgomery they put films
       of two patients in two parts); `fold-K-of-N`: part K (from 0) of N tests
       and a tenth of the others validates.
-    dataset: its name; decides whether there is a public list.
+    dataset: its name, or that of a combination (`data.sets`): the union of
+      its members' splits, except that `paper` takes one Shenzhen image from
+      the test part of all three sets for training, as Table 3 has it.
     ids: the images at hand that have masks.
     labels: class of each id, to balance the parts; unused for public ids.
     groups: patient of each id; patients are never divided.
@@ -97,8 +99,8 @@ def make_split(
     label_fraction: part of the training images whose masks are used, in
       (0, 1], rounded half up; a whole number above 1, or the integer 1, is a
       count. At least one image per class, as far as the count allows. Taken
-      of the complete training part, by class; smaller choices are contained
-      in larger ones.
+      of the complete training part, by class (of a combination by set and
+      class); smaller choices are contained in larger ones.
     label_seed: another choice of the labelled images in the same split.
 
   Returns:
@@ -109,23 +111,30 @@ def make_split(
     ConfigError: a split or label fraction that does not exist here.
     DataError: too few images, ids twice or unknown, nothing to train on.
   """
-  known = published_ids(dataset)
-  strata_labels, patients = labels, groups
-  if known is None:
-    known = tuple(ids)
-  else:
-    strata_labels = {i: published_label(i) for i in known}
-    patients = published_groups(dataset)
-  _check_ids(ids, known=known, dataset=dataset)
-  members = strata.units(known, labels=strata_labels, groups=patients)
-  if len(members) < 3:
-    raise DataError(
-      f"{dataset} has masks of {len(members)} patients; a split needs at least "
-      "three, to train, to validate and to test. Prepare more images."
+  members = sets.parts(dataset)  # of one, any name will do
+  if len(members) > 1:
+    members = sets.members(dataset)
+  own = _by_set(ids, members=members)
+  divided = [
+    _divide(
+      name, dataset=member, ids=own[member], labels=labels, groups=groups,
+      seed=seed,
     )
-  train, validation, test = protocols.divide_by(
-    name, dataset=dataset, members=members, seed=seed
+    for member in members
+  ]  # fmt: skip
+  train, validation, test = (
+    [i for parts, _ in divided for i in parts[role]] for role in range(3)
   )
+  if name == "paper" and members == sets.CCX:
+    moved = protocols.moved_in_ccx(divided[1][0][2], seed=seed)
+    train.append(moved)
+    test.remove(moved)
+  # Classes of one set are apart from those of another.
+  strata_labels = {
+    i: label + 100 * place
+    for place, (_, known) in enumerate(divided)
+    for i, label in known.items()
+  }
   order = strata.even_order(
     train, labels=strata_labels, salt=f"labelled:{label_seed}"
   )
@@ -149,7 +158,48 @@ def make_split(
   return split
 
 
-def _at_hand(part, ids: Sequence[str]) -> tuple[str, ...]:
+def _by_set(
+  ids: Sequence[str], *, members: Sequence[str]
+) -> dict[str, list[str]]:
+  """Images by the set that lists them; the rest in the one without a list."""
+  public = {member: published_ids(member) for member in members}
+  rest = next((m for m in members if public[m] is None), members[0])
+  home = {i: m for m, listed in public.items() for i in listed or ()}
+  own: dict[str, list[str]] = {member: [] for member in members}
+  for name in ids:
+    own[home.get(name, rest)].append(name)
+  return own
+
+
+def _divide(
+  name: str,
+  *,
+  dataset: str,
+  ids: Sequence[str],
+  labels: Mapping[str, int],
+  groups: Mapping[str, str],
+  seed: int,
+) -> tuple[list[list[str]], dict[str, int]]:
+  """Train, validation, test of one complete set, and its classes by id."""
+  known, patients = published_ids(dataset), groups
+  if known is None:
+    known = tuple(ids)
+    classes = {i: labels.get(i, -1) for i in known}
+  else:
+    classes = {i: published_label(i) for i in known}
+    patients = published_groups(dataset)
+  _check_ids(ids, known=known, dataset=dataset)
+  members = strata.units(known, labels=classes, groups=patients)
+  if len(members) < 3:
+    raise DataError(
+      f"{dataset} has masks of {len(members)} patients; a split needs at least "
+      "three, to train, to validate and to test. Prepare more images."
+    )
+  parts = protocols.divide_by(name, dataset=dataset, members=members, seed=seed)
+  return parts, classes
+
+
+def _at_hand(part: Iterable[str], ids: Sequence[str]) -> tuple[str, ...]:
   return tuple(sorted(set(part).intersection(ids)))
 
 

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from apppau_jax.batch import Batch
-from apppau_jax.data import augment, examples, manifest, order, splits
-from apppau_jax.data import prepare as prepare_lib
+from apppau_jax.data import augment, examples, order, splits
 from apppau_jax.errors import DataError
 from apppau_jax.training import steps
 from launch.assemble.networks import Config
@@ -71,12 +70,11 @@ def catalogue(config: Config) -> examples.Catalogue:
 
 def content_sha256(config: Config) -> str:
   """Checksum of the prepared examples, equal wherever they were prepared."""
-  folder = prepare_lib.prepared_folder(
+  return examples.content_sha256(
     config.data.data_dir,
     dataset=config.data.dataset,
     resolution=config.data.resolution,
   )
-  return (manifest.read(folder) or {}).get("content_sha256", "unknown")
 
 
 def parts(config: Config, known: examples.Catalogue) -> Parts:

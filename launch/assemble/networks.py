@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from apppau_jax.data import layout
+from apppau_jax.data import sets
 from apppau_jax.models import discriminator as discriminator_lib
 from apppau_jax.models import segmentor as segmentor_lib
 from apppau_jax.training import loop, optimizers
@@ -30,7 +30,7 @@ def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
   if not knobs.enabled:
     return None
   return discriminator_lib.Discriminator(
-    num_classes=len(layout.CLASS_NAMES),
+    num_classes=len(sets.class_names(config.data.dataset)),
     base_width=knobs.base_width,
     repeats=knobs.repeats,
     norm=knobs.norm,

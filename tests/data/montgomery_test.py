@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from apppau_jax.data import examples, layout, montgomery
+from apppau_jax.data import examples, montgomery, raw_index
 from apppau_jax.data.prepare import prepare
 from apppau_jax.data.source import RawSource
 from apppau_jax.errors import DataError
@@ -14,7 +14,7 @@ IDS = ("MCUCXR_0001_0", "MCUCXR_0113_1", "MCUCXR_0117_1")
 
 def _index(root):
   with RawSource(root) as source:
-    return layout.index(source, montgomery.Montgomery.layout())
+    return raw_index.index(source, montgomery.Montgomery.layout())
 
 
 def test_published_set_has_80_normal_and_58_tuberculous_films():

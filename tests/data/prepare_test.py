@@ -159,8 +159,10 @@ def test_wrong_arguments_are_refused_before_anything_is_written(run, tmp_path):
   before = sorted(tmp_path.iterdir())
   with pytest.raises(ConfigError, match=r"Resolution 100.*128, 256, 512"):
     run(resolution=100)
-  with pytest.raises(ConfigError, match="no dataset 'jsrt'"):
-    prepare.prepare("jsrt", raw_dir=tmp_path, data_dir=tmp_path)
+  with pytest.raises(ConfigError, match=r"no dataset 'jsrtt'.*mean 'jsrt'"):
+    prepare.prepare("jsrtt", raw_dir=tmp_path, data_dir=tmp_path)
+  with pytest.raises(ConfigError, match=r"ccx is a view .* prepare each"):
+    prepare.prepare("ccx", raw_dir=tmp_path, data_dir=tmp_path)
   with pytest.raises(ConfigError, match="montgomery needs --raw_dir"):
     run(raw_dir=None)
   with pytest.raises(DataError, match="does not exist"):

@@ -1,3 +1,4 @@
+import io
 import struct
 import zlib
 
@@ -221,3 +222,11 @@ def test_encoded_png_is_readable_and_repeatable():
   data = reading.encode_png(GREY)
   assert data == reading.encode_png(GREY.copy())
   np.testing.assert_array_equal(reading.read_grey(data), GREY)
+
+
+def test_a_gif_keeps_the_level_that_it_calls_transparent(encoded):
+  mask = np.zeros((6, 7), np.uint8)
+  mask[2:4, 1:5] = 255
+  content = encoded(Image.fromarray(mask), "GIF", transparency=0)
+  assert "transparency" in Image.open(io.BytesIO(content)).info
+  np.testing.assert_array_equal(reading.read_mask(content), mask > 0)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.data import examples, layout, shenzhen
+from apppau_jax.data import examples, raw_index, shenzhen
 from apppau_jax.data.prepare import prepare
 from apppau_jax.data.source import RawSource
 
@@ -12,7 +12,7 @@ WITHOUT = ("CHNCXR_0025_0", "CHNCXR_0336_1")
 
 def _index(root):
   with RawSource(root) as source:
-    return layout.index(source, shenzhen.Shenzhen.layout())
+    return raw_index.index(source, shenzhen.Shenzhen.layout())
 
 
 def test_published_set_has_326_normal_336_tb_and_96_without_mask():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.data import shenzhen
+from apppau_jax.data import phantom, shenzhen
 
 IDS = [*shenzhen.published_ids()[:11], "CHNCXR_0025_0", "CHNCXR_0327_1"]
 
@@ -72,6 +72,7 @@ def test_missing_files_are_an_error_until_they_are_allowed(raw, tmp_path):
   [
     (["--dataset=montgomery", "--raw_dir=nowhere"], 3, "nowhere does not"),
     (["--dataset=montgomery"], 2, "needs --raw_dir"),
+    ([], 2, "--dataset=montgomery|shenzhen|jsrt|phantom"),
   ],
 )
 def test_mistakes_are_one_paragraph(tmp_path, flags, status, words):
@@ -93,3 +94,29 @@ def test_phantoms_are_drawn_first(tmp_path):
   record = json.loads((tmp_path / "raw/phantom/phantom.json").read_text())
   assert (record["count"], record["seed"]) == (5, 3)
   assert len(list(tmp_path.glob("raw/phantom/*/CXR_png/*.png"))) == 5
+
+
+def test_table_3_is_printed_from_the_public_lists(tmp_path):
+  done = _run("--table3", f"--data_dir={tmp_path}")
+  assert (done.returncode, done.stderr) == (0, "")
+  rows = [line.split("│")[1:-1] for line in done.stdout.splitlines()]
+  cells = [[cell.strip() for cell in row] for row in rows if len(row) == 8]
+  assert cells == [
+    ["montgomery", "138", "80", "58", "0", "93", "10", "35"],
+    ["shenzhen", "527", "279", "248", "0", "355", "40", "132"],
+    ["jsrt", "247", "93", "0", "154", "166", "19", "62"],
+    ["ccx", "912", "452", "306", "154", "615", "69", "228"],
+  ]
+  assert not list(tmp_path.iterdir())
+
+
+def test_jsrt_is_prepared_from_its_own_files(tmp_path):
+  phantom.write_jsrt(tmp_path / "raw", count=1)
+  done = _run(
+    "--dataset=jsrt", f"--raw_dir={tmp_path}/raw", f"--data_dir={tmp_path}",
+    "--allow_missing",
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  assert "preparing jsrt: 1/1\n" in done.stderr
+  assert "nodule" in done.stdout
+  assert "missing files: 246\n" in done.stdout

@@ -1,0 +1,21 @@
+"""Lungs of JSRT, all masks: the recipe of Montgomery and Shenzhen.
+
+Not measured: no copy of JSRT was at hand, the builder is proved on phantoms in
+its layout.
+
+Prepare: python -m launch.prepare_data --dataset=jsrt --raw_dir=RAW
+Run: python -m launch.train --config=configs/jsrt.py --workdir=runs/jsrt
+"""
+
+from configs import base
+
+
+def get_config(arg=None):
+  arg = base.parse_arg(arg)
+  config = base.lung_recipe()
+  config.data.dataset = "jsrt"
+  config.data.split = "idiap"
+  config.optim.warmup_epochs = 3.0
+  config.train.epochs = 110
+  config.train.eval_every_epochs = 10
+  return base.quick(config) if arg.quick else config
