@@ -7,12 +7,13 @@ nothing: it ends in the parameters the uninterrupted run would have had.
 """
 
 import pathlib
+import sys
 
 from absl import flags
 from ml_collections import config_flags
 
 from apppau_jax.errors import ConfigError
-from launch import cli, runtime, schema
+from launch import cli, runtime, schema, unused
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "configs/NAME.py, or configs/NAME.py:quick"
@@ -27,7 +28,11 @@ def main() -> None:
       "Both --config and --workdir are needed, for instance --config="
       "configs/phantom.py --workdir=runs/phantom."
     )
-  schema.check(_CONFIG.value.to_dict())  # before JAX starts
+  tree = _CONFIG.value.to_dict()
+  schema.check(tree)  # before JAX starts
+  given = config_flags.get_override_values(flags.FLAGS["config"])
+  for line in unused.unused(schema.flatten(tree), given=given):
+    print(f"note: {line}", file=sys.stderr)
   runtime.set_up()
   from launch import experiment
 

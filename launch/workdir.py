@@ -16,6 +16,7 @@ import ml_collections
 
 from apppau_jax import __version__, files
 from apppau_jax.errors import CheckpointError, ConfigError, DataError
+from configs import base
 from launch import schema
 from launch.assemble.data import Parts
 
@@ -46,6 +47,7 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
           f"--workdir={workdir} holds checkpoints without their config.json, "
           "so whose they are is unknown. Name another folder."
         )
+      before = _completed(before)
       _same(workdir, schema.flatten(before), schema.flatten(config))
     files.write_json(path, config)
   except (OSError, json.JSONDecodeError) as error:
@@ -129,9 +131,23 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
       f"--workdir={workdir} holds no trained run (no config.json); train one "
       f"with `python -m launch.train --config=... --workdir={workdir}`."
     )
-  tree = json.loads(path.read_text())
+  tree = _completed(json.loads(path.read_text()))
   schema.check(tree)
   return ml_collections.ConfigDict(tree)
+
+
+def _completed(tree: Mapping[str, Any]) -> dict[str, Any]:
+  """A configuration with the keys that came after it, at their defaults.
+
+  A new key's default is what was done before there was the key.
+  """
+  defaults = base.get_config().to_dict()
+  return {
+    room: {**values, **tree.get(room, {})}
+    if isinstance(values, dict)
+    else tree.get(room, values)
+    for room, values in defaults.items()
+  } | {room: values for room, values in tree.items() if room not in defaults}
 
 
 def commit() -> str:

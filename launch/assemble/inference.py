@@ -9,13 +9,14 @@ import jax
 import numpy as np
 import optax
 
-from apppau_jax.data import examples, layout
+from apppau_jax.data import examples, sets
 from apppau_jax.errors import CheckpointError, ConfigError
 from apppau_jax.evaluation import (
   class_metrics,
   classification,
   evaluate,
   figures,
+  prediction,
 )
 from apppau_jax.training import checkpoints, loop, parallel
 from apppau_jax.training import inference as inference_lib
@@ -142,7 +143,7 @@ def diagnosis(
   return evaluate.Diagnosis(
     logits=ask(prob),
     label=loaded.label,
-    class_names=layout.CLASS_NAMES,
+    class_names=sets.class_names(config.data.dataset),
     temperature=temperature,
     oracle_logits=ask(loaded.mask),
   )
@@ -173,6 +174,35 @@ def fit_temperature(
   asked = diagnosis(config, variables, validation, prob)
   assert asked is not None  # D is enabled
   return classification.fit_temperature(asked.logits, validation.label)
+
+
+def for_pictures(
+  config: Config, *, workdir: pathlib.Path
+) -> tuple[prediction.Infer, tuple[str, ...]]:
+  """A trained run's networks for pictures without a data set.
+
+  Returns:
+    uint8 `[m, r, r, 1]` to lung probabilities `[m, r, r]` and class
+    probabilities `[m, n]` (uncalibrated), and the classes' names; None and no
+    names where S trained alone.
+  """
+  variables, _ = trained(config, workdir=workdir)
+  infer, judge = predict(config, final=True), diagnose(config)
+  batch_size = config.eval.batch_size
+
+  def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    prob = evaluate.predict_probs(
+      infer, variables["segmentor"], image, batch_size=batch_size
+    )
+    if judge is None:
+      return prob[..., 0], None
+    logits = evaluate.diagnose_logits(
+      judge, variables["discriminator"], image, prob, batch_size=batch_size
+    )
+    return prob[..., 0], classification.posterior(logits)
+
+  names = () if judge is None else tuple(sets.class_names(config.data.dataset))
+  return run, names
 
 
 def trained(

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 import sklearn.metrics
+from PIL import Image
 
 
 def _digests(workdir, step):
@@ -39,7 +41,7 @@ GAME = {
 @pytest.mark.parametrize("kind", [ALONE, GAME], ids=["alone", "game"])
 def test_end_to_end_then_killed_and_resumed(call, command, tmp_path, kind):
   """One test, for the runs it compares are what costs the time."""
-  call = functools.partial(_with, call, **kind)
+  plain, call = call, functools.partial(_with, call, **kind)
   command = functools.partial(_with, command, **kind)
   whole = tmp_path / "whole"
   done = call(whole)
@@ -48,6 +50,8 @@ def test_end_to_end_then_killed_and_resumed(call, command, tmp_path, kind):
   _check_artefacts(whole, done, last=last)
   if kind is GAME:
     _check_diagnosis(whole)
+
+  _predict_a_picture(plain, whole, tmp_path, game=kind is GAME)
 
   killed = tmp_path / "killed"
   _stop(command(killed), killed, signum=signal.SIGKILL)
@@ -67,6 +71,23 @@ def test_end_to_end_then_killed_and_resumed(call, command, tmp_path, kind):
 
 def _with(run, workdir, *more, flags, config):
   return run(workdir, *flags, *more, config=config)
+
+
+def _predict_a_picture(call, workdir, tmp_path, *, game):
+  """The trained run on a picture of another size, without its data set."""
+  films = tmp_path / "films"
+  films.mkdir()
+  rng = np.random.default_rng(0)
+  picture = rng.integers(0, 256, (90, 140)).astype(np.uint8)
+  Image.fromarray(picture).save(films / "film.png")
+  flags = (f"--input={films}", f"--output={tmp_path / 'masks'}")
+  done = call(workdir, *flags, module="predict")
+  assert done.returncode == 0, done.stderr
+  with Image.open(tmp_path / "masks/film_png_mask.png") as mask:
+    assert mask.size == (140, 90)
+  table = (tmp_path / "masks/predictions.csv").read_text().splitlines()
+  assert table[0].endswith("probability_normal,probability_tb") == game
+  assert table[1].startswith("film.png,ok,,0.")
 
 
 def _check_diagnosis(workdir):

@@ -1,0 +1,117 @@
+"""A user's pictures: each judged, none lost, originals untouched."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from apppau_jax.errors import DataError
+from apppau_jax.evaluation import evaluate, prediction
+
+OPTIONS = evaluate.Options(batch_size=2)
+
+
+def bright_is_lung(image):
+  """Stands for the networks: brighter than half is lung, class by mean."""
+  mean = image.mean(axis=(1, 2, 3)) / 255.0
+  return (image[..., 0] > 127).astype(np.float32), np.stack(
+    [1 - mean, mean], axis=1
+  )
+
+
+@pytest.fixture
+def films(tmp_path):
+  """Four pictures, one of them broken, one in a folder below, and a text."""
+  folder = tmp_path / "films"
+  (folder / "below").mkdir(parents=True)
+  half = np.zeros((30, 50), np.uint8)
+  half[:, 25:] = 255
+  Image.fromarray(half).save(folder / "a.png")
+  Image.fromarray(half.T).save(folder / "a.tif")
+  Image.fromarray(np.full((9, 9), 255, np.uint8)).save(folder / "below/ü b.PNG")
+  (folder / "broken.png").write_bytes(b"\x89PNG no")
+  (folder / "notes.txt").write_text("no picture")
+  (folder / ".hidden.png").write_bytes(b"x")
+  return folder
+
+
+def _predict(films, output, **kwargs):
+  paths = prediction.find_pictures(films)
+  return list(
+    prediction.predict_pictures(
+      paths,
+      root=prediction.check_folders(films, output),
+      output=output,
+      infer=bright_is_lung,
+      resolution=16,
+      options=OPTIONS,
+      **kwargs,
+    )
+  )
+
+
+def test_masks_at_the_size_of_their_pictures(films, tmp_path):
+  before = {p: p.read_bytes() for p in films.rglob("*") if p.is_file()}
+  rows = _predict(films, tmp_path / "out")
+  assert [(r.file, r.status) for r in rows] == [
+    ("a.png", "ok"),
+    ("a.tif", "ok"),
+    ("below/ü b.PNG", "ok"),
+    ("broken.png", "failed"),
+  ]
+  mask = np.asarray(Image.open(tmp_path / "out/a_png_mask.png"))
+  assert mask.shape == (30, 50)
+  assert set(np.unique(mask)) == {0, 255}
+  assert (mask[:, 28:] == 255).all()
+  assert (mask[:, :22] == 0).all()
+  turned = np.asarray(Image.open(tmp_path / "out/a_tif_mask.png"))
+  np.testing.assert_array_equal(turned, mask.T)
+  assert rows[0].lung_fraction == pytest.approx(0.5, abs=0.05)
+  assert rows[2].lung_fraction == 1.0
+  assert rows[2].probs == pytest.approx((0.0, 1.0))
+  overlay = np.asarray(Image.open(tmp_path / "out/a_png_overlay.png"))
+  assert overlay.shape == (30, 50, 3)
+  assert (tmp_path / "out/below/ü b_png_mask.png").exists()
+  assert "broken.png" in rows[3].reason
+  assert before == {p: p.read_bytes() for p in films.rglob("*") if p.is_file()}
+
+
+def test_what_is_there_is_left_alone_unless_told(films, tmp_path):
+  out = tmp_path / "out"
+  _predict(films, out)
+  mask = out / "a_png_mask.png"
+  mask.write_bytes(b"mine")
+  (out / "a_tif_mask.png").unlink()
+  rows = _predict(films, out)
+  assert [r.status for r in rows] == ["exists", "ok", "exists", "failed"]
+  assert mask.read_bytes() == b"mine"
+  _predict(films, out, overwrite=True)
+  assert mask.read_bytes() != b"mine"
+
+
+def test_the_table_is_csv(films, tmp_path):
+  rows = _predict(films, tmp_path / "out")
+  path = tmp_path / "t.csv"
+  prediction.write_table(path, rows, class_names=("normal", "tb, active"))
+  with path.open(encoding="utf-8") as file:
+    read = list(csv.DictReader(file))
+  assert [r["status"] for r in read] == ["ok", "ok", "ok", "failed"]
+  assert float(read[2]["probability_tb, active"]) == 1.0
+  assert read[3]["lung_fraction"] == read[3]["probability_normal"] == ""
+
+
+def test_one_file_and_nothing(films, tmp_path):
+  assert prediction.find_pictures(films / "a.png") == [films / "a.png"]
+  (tmp_path / "empty").mkdir()
+  for nothing in ("empty", "absent"):
+    with pytest.raises(DataError, match="no picture"):
+      prediction.find_pictures(tmp_path / nothing)
+
+
+def test_output_inside_the_input_is_refused(films, tmp_path):
+  for inside in (films, films / "out"):
+    with pytest.raises(DataError, match="lies in"):
+      prediction.check_folders(films, inside)
+  assert prediction.check_folders(films / "a.png", films / "out") == films
+  assert prediction.check_folders(films, tmp_path / "films-out") == films

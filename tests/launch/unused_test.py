@@ -1,0 +1,48 @@
+"""A key without effect is told; one with effect is not."""
+
+import pytest
+
+from configs import appau_phantom, baselines, phantom
+from launch import schema
+from launch.unused import unused
+
+
+def _told(config, *given):
+  return unused(schema.flatten(config.to_dict()), given=given)
+
+
+@pytest.mark.parametrize(
+  ("key", "decides"),
+  [
+    ("discriminator.learning_rate", "discriminator.enabled"),
+    ("adversarial.form", "discriminator.enabled"),
+    ("data.class_count", "discriminator.enabled"),
+    ("consistency.weight", "consistency.name"),
+    ("loss.cross_entropy_weight", "loss.name"),
+  ],
+)
+def test_without_a_second_player(key, decides):
+  (line,) = _told(phantom.get_config(), key)
+  assert line.startswith(f"config.{key} has no effect: {decides} is ")
+
+
+def test_every_one_of_them_counts_in_the_full_game():
+  config = appau_phantom.get_config()
+  config.consistency.name = "pseudo_label"
+  keys = [
+    key
+    for key in schema.SCHEMA
+    if key.startswith(("discriminator.", "adversarial.", "consistency."))
+  ]
+  assert len(keys) > 20
+  assert _told(config, *keys, "loss.kl_eps", "data.class_fraction") == []
+
+
+def test_the_deciding_key_itself_is_never_told():
+  keys = ("discriminator.enabled", "consistency.name", "loss.name")
+  assert _told(phantom.get_config(), *keys) == []
+
+
+def test_a_silent_adversary_has_no_weight():
+  config = baselines.get_config("dataset=phantom,name=no_adversarial")
+  assert len(_told(config, "adversarial.weight", "adversarial.form")) == 1

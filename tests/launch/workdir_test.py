@@ -1,0 +1,52 @@
+"""A run's folder outlives the version of the code that made it."""
+
+import json
+
+import pytest
+
+from apppau_jax.errors import CheckpointError, ConfigError
+from configs import phantom
+from launch import workdir
+
+
+def _older(folder):
+  """config.json of a run made before D, and before a key of `train`."""
+  tree = json.loads(json.dumps(phantom.get_config().to_dict()))
+  del tree["discriminator"]
+  del tree["train"]["select_by"]
+  tree["train"]["epochs"] = 7
+  (folder / "checkpoints" / "latest" / "5").mkdir(parents=True)
+  (folder / "config.json").write_text(json.dumps(tree))
+
+
+def test_an_older_run_is_read_with_the_defaults_of_newer_keys(tmp_path):
+  _older(tmp_path)
+  config = workdir.read_config(tmp_path)
+  assert config.train.epochs == 7
+  assert config.train.select_by == "dice"
+  assert config.discriminator.enabled is False
+
+
+def test_an_older_run_goes_on_and_another_does_not(tmp_path):
+  _older(tmp_path)
+  config = phantom.get_config()
+  config.train.epochs = 7
+  workdir.claim(tmp_path, config.to_dict())
+  config.discriminator.enabled = True
+  with pytest.raises(ConfigError, match=r"discriminator.enabled: False there"):
+    workdir.claim(tmp_path, config.to_dict())
+
+
+def test_a_key_of_a_later_version_is_named(tmp_path):
+  _older(tmp_path)
+  path = tmp_path / "config.json"
+  tree = json.loads(path.read_text())
+  tree["future"] = {"knob": 1}
+  path.write_text(json.dumps(tree))
+  with pytest.raises(ConfigError, match=r"future.knob is unknown"):
+    workdir.read_config(tmp_path)
+
+
+def test_no_run_says_how_to_make_one(tmp_path):
+  with pytest.raises(CheckpointError, match=r"launch.train"):
+    workdir.read_config(tmp_path)
