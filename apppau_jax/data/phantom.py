@@ -1,14 +1,14 @@
-"""Procedural chest phantoms: the doorway to `phantom_*`.
+"""Procedural chest phantoms: the doorway to `phantoms/`.
 
 `make_phantom` draws one picture with its masks, `write_montgomery`,
 `write_shenzhen` and `write_jsrt` write collections in the layouts that the
 owners of those sets publish. What the phantoms can show and cannot:
-`phantom_picture`.
+`phantoms/picture.py`.
 """
 
-from apppau_jax.data.phantom_jsrt import write_jsrt
-from apppau_jax.data.phantom_picture import Finding, Phantom, make_phantom
-from apppau_jax.data.phantom_raw import write_montgomery, write_shenzhen
+from apppau_jax.data.phantoms.jsrt import write_jsrt
+from apppau_jax.data.phantoms.picture import Finding, Phantom, make_phantom
+from apppau_jax.data.phantoms.raw import write_montgomery, write_shenzhen
 
 __all__ = [
   "Finding",

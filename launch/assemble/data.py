@@ -10,6 +10,7 @@ import numpy as np
 
 from apppau_jax.batch import Batch
 from apppau_jax.data import augment, examples, order, splits
+from apppau_jax.data import normalize as normalize_lib
 from apppau_jax.errors import DataError
 from apppau_jax.training import steps
 from launch.assemble.networks import Config
@@ -38,7 +39,9 @@ class Parts:
 
 def normalize(config: Config) -> Callable[[jax.Array], jax.Array]:
   """Grey levels to what the networks see."""
-  return functools.partial(augment.normalize, method=config.data.normalize)
+  return functools.partial(
+    normalize_lib.normalize, method=config.data.normalize
+  )
 
 
 def prepare(config: Config) -> steps.Prepare:
@@ -47,7 +50,7 @@ def prepare(config: Config) -> steps.Prepare:
   last = normalize(config)
   # Augmentation works on [0, 1]; a z-score is taken of its result.
   zscore = config.data.normalize == "zscore"
-  first = augment.normalize if zscore else last
+  first = normalize_lib.normalize if zscore else last
 
   def prepare_batch(key: jax.Array, batch: Batch) -> Batch:
     image, mask = augment.augment(

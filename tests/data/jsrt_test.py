@@ -10,11 +10,11 @@ from apppau_jax.data import (
   examples,
   jsrt,
   phantom,
-  phantom_jsrt,
   raw_index,
   reading,
   structures,
 )
+from apppau_jax.data.phantoms import jsrt as phantom_jsrt
 from apppau_jax.data.prepare import prepare
 from apppau_jax.data.source import RawSource
 from apppau_jax.errors import DataError

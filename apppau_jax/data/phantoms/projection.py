@@ -10,9 +10,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from apppau_jax.data import phantom_anatomy as anatomy
-from apppau_jax.data import phantom_findings as findings
-from apppau_jax.data import phantom_raster as raster
+from apppau_jax.data.phantoms import anatomy, findings, raster
 
 # Cells of the coarse grid along the picture's longer side.
 _GRID = 144

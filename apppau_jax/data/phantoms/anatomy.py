@@ -6,15 +6,14 @@ hung: the patient's left lung lies on the right of the picture.
 
 The reference outlines are drawn by hand after textbook anatomy; no shape is
 taken from a patient. `draw_chest` varies them: width, height, heart size,
-domes, asymmetry and vessels (the bones: `phantom_bones`).
+domes, asymmetry and vessels (the bones: `bones`).
 """
 
 import dataclasses
 
 import numpy as np
 
-from apppau_jax.data import phantom_bones as bones
-from apppau_jax.data import phantom_raster as raster
+from apppau_jax.data.phantoms import bones, raster
 
 # Up the mediastinum, over the apex, down the chest wall, for the patient's
 # left lung; `_DOME_*` close the outline along the diaphragm.

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.data import phantom, phantom_picture
+from apppau_jax.data import phantom
+from apppau_jax.data.phantoms import picture as phantom_picture
 from apppau_jax.errors import DataError
 
 SIZE = 48

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from apppau_jax.data import phantom_raster as raster
+from apppau_jax.data.phantoms import raster
 
 # Strokes of the marker letters in a box of 1 x 1, y down.
 _LETTERS: dict[str, list[list[tuple[float, float]]]] = {

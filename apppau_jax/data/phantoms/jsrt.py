@@ -13,9 +13,9 @@ from PIL import Image
 from scipy import ndimage
 
 from apppau_jax.data import jsrt, reading
-from apppau_jax.data import phantom_jobs as jobs_lib
-from apppau_jax.data import phantom_picture as picture
-from apppau_jax.data.phantom_jobs import Job, Progress
+from apppau_jax.data.phantoms import jobs as jobs_lib
+from apppau_jax.data.phantoms import picture
+from apppau_jax.data.phantoms.jobs import Job, Progress
 
 _MILLIMETRES = 0.175  # of a pixel
 _SKETCH = 256  # pixels; nodules are looked up in pictures of this size
@@ -48,7 +48,7 @@ def write_jsrt(
     count: how many images, 1 to 999.
     seed: non-negative; the same arguments write the same bytes.
     size: pixels a side, even; any but 2048 is refused by the builder.
-    workers: processes; see `phantom_raw.write_montgomery`.
+    workers: processes; see `raw.write_montgomery`.
     progress: called with (written, count) after every image.
 
   Raises:

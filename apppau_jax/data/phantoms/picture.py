@@ -13,11 +13,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from apppau_jax.data import phantom_anatomy as anatomy
-from apppau_jax.data import phantom_film
-from apppau_jax.data import phantom_findings as findings
-from apppau_jax.data import phantom_projection as projection
-from apppau_jax.data import phantom_raster as raster
+from apppau_jax.data.phantoms import anatomy, findings, projection, raster
+from apppau_jax.data.phantoms import film as phantom_film
 from apppau_jax.errors import DataError
 
 Finding = Literal["normal", "tb", "nodule"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from apppau_jax.data import phantom_jobs as jobs_lib
-from apppau_jax.data import phantom_picture as picture
-from apppau_jax.data.phantom_jobs import Job, Progress
+from apppau_jax.data.phantoms import jobs as jobs_lib
+from apppau_jax.data.phantoms import picture
+from apppau_jax.data.phantoms.jobs import Job, Progress
 
 # Shenzhen's normal images have the numbers 1 to 326.
 _FIRST_TB = 327

@@ -1,4 +1,4 @@
-"""The bones of a phantom, drawn to fit its lungs; see `phantom_anatomy`.
+"""The bones of a phantom, drawn to fit its lungs; see `anatomy`.
 
 Every bone is a batch of outlines in millimetres with what it adds to the
 attenuation; the cortex of a rib is a wide outline less a narrow one.
@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from apppau_jax.data import phantom_raster as raster
+from apppau_jax.data.phantoms import raster
 
 _CLAVICLE = [(15, -98), (38, -104), (72, -118), (108, -133), (140, -139),
              (168, -134)]  # fmt: skip

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from apppau_jax.data import phantom_raster as raster
+from apppau_jax.data.phantoms import raster
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import draw
 
-from apppau_jax.data import phantom_raster as raster
+from apppau_jax.data.phantoms import raster
 
 ONE = np.ones(1)
 
