@@ -155,7 +155,15 @@ def semi_supervised(config: ml_collections.ConfigDict):
   config.discriminator.mask_smoothing = 0.05
   config.adversarial.ramp_up = 0.1
   config.consistency.name = "pseudo_label"
-  config.train.select_by = "dice_auroc"
+  return config
+
+
+def segmentor_alone(config: ml_collections.ConfigDict):
+  """The same experiment without D and without unlabelled images."""
+  config.discriminator.enabled = False
+  config.consistency.name = "none"
+  config.train.unlabelled_in_batch = 0
+  config.train.select_by = "dice"
   return config
 
 

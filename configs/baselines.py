@@ -6,7 +6,7 @@
   supervised_ceiling  all masks, S alone
   no_adversarial    D classifies, S does not hear it
   no_classification D tells real from predicted only
-  no_consistency    nothing but the paper's losses
+  no_consistency    no pseudo-labels: the two players alone
   no_pyramid, no_attention, no_progressive
 
 Run: python -m launch.train --workdir=runs/baseline \
@@ -27,12 +27,6 @@ PRESETS = {
 }
 
 
-def _alone(config):
-  config.discriminator.enabled = False
-  config.train.select_by = "dice"
-  _all_labelled(config)
-
-
 def _all_labelled(config):
   config.consistency.name = "none"
   config.train.unlabelled_in_batch = 0
@@ -47,19 +41,18 @@ def get_config(arg=None):
   config = RECIPES[arg.dataset].get_config()
   match arg.name:
     case "supervised":
-      _alone(config)
+      base.segmentor_alone(config)
     case "ceiling":
       _all_labelled(config)
       config.data.label_fraction = 1.0
     case "supervised_ceiling":
-      _alone(config)
+      base.segmentor_alone(config)
       config.data.label_fraction = 1.0
     case "no_adversarial":
       config.adversarial.form = "none"
     case "no_classification":
       config.discriminator.class_weight = 0.0
       config.discriminator.predicted_weight = 0.0
-      config.train.select_by = "dice"
     case "no_consistency":
       config.consistency.name = "none"
     case name if name in PRESETS:

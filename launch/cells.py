@@ -14,9 +14,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from apppau_jax.errors import ConfigError
+from configs import base
 from launch import schema
 
 PROTOCOLS = ("paper", "best")
+# Keys that make a cell what its name says.
+_OWNED = (
+  "seed",
+  "data.dataset",
+  "data.data_dir",
+  "data.label_seed",
+  "loss.name",
+  "discriminator.enabled",
+)
+_RECIPES = ("montgomery", "shenzhen", "jsrt", "ccx", "phantom")
 _LOSS_NAMES = {
   "tversky": "TV",
   "kl_tversky": "KLTV",
@@ -47,17 +58,26 @@ class Cell:
   in_paper: bool
   config: Any
 
-  def seeded(self, seed: int, *, overrides: dict[str, Any]) -> Any:
-    """The configuration of one run: network, order and labels by its seed."""
+  def seeded(
+    self, seed: int, *, data_dir: str, overrides: dict[str, Any], quick: bool
+  ) -> Any:
+    """The configuration of one run: network, order and labels by its seed.
+
+    Raises:
+      ConfigError: an override of the wrong type or out of range.
+    """
     config = copy.deepcopy(self.config)
-    config.seed = config.data.label_seed = seed
+    config = base.quick(config) if quick else config
+    flat = {**schema.flatten(config.to_dict()), **overrides}
+    schema.check(flat)
     for key, value in overrides.items():
       *rooms, last = key.split(".")
       room = config
       for name in rooms:
         room = room[name]
       room[last] = value
-    schema.check(config.to_dict())
+    config.data.data_dir = data_dir
+    config.seed = config.data.label_seed = seed
     return config
 
   @property
@@ -75,13 +95,20 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
   overrides = {}
   for item in items:
     key, equals, value = item.partition("=")
+    if key in _OWNED:
+      raise ConfigError(
+        f"--set={item}: {key} is what tells the cells apart; choose them by "
+        "--table, --datasets, --seeds and --data_dir."
+      )
     if not equals or key not in schema.SCHEMA:
       hint = schema.did_you_mean(key, schema.SCHEMA)
       raise ConfigError(
         f"--set={item} is not key=value with a key of configs/base.py.{hint}"
       )
     try:
-      overrides[key] = json.loads(value)
+      overrides[key] = json.loads(
+        {"True": "true", "False": "false"}.get(value, value)
+      )
     except json.JSONDecodeError:
       overrides[key] = value
   return overrides
@@ -121,11 +148,10 @@ def _table1(dataset: str, protocol: str) -> Iterator[Cell]:
       arg = f"dataset={dataset},model={model},loss={loss}"
       config = _load("paper_table1", arg)
     else:
-      config = _load(dataset)
+      config = base.segmentor_alone(_load(dataset))
+      config.data.label_fraction = 1.0
       config.model.preset = model
-      config.loss.name = loss
-      if loss in ("tversky", "kl_tversky"):
-        config.loss.fp_weight, config.loss.fn_weight = 0.3, 0.7
+      _weigh(config, loss)
     name = _MODEL_NAMES.get(model, model.replace("_", " "))
     return Cell(
       row=f"{name}, {_LOSS_NAMES[loss]}",
@@ -148,10 +174,8 @@ def _table2(dataset: str, protocol: str) -> Iterator[Cell]:
   def recipe(loss: str) -> Any:
     if protocol == "paper":
       return _load("paper_table2", f"dataset={dataset},loss={loss}")
-    config = _load(f"appau_{dataset}")
-    config.loss.name = loss
-    if loss in ("tversky", "kl_tversky"):
-      config.loss.fp_weight, config.loss.fn_weight = 0.3, 0.7
+    config = base.semi_supervised(_load(dataset))
+    _weigh(config, loss)
     return config
 
   for loss in ("tversky", "cross_entropy_tversky", "kl_tversky"):
@@ -161,11 +185,7 @@ def _table2(dataset: str, protocol: str) -> Iterator[Cell]:
       in_paper=True,
       config=recipe(loss),
     )
-  alone = recipe("cross_entropy_tversky")
-  alone.discriminator.enabled = False
-  alone.consistency.name = "none"
-  alone.train.unlabelled_in_batch = 0
-  alone.train.select_by = "dice"
+  alone = base.segmentor_alone(recipe("cross_entropy_tversky"))
   yield Cell(
     row="PPAU-Net supervised only, XETV",
     dataset=dataset,
@@ -174,12 +194,15 @@ def _table2(dataset: str, protocol: str) -> Iterator[Cell]:
   )
 
 
+def _weigh(config: Any, loss: str) -> None:
+  """The loss; alpha and beta alike for all, so that they decide nothing."""
+  config.loss.name = loss
+  config.loss.fp_weight, config.loss.fn_weight = 0.3, 0.7
+
+
 def _load(name: str, arg: str | None = None) -> Any:
-  try:
-    module = importlib.import_module(f"configs.{name}")
-  except ModuleNotFoundError as error:
+  if name not in (*_RECIPES, "paper_table1", "paper_table2"):
     raise ConfigError(
-      f"There is no recipe configs/{name}.py for this cell; leave its data set "
-      "out of --datasets, or write one."
-    ) from error
-  return module.get_config(arg)
+      f"There is no recipe for {name}; --datasets takes {', '.join(_RECIPES)}."
+    )
+  return importlib.import_module(f"configs.{name}").get_config(arg)

@@ -8,7 +8,7 @@ import jax
 
 from launch.assemble import data
 from launch.assemble.networks import Config
-from launch.assemble.run import assemble
+from launch.assemble.run import assemble, plan
 
 _STEPS = 3
 
@@ -21,25 +21,25 @@ def cost(config: Config, *, known: dict[str, float]) -> tuple[int, float]:
     known: seconds by kind of step; looked up, and added to.
   """
   chosen = data.parts(config, data.catalogue(config))
-  with tempfile.TemporaryDirectory() as folder:
-    run, state = assemble(config, chosen, workdir=pathlib.Path(folder), meta={})
-    kind = str(
-      (
-        config.model.to_dict(),
-        config.loss.name,
-        config.discriminator.to_dict(),
-        config.adversarial.form,
-        config.consistency.name,
-        config.train.batch_size,
-        config.train.unlabelled_in_batch,
-        config.data.resolution,
-      )
+  kind = str(
+    (
+      config.model.to_dict(),
+      config.loss.name,
+      config.discriminator.to_dict(),
+      config.adversarial.form,
+      config.consistency.name,
+      config.train.batch_size,
+      config.train.unlabelled_in_batch,
+      config.data.resolution,
     )
-    if kind not in known:
-      known[kind] = _time(run, state)
-    run.latest.close()
-    run.best.close()
-  return run.plan.steps, known[kind]
+  )
+  if kind not in known:
+    with tempfile.TemporaryDirectory() as folder:
+      parts = assemble(config, chosen, workdir=pathlib.Path(folder), meta={})
+      known[kind] = _time(*parts)
+      parts[0].latest.close()
+      parts[0].best.close()
+  return plan(config, chosen).steps, known[kind]
 
 
 def _time(run, state) -> float:

@@ -28,7 +28,7 @@ def run(config: Config, folder: pathlib.Path) -> None:
   schema.check(tree)
   tree = json.loads(json.dumps(tree))  # as a file would have it
   workdir.claim(folder, tree)
-  _ensure_phantoms(config)
+  ensure_phantoms(config)
   chosen = data.parts(config, data.catalogue(config))
   data_sha256 = data.content_sha256(config)
   workdir.check_same_data(folder, data_sha256=data_sha256, parts=chosen)
@@ -46,7 +46,11 @@ def run(config: Config, folder: pathlib.Path) -> None:
       config, chosen, workdir=folder, meta={"config": tree}
     )
     _announce(config, chosen, parts, state)
-    loop.run(parts, state)
+    try:
+      loop.run(parts, state)
+    finally:
+      parts.latest.close()
+      parts.best.close()
     session["minutes"] = round((time.time() - began) / 60, 2)
     for part in ("validation", "test"):
       if getattr(chosen.split, part):
@@ -62,7 +66,7 @@ def run(config: Config, folder: pathlib.Path) -> None:
   print(f"report: {folder / 'report.html'}")
 
 
-def _ensure_phantoms(config) -> None:
+def ensure_phantoms(config) -> None:
   """Builds the embedded default set; the others need their owner's files."""
   if config.data.dataset != "phantom":
     return

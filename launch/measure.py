@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apppau_jax import files
-from apppau_jax.data import examples, splits
+from apppau_jax.data import examples, sets, splits
 from apppau_jax.errors import DataError
 from apppau_jax.evaluation import evaluate, report
 from apppau_jax.training import state, writer
@@ -125,7 +125,7 @@ def _notes(config, manifest: Mapping[str, Any]) -> list[str]:
       "Class probabilities are scaled by a temperature fitted on the "
       "validation images: their own ECE and Brier score flatter."
     )
-  if config.data.dataset == "phantom":
+  if "phantom" in sets.parts(config.data.dataset):
     notes.append("Procedural phantoms, not patients.")
   return notes
 

@@ -41,6 +41,8 @@ def main() -> None:
   root = prediction.check_folders(source, output)
   paths = prediction.find_pictures(source)
   infer, class_names = inference.for_pictures(config, workdir=folder)
+  table = output / prediction.TABLE
+  earlier = {} if _OVERWRITE.value else prediction.read_table(table)
   rows = []
   with console.bar("predicting") as progress:
     for row in prediction.predict_pictures(
@@ -52,10 +54,12 @@ def main() -> None:
       options=inference.options(config),
       overwrite=_OVERWRITE.value,
     ):
-      rows.append(row)
+      rows.append(prediction.merge(row, earlier))
       progress(len(rows), len(paths))
-  table = output / prediction.TABLE
-  prediction.write_table(table, rows, class_names=class_names)
+      if len(rows) % config.eval.batch_size == 0 or len(rows) == len(paths):
+        done = {prediction.printable(row.file) for row in rows}
+        later = [row for name, row in earlier.items() if name not in done]
+        prediction.write_table(table, [*rows, *later], class_names=class_names)
   counts = {s: sum(r.status == s for r in rows) for s in ("ok", "exists")}
   failed = [row for row in rows if row.status == "failed"]
   fractions = [r.lung_fraction for r in rows if r.lung_fraction is not None]

@@ -257,7 +257,7 @@ def pick_cases(
   order = np.argsort([-m["dice"] for m in scored.per_image], kind="stable")
   chosen = {"best": order[0], "median": order[len(order) // 2]}
   chosen["worst"] = order[-1]
-  rows = np.resize(list(chosen.values()), options.batch_size)
+  rows = np.resize(list(chosen.values()), max(3, options.batch_size))
   output = predict(variables, scored.image[rows][..., None])
   output = jax.tree.map(np.asarray, output)
   return [

@@ -7,9 +7,9 @@ with its reason, not the end of the others.
 
 import csv
 import dataclasses
+import errno
 import io
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from apppau_jax.evaluation import evaluate, figures
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp")
 TABLE = "predictions.csv"
+OVERLAY = 1024  # pixels of an overlay's longer side, at most
+_PROBABILITY = "probability_"  # and the class's name
 
 # uint8 [m, r, r, 1] to lung probabilities [m, r, r] and class probabilities
 # [m, n], or None without a classifier.
@@ -94,34 +96,70 @@ def predict_pictures(
   Yields:
     A row each, in order, once its files are on disk.
   """
+  size = (resolution, resolution)
   for start in range(0, len(paths), options.batch_size):
     batch = paths[start : start + options.batch_size]
     rows: dict[Path, Row] = {}
-    pictures: dict[Path, np.ndarray] = {}
+    small: dict[Path, np.ndarray] = {}  # only these: films may have 20 Mpx
     for path in batch:
       name = str(path.relative_to(root))
-      if not overwrite and _target(path, root, output, "mask").exists():
-        rows[path] = Row(name, "exists")
-        continue
       try:
-        pictures[path] = reading.read_grey(path)
+        if not overwrite and _target(path, root, output, "mask").exists():
+          rows[path] = Row(name, "exists")
+        else:
+          small[path] = reading.resize_area(reading.read_grey(path), size)
       except (DataError, OSError) as error:
         rows[path] = Row(name, "failed", str(error))
-    if pictures:
-      size = (resolution, resolution)
-      small = np.stack(
-        [reading.resize_area(p, size) for p in pictures.values()]
-      )
-      probs, classes = infer(small[..., None])
-      for i, (path, picture) in enumerate(pictures.items()):
-        mask = _write(
-          path, picture, probs[i], root=root, output=output, options=options
-        )
+    if small:
+      probs, classes = infer(np.stack(list(small.values()))[..., None])
+      for i, path in enumerate(small):
+        name = str(path.relative_to(root))
         named = () if classes is None else tuple(map(float, classes[i]))
-        rows[path] = Row(
-          str(path.relative_to(root)), "ok", "", float(mask.mean()), named
-        )
+        try:
+          mask = _write(
+            path, probs[i], root=root, output=output, options=options
+          )
+          rows[path] = Row(name, "ok", "", float(mask.mean()), named)
+        except (DataError, OSError) as error:
+          if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+          rows[path] = Row(name, "failed", str(error))
     yield from (rows[path] for path in batch)
+
+
+def read_table(path: Path) -> dict[str, Row]:
+  """The rows of an earlier call by file; none if there was none."""
+  if not path.exists():
+    return {}
+  with path.open(encoding="utf-8", newline="") as file:
+    lines = list(csv.DictReader(file))
+  return {
+    line["file"]: Row(
+      line["file"],
+      line["status"],
+      line["reason"],
+      float(line["lung_fraction"]) if line["lung_fraction"] else None,
+      tuple(
+        float(value)
+        for key, value in line.items()
+        if key.startswith(_PROBABILITY) and value
+      ),
+    )
+    for line in lines
+  }
+
+
+def merge(row: Row, earlier: Mapping[str, Row]) -> Row:
+  """A row that was there, with what the earlier call knew of it."""
+  before = earlier.get(printable(row.file))
+  if row.status != "exists" or before is None or before.status == "failed":
+    return row
+  return dataclasses.replace(before, status="exists")
+
+
+def printable(name: str) -> str:
+  """A file name as text, whatever bytes it is made of."""
+  return name.encode(errors="backslashreplace").decode()
 
 
 def write_table(
@@ -132,25 +170,25 @@ def write_table(
   writer = csv.writer(text, lineterminator="\n")
   writer.writerow(
     ["file", "status", "reason", "lung_fraction"]
-    + [f"probability_{name}" for name in class_names]
+    + [f"{_PROBABILITY}{name}" for name in class_names]
   )
   for row in rows:
     fraction = "" if row.lung_fraction is None else f"{row.lung_fraction:.6f}"
     probs = [f"{p:.6f}" for p in row.probs] or [""] * len(class_names)
-    writer.writerow([row.file, row.status, row.reason, fraction, *probs])
+    told = [printable(row.file), row.status, printable(row.reason)]
+    writer.writerow([*told, fraction, *probs])
   files.write_bytes(path, text.getvalue().encode())
 
 
 def _target(path: Path, root: Path, output: Path, kind: str) -> Path:
   relative = path.relative_to(root)
   # With its suffix: a.png and a.jpg of one folder are two pictures.
-  stem = f"{relative.stem}{relative.suffix.replace('.', '_').lower()}"
+  stem = f"{relative.stem}{relative.suffix.replace('.', '_')}"
   return output / relative.parent / f"{stem}_{kind}.png"
 
 
 def _write(
   path: Path,
-  picture: np.ndarray,
   prob: np.ndarray,
   *,
   root: Path,
@@ -158,12 +196,15 @@ def _write(
   options: evaluate.Options,
 ) -> np.ndarray:
   """Writes the overlay, then the mask, which says that both are there."""
+  picture = reading.read_grey(path)
   mask = at_full_size(prob, picture.shape, options=options)
+  shown = _shown(picture.shape)
+  small = reading.resize_mask(mask, shown)
   drawn = figures.overlay(
-    picture / 255.0,
-    mask=mask,
-    prediction=mask,
-    width=max(1, round(max(picture.shape) / 512)),
+    reading.resize_area(picture, shown) / 255.0,
+    mask=small,
+    prediction=small,
+    width=max(1, round(max(shown) / 512)),
   )
   target = _target(path, root, output, "mask")
   target.parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +214,13 @@ def _write(
   png = reading.encode_png(mask.astype(np.uint8) * 255)
   files.write_bytes(target, png)
   return mask
+
+
+def _shown(size: tuple[int, ...]) -> tuple[int, int]:
+  """The size of an overlay: the picture's, its longer side at most 1024."""
+  height, width = size
+  factor = min(1.0, OVERLAY / max(size))
+  return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def at_full_size(
@@ -190,15 +238,16 @@ def check_folders(source: Path, output: Path) -> Path:
   """The folder names are relative to; the output must not be inside it.
 
   Raises:
-    DataError: `output` is the input folder or lies in it.
+    DataError: `output` is the input folder, lies in it, or holds it.
   """
   root = source if source.is_dir() else source.parent
-  inside = os.path.commonpath([root.resolve(), output.resolve()]) == str(
-    root.resolve()
-  )
-  if source.is_dir() and inside:
+  here, there = root.resolve(), output.resolve()
+  if source.is_dir() and (
+    there.is_relative_to(here) or here.is_relative_to(there)
+  ):
     raise DataError(
-      f"--output={output} lies in --input={source}, so a second call would "
-      "take masks for pictures. Name a folder outside."
+      f"Of --output={output} and --input={source} one lies in the other, so "
+      "masks could be taken for pictures, or lie among them. Name a folder "
+      "apart."
     )
   return root

@@ -1,8 +1,9 @@
 """Tables of many runs: JSON for machines, Markdown, LaTeX and HTML for people.
 
 Two blocks, never mixed: the lung's own metrics, and the paper's quantities
-(`paper_compat`). In a column the best row is marked only if its lung Dice
-differs from every other row's, image by image, after Holm's correction.
+(`paper_compat`). A row is marked only if its lung Dice leads every other row's:
+p < .05 after Holm's correction over all pairs, an interval above zero, and at
+least three seeds.
 """
 
 import html
@@ -13,6 +14,8 @@ from apppau_jax.evaluation import comparisons
 from apppau_jax.evaluation.comparisons import Run
 
 LEVEL = 0.05  # of the corrected p-value
+_PAIRS = "Lung Dice, row against row"
+SEEDS = 3  # fewer show nothing about other trainings
 
 
 class Column(NamedTuple):
@@ -50,11 +53,12 @@ def make(runs: Iterable[Run], *, facts: Mapping[str, Any]) -> dict[str, Any]:
   runs = list(runs)
   names = [column.name for column in (*OURS, *PAPERS)]
   entries = comparisons.summary(runs, names)
+  pairs = _comparisons(runs)
   return {
     **facts,
     "rows": entries,
-    "comparisons": _comparisons(runs),
-    "best": _best(runs),
+    "comparisons": pairs,
+    "best": _best(pairs, runs),
   }
 
 
@@ -68,12 +72,15 @@ def _by_row(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
 
 def _comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
   """Every pair of rows of a data set by lung Dice, p-values by Holm."""
-  found = []
+  found: list[dict[str, Any]] = []
   for dataset, rows in _by_row(runs).items():
     names = list(rows)
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     for first, second in pairs:
-      result = comparisons.paired(rows[first], rows[second])
+      try:
+        result = comparisons.paired(rows[first], rows[second])
+      except ValueError:  # measured on other images: nothing to compare
+        continue
       if result is not None:
         found.append(
           {"dataset": dataset, "first": first, "second": second, **result}
@@ -85,28 +92,31 @@ def _comparisons(runs: Sequence[Run]) -> list[dict[str, Any]]:
   ]
 
 
-def _best(runs: Sequence[Run]) -> dict[str, str]:
-  """The row of each data set that beats every other one, if there is one."""
+def _best(pairs: Sequence[Mapping[str, Any]], runs) -> dict[str, str]:
+  """The row of each data set that leads every other one, if there is one."""
   best = {}
   for dataset, rows in _by_row(runs).items():
-    means = {
-      entry["row"]: entry["values"]["segmentation.dice"]["mean"]
-      for entry in comparisons.summary(
-        [run for group in rows.values() for run in group],
-        ["segmentation.dice"],
-      )
-    }
-    first = max(means, key=lambda row: means[row])
-    results = [
-      comparisons.paired(rows[first], group)
-      for row, group in rows.items()
-      if row != first
-    ]
-    p_values = comparisons.holm([r["p"] for r in results if r is not None])
-    complete = len(p_values) == len(results) > 0
-    if complete and max(p_values) < LEVEL:
-      best[dataset] = first
+    for row in rows:
+      won = [
+        pair
+        for pair in pairs
+        if pair["dataset"] == dataset and _leads(row, pair)
+      ]
+      if len(won) == len(rows) - 1 > 0:
+        best[dataset] = row
   return best
+
+
+def _leads(row: str, pair: Mapping[str, Any]) -> bool:
+  """Whether a comparison shows that a row is better than its other row."""
+  low, high = pair["ci95"]
+  above = low > 0 if row == pair["first"] else high < 0
+  return (
+    row in (pair["first"], pair["second"])
+    and above
+    and pair["p_holm"] < LEVEL
+    and len(pair["seeds"]) >= SEEDS
+  )
 
 
 def cell(value: Mapping[str, Any] | None, places: int) -> str:
@@ -145,7 +155,7 @@ def markdown(table: Mapping[str, Any]) -> str:
     titles, lines = grid(table, columns)
     parts.append(f"## {heading}\n\n{_pipes([titles, *lines])}\n")
   if table["comparisons"]:
-    parts.append("## Lung Dice, row against row\n\n" + _pairs(table) + "\n")
+    parts.append(f"## {_PAIRS}\n\n{_pipes(_pairs(table))}\n")
   return "\n".join(parts)
 
 
@@ -154,7 +164,8 @@ def _pipes(lines: Sequence[Sequence[str]]) -> str:
   return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
 
 
-def _pairs(table: Mapping[str, Any]) -> str:
+def _pairs(table: Mapping[str, Any]) -> list[list[str]]:
+  """Titles, then one line a comparison."""
   titles = ["data", "first", "second", "difference", "95 % CI", "p (Holm)"]
   lines = [
     [
@@ -167,7 +178,7 @@ def _pairs(table: Mapping[str, Any]) -> str:
     ]
     for pair in table["comparisons"]
   ]
-  return _pipes([titles, *lines])
+  return [titles, *lines]
 
 
 def latex(table: Mapping[str, Any]) -> str:
@@ -204,12 +215,15 @@ def _tex(text: str) -> str:
 
 def page(table: Mapping[str, Any]) -> str:
   """Both blocks and the comparisons as one HTML page without scripts."""
+  grids = [
+    ("Lungs and classes", grid(table, OURS)),
+    ("In the paper's units", grid(table, PAPERS)),
+  ]
+  if table["comparisons"]:
+    titles, *lines = _pairs(table)
+    grids.append((_PAIRS, (titles, lines)))
   blocks = []
-  for heading, columns in (
-    ("Lungs and classes", OURS),
-    ("In the paper's units", PAPERS),
-  ):
-    titles, lines = grid(table, columns)
+  for heading, (titles, lines) in grids:
     head = "".join(f"<th>{html.escape(t)}</th>" for t in titles)
     body = "".join(
       "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>"

@@ -171,21 +171,31 @@ def make_train_step(
     key, key_views = jax.random.split(key)
     batch = prepare(key, batch)
     player = state.segmentor
+    against = adversary.against if adversary is not None else None
+    images, rows = batch.image, len(batch.image)
     if consistency is not None:
-      batch, taught = _views(segmentor, consistency, player, batch, key_views)
+      images, taught = _views(segmentor, consistency, player, images, key_views)
+      if against:  # D knows no strong views: it is asked about the weak ones
+        weak = batch.image[consistency.labelled :]
+        images = jnp.concatenate([images, weak])
 
     def loss_fn(params):
-      output, batch_stats = _train(segmentor, player, params, batch.image)
+      everything, batch_stats = _train(segmentor, player, params, images)
+      output = jax.tree.map(lambda x: x[:rows], everything)
       loss, terms = objective(output, batch)
       if consistency is not None:
         student = output.logits[consistency.labelled :]
         more, named = consistency.objective(student, taught, state.step)
         loss, terms = loss + more, terms | named
-      if adversary is not None and judge is not None and adversary.against:
+      if adversary is not None and judge is not None and against:
         ask = functools.partial(_infer, adversary.module, _weights(judge))
-        fake = ask(batch.image, jax.nn.sigmoid(output.logits))
+        logits = output.logits
+        if consistency is not None:
+          seen = logits[: consistency.labelled]
+          logits = jnp.concatenate([seen, everything.logits[rows:]])
+        fake = ask(batch.image, jax.nn.sigmoid(logits))
         real = ask(*adversary.real(batch))
-        more, named = adversary.against(fake, real, batch, state.step)
+        more, named = against(fake, real, batch, state.step)
         loss, terms = loss + more, terms | named
       return loss, (terms, batch_stats)
 
@@ -227,16 +237,15 @@ def _views(
   segmentor: nn.Module,
   consistency: Consistency,
   player: Player,
-  batch: Batch,
+  image: jax.Array,
   key: jax.Array,
-) -> tuple[Batch, jax.Array]:
-  """The batch with strong views of its unlabelled rows, and their targets."""
-  seen, unseen = jnp.split(batch.image, [consistency.labelled])
+) -> tuple[jax.Array, jax.Array]:
+  """The images with strong views of the unlabelled rows, and their targets."""
+  seen, unseen = jnp.split(image, [consistency.labelled])
   teacher = player.ema if consistency.averaged_teacher else _weights(player)
   prob = jax.nn.sigmoid(_infer(segmentor, teacher, unseen).logits)
   strong, prob = consistency.disturb(key, unseen, prob)
-  image = jnp.concatenate([seen, strong])
-  return dataclasses.replace(batch, image=image), prob
+  return jnp.concatenate([seen, strong]), prob
 
 
 def _descend(

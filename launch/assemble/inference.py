@@ -1,6 +1,7 @@
 """From a trained run to masks and diagnoses."""
 
 import functools
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,6 +62,13 @@ def validation(config: Config, loaded: examples.Examples) -> loop.EvaluateFn:
   infer, how = predict(config), options(config)
   judge = diagnose(config)
   truth = loaded.mask[..., 0].astype(bool)
+  classes = np.unique(loaded.label[loaded.label >= 0])
+  if config.train.select_by != "dice" and len(classes) < 2:
+    raise ConfigError(
+      f"config.train.select_by={config.train.select_by!r} needs validation "
+      f"images of two classes at least; they have {len(classes)}. Select by "
+      "dice."
+    )
 
   def validate(state: state_lib.TrainState):
     variables = state.averages
@@ -79,11 +87,6 @@ def validation(config: Config, loaded: examples.Examples) -> loop.EvaluateFn:
         batch_size=how.batch_size,
       )
       numbers |= _watched(logits, loaded.label, dice=numbers["dice"])
-    if config.train.select_by not in numbers:
-      raise ConfigError(
-        f"config.train.select_by={config.train.select_by!r} needs validation "
-        "images of two known classes, and a discriminator; select by dice."
-      )
     pictures = [
       figures.overlay(image / 255.0, mask=mask, prediction=prediction)
       for image, mask, prediction in zip(loaded.image[:4, ..., 0], truth, found)
@@ -183,10 +186,11 @@ def for_pictures(
 
   Returns:
     uint8 `[m, r, r, 1]` to lung probabilities `[m, r, r]` and class
-    probabilities `[m, n]` (uncalibrated), and the classes' names; None and no
-    names where S trained alone.
+    probabilities `[m, n]`, and the classes' names; None and no names where S
+    trained alone. The temperature is the one that the run's reports have.
   """
   variables, _ = trained(config, workdir=workdir)
+  temperature = _reported_temperature(config, workdir)
   infer, judge = predict(config, final=True), diagnose(config)
   batch_size = config.eval.batch_size
 
@@ -199,10 +203,26 @@ def for_pictures(
     logits = evaluate.diagnose_logits(
       judge, variables["discriminator"], image, prob, batch_size=batch_size
     )
-    return prob[..., 0], classification.posterior(logits)
+    probs = classification.posterior(logits, temperature=temperature)
+    return prob[..., 0], probs
 
   names = () if judge is None else tuple(sets.class_names(config.data.dataset))
   return run, names
+
+
+def _reported_temperature(config: Config, workdir: pathlib.Path) -> float:
+  """What was fitted when the run was measured; 1 without scaling."""
+  if not config.eval.temperature_scaling:
+    return 1.0
+  path = workdir / "eval" / "validation" / "report.json"
+  if not path.exists():
+    raise CheckpointError(
+      f"Class probabilities of {workdir} are to be scaled, and it has no "
+      "validation report to take the temperature from: run `python -m "
+      f"launch.evaluate --workdir={workdir} --split=validation` first."
+    )
+  report = json.loads(path.read_text())
+  return report.get("classification", {}).get("temperature", 1.0)
 
 
 def trained(

@@ -13,6 +13,7 @@ from apppau_jax.training import loop, optimizers
 from apppau_jax.training import state as state_lib
 
 Config = Any  # ml_collections.ConfigDict, checked by launch.schema
+_DISCRIMINATOR = 2**31 - 1  # of its first weights' key: no step has this number
 
 
 def segmentor(config: Config) -> segmentor_lib.Segmentor:
@@ -99,7 +100,7 @@ def init(
       other,
       image,
       image,
-      key=jax.random.fold_in(key, 1),
+      key=jax.random.fold_in(key, _DISCRIMINATOR),
       optimizer=discriminator_transform,
     ),
   )

@@ -3,10 +3,11 @@
 import functools
 
 import jax
+import numpy as np
 import optax
 
 from apppau_jax.batch import Batch
-from apppau_jax.data import augment, views
+from apppau_jax.data import augment, sets, views
 from apppau_jax.errors import ConfigError
 from apppau_jax.losses import (
   consistency,
@@ -188,6 +189,19 @@ def check_players(config: Config, *, unlabelled: int) -> None:
       f"config.train.unlabelled_in_batch={unseen} leaves no labelled row in a "
       f"batch of config.train.batch_size={config.train.batch_size}."
     )
+  if unseen and not (
+    config.discriminator.enabled or config.consistency.name != "none"
+  ):
+    raise ConfigError(
+      f"config.train.unlabelled_in_batch={unseen}, but nothing learns from "
+      "unlabelled images: enable the discriminator or a consistency term, or "
+      "set it to 0."
+    )
+  if config.data.unmasked_images and not unseen:
+    raise ConfigError(
+      "config.data.unmasked_images adds unlabelled images, and "
+      "config.train.unlabelled_in_batch is 0: no batch would hold one."
+    )
   if unseen and not unlabelled:
     raise ConfigError(
       f"config.train.unlabelled_in_batch={unseen}, but every training image "
@@ -202,4 +216,28 @@ def check_players(config: Config, *, unlabelled: int) -> None:
     raise ConfigError(
       f"config.consistency.name={config.consistency.name!r} learns from "
       "unlabelled images, and config.train.unlabelled_in_batch is 0."
+    )
+
+
+def check_classes(config: Config, *, known: np.ndarray) -> None:
+  """Refuses to train a classifier that never sees some class.
+
+  Args:
+    config: the configuration.
+    known: `[n]` labels of the training images, -1 where unknown.
+
+  Raises:
+    ConfigError: says how many classes there are to see.
+  """
+  knobs = config.discriminator
+  if not knobs.enabled or not (knobs.class_weight or knobs.predicted_weight):
+    return
+  names = sets.class_names(config.data.dataset)
+  unseen = [name for i, name in enumerate(names) if i not in known]
+  if unseen:
+    raise ConfigError(
+      f"D is to tell {', '.join(names)} apart, but no training image of class "
+      f"{', '.join(unseen)} has its class known: raise "
+      "config.data.class_count (or label_count), or set "
+      "config.discriminator.class_weight and predicted_weight to 0."
     )

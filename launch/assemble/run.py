@@ -51,6 +51,7 @@ def assemble(
   )
   mesh = parallel.make_mesh(batch_size=config.train.batch_size)
   training = data.load_training(config, chosen)
+  objectives.check_classes(config, known=training.label)
   lengths = plan(config, chosen)
   rate, transform, other = _optimizers(config, lengths)
   step = steps.make_train_step(

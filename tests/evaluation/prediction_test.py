@@ -72,7 +72,7 @@ def test_masks_at_the_size_of_their_pictures(films, tmp_path):
   assert rows[2].probs == pytest.approx((0.0, 1.0))
   overlay = np.asarray(Image.open(tmp_path / "out/a_png_overlay.png"))
   assert overlay.shape == (30, 50, 3)
-  assert (tmp_path / "out/below/ü b_png_mask.png").exists()
+  assert (tmp_path / "out/below/ü b_PNG_mask.png").exists()
   assert "broken.png" in rows[3].reason
   assert before == {p: p.read_bytes() for p in films.rglob("*") if p.is_file()}
 
@@ -101,6 +101,48 @@ def test_the_table_is_csv(films, tmp_path):
   assert read[3]["lung_fraction"] == read[3]["probability_normal"] == ""
 
 
+def test_a_second_call_keeps_what_the_first_one_knew(films, tmp_path):
+  table = tmp_path / "t.csv"
+  names = ("normal", "tb")
+  first = _predict(films, tmp_path / "out")
+  prediction.write_table(table, first, class_names=names)
+  earlier = prediction.read_table(table)
+  again = [
+    prediction.merge(r, earlier) for r in _predict(films, tmp_path / "out")
+  ]
+  assert [r.status for r in again] == ["exists"] * 3 + ["failed"]
+  for before, after in zip(first[:3], again):
+    assert after.lung_fraction == pytest.approx(before.lung_fraction, abs=1e-6)
+    assert after.probs == pytest.approx(before.probs, abs=1e-6)
+  assert prediction.read_table(tmp_path / "none.csv") == {}
+
+
+def test_names_that_no_disk_or_text_takes(films, tmp_path):
+  long = films / f"{'x' * 250}.png"
+  Image.fromarray(np.zeros((9, 9), np.uint8)).save(long)
+  odd = films / "odd\udce9.png"
+  Image.fromarray(np.zeros((9, 9), np.uint8)).save(films / "b.png")
+  (films / "b.png").rename(odd)
+  rows = {r.file: r for r in _predict(films, tmp_path / "out")}
+  assert rows[long.name].status == "failed"
+  assert rows[odd.name].status == "ok"
+  prediction.write_table(
+    tmp_path / "t.csv", list(rows.values()), class_names=()
+  )
+  assert "odd\\udce9.png" in (tmp_path / "t.csv").read_text()
+
+
+def test_large_films_have_small_overlays(tmp_path):
+  (tmp_path / "in").mkdir()
+  film = np.zeros((1500, 3000), np.uint8)
+  Image.fromarray(film).save(tmp_path / "in/film.png")
+  _predict(tmp_path / "in", tmp_path / "out")
+  with Image.open(tmp_path / "out/film_png_overlay.png") as overlay:
+    assert overlay.size == (1024, 512)
+  with Image.open(tmp_path / "out/film_png_mask.png") as mask:
+    assert mask.size == (3000, 1500)
+
+
 def test_one_file_and_nothing(films, tmp_path):
   assert prediction.find_pictures(films / "a.png") == [films / "a.png"]
   (tmp_path / "empty").mkdir()
@@ -110,8 +152,8 @@ def test_one_file_and_nothing(films, tmp_path):
 
 
 def test_output_inside_the_input_is_refused(films, tmp_path):
-  for inside in (films, films / "out"):
+  for near in (films, films / "out", films.parent):
     with pytest.raises(DataError, match="lies in"):
-      prediction.check_folders(films, inside)
+      prediction.check_folders(films, near)
   assert prediction.check_folders(films / "a.png", films / "out") == films
   assert prediction.check_folders(films, tmp_path / "films-out") == films

@@ -32,7 +32,7 @@ def table():
   runs = [
     _run(row, seed, base + gain + rng.normal(0, 0.001, 20))
     for row, gain in (("A", 0.0), ("B_1", 0.02), ("C", 0.0))
-    for seed in (0, 1)
+    for seed in (0, 1, 2)
   ]
   return tables.make(runs, facts=FACTS)
 
@@ -44,6 +44,32 @@ def test_every_pair_once_and_the_best_only_if_it_differs(table):
   assert pairs["A", "B_1"]["p_holm"] < 0.01 < pairs["A", "C"]["p_holm"]
   assert all(p["p_holm"] >= p["p"] for p in pairs.values())
   assert table["best"] == {"montgomery": "B_1"}
+
+
+def test_two_seeds_or_a_doubtful_lead_mark_nothing(table):
+  rng = np.random.default_rng(1)
+  base = rng.normal(0.9, 0.01, 20)
+  few = [
+    _run(r, s, base + g) for r, g in (("A", 0), ("B", 0.02)) for s in (0, 1)
+  ]
+  assert tables.make(few, facts=FACTS)["best"] == {}
+  # Better on nearly every image, worse on the mean: no leader.
+  gaps = np.full(40, 0.001)
+  gaps[:2] = -0.5
+  level = np.full(40, 0.9)
+  runs = [
+    _run(row, seed, level + gain)
+    for row, gain in (("A", 0 * gaps), ("B", gaps))
+    for seed in (0, 1, 2)
+  ]
+  made = tables.make(runs, facts=FACTS)
+  assert made["comparisons"][0]["p_holm"] < 0.05
+  assert made["best"] == {}
+
+
+def test_runs_on_other_images_are_not_compared():
+  runs = [_run("A", 0, [0.9, 0.8]), _run("B", 0, [0.9, 0.8, 0.7])]
+  assert tables.make(runs, facts=FACTS)["comparisons"] == []
 
 
 def test_a_tie_has_no_best():
@@ -80,4 +106,5 @@ def test_latex_and_html_are_escaped(table):
   assert text.count(r"\\") == 4
   page = tables.page(table)
   assert "a &amp; b &lt; c" in page
+  assert "row against row" in page
   assert "<script" not in page

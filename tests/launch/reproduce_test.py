@@ -7,7 +7,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from apppau_jax.errors import ConfigError, DataError, Interrupted, UserError
-from launch import cells, experiment, reproduce
+from launch import cells, experiment, reproduce, workdir
 
 
 def test_the_paper_has_six_rows_and_three():
@@ -50,7 +50,11 @@ def test_cells_are_what_their_names_say(table, protocol):
     "Dice": "dice",
   }
   for cell in found:
-    config = cell.seeded(3, overrides={"model.base_width": 8})
+    config = cell.seeded(
+      3, data_dir="d", overrides={"model.base_width": 8}, quick=True
+    )
+    assert config.loss.fn_weight == 0.7
+    assert config.data.data_dir == "d"
     assert config.loss.name == losses[cell.row.split(", ")[1]]
     assert config.data.dataset == cell.dataset
     assert (config.seed, config.data.label_seed) == (3, 3)
@@ -61,12 +65,28 @@ def test_cells_are_what_their_names_say(table, protocol):
 
 
 def test_overrides_are_read_and_checked():
-  assert cells.parse_overrides(["model.base_width=8", "loss.name=dice"]) == {
+  given = [
+    "model.base_width=8",
+    "data.split=idiap",
+    "data.unmasked_images=True",
+  ]
+  assert cells.parse_overrides(given) == {
     "model.base_width": 8,
-    "loss.name": "dice",
+    "data.split": "idiap",
+    "data.unmasked_images": True,
   }
   with pytest.raises(ConfigError, match=r"Did you mean model.base_width"):
     cells.parse_overrides(["model.base_widht=8"])
+  with pytest.raises(ConfigError, match="tells the cells apart"):
+    cells.parse_overrides(["seed=5"])
+  (cell, *_) = cells.cells(1, protocol="best", datasets=["ccx"], extra=False)
+  assert not cell.config.discriminator.enabled
+  assert cell.config.consistency.name == "none"
+  for bad in ("model.base_width=abc", "train.epochs=1.5"):
+    with pytest.raises(ConfigError, match="cannot be used"):
+      cell.seeded(
+        0, data_dir="d", overrides=cells.parse_overrides([bad]), quick=False
+      )
   with pytest.raises(ConfigError, match="no recipe"):
     cells.cells(2, protocol="best", datasets=["nowhere"], extra=False)
 
@@ -76,14 +96,16 @@ def sweep(tmp_path, monkeypatch):
   """Returns a function that runs a sweep of three cells and two seeds."""
   ran = []
 
-  def start(*, fail=(), stop=()):
+  def start(*, fail=(), stop=(), seeds=("0", "1"), **more):
     def run(config, folder):
       name = (config.loss.name, config.seed)
       ran.append(name)
       if name in stop:
         raise Interrupted("stopped", 15)
       if name in fail:
-        raise DataError("no data for it")
+        raise fail[name]
+      workdir.claim(folder, config.to_dict())
+      (folder / "checkpoints" / "latest" / "7").mkdir(parents=True)
       (folder / "eval" / "validation").mkdir(parents=True)
       gain = 0.01 * len(config.loss.name)
       report = {
@@ -102,7 +124,7 @@ def sweep(tmp_path, monkeypatch):
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(
-      out=str(tmp_path), table="2", seeds=["0", "1"], extra=False
+      out=str(tmp_path), table="2", seeds=list(seeds), extra=False, **more
     ):
       reproduce.main()
 
@@ -131,7 +153,7 @@ def test_finished_runs_are_not_run_again(sweep):
 
 def test_a_failure_stops_nothing_else_and_is_retried(sweep):
   with pytest.raises(UserError, match=r"1 of 6 runs failed[\s\S]*no data"):
-    sweep(fail=[("tversky", 1)])
+    sweep(fail={("tversky", 1): DataError("no data for it")})
   assert len(sweep.ran) == 6
   table = json.loads((sweep.out / "table.json").read_text())
   assert list(table["failed"]) == ["montgomery, APPAU-Net, TV, seed 1"]
@@ -139,6 +161,25 @@ def test_a_failure_stops_nothing_else_and_is_retried(sweep):
   sweep()
   assert sweep.ran[6:] == [("tversky", 1)]
   assert json.loads((sweep.out / "table.json").read_text())["failed"] == {}
+
+
+def test_what_is_no_users_mistake_stops_nothing_else_either(sweep):
+  with pytest.raises(UserError, match=r"1 of 6 runs failed[\s\S]*ValueError"):
+    sweep(fail={("kl_tversky", 0): ValueError("odd")})
+  assert len(sweep.ran) == 6
+
+
+def test_another_configuration_in_the_same_folder_is_refused(sweep):
+  sweep()
+  with pytest.raises(ConfigError, match="another configuration"):
+    sweep(set=["model.base_width=2"])
+  assert len(sweep.ran) == 6
+
+
+@pytest.mark.parametrize("seeds", [["0", "0"], ["a"], ["-1"], []])
+def test_seeds_are_different_whole_numbers(sweep, seeds):
+  with pytest.raises(ConfigError, match="different whole numbers"):
+    sweep(seeds=seeds)
 
 
 def test_a_signal_ends_the_sweep_and_the_rest_follows_later(sweep):

@@ -3,6 +3,7 @@
 import importlib
 import pathlib
 
+import numpy as np
 import pytest
 
 from apppau_jax.errors import ConfigError
@@ -81,15 +82,41 @@ def _changed(**rooms):
       "unlabelled_in_batch is 0",
     ),
     (
-      {"train": {"select_by": "auroc"}, "discriminator": {"enabled": False}},
+      {
+        "train": {"select_by": "auroc", "unlabelled_in_batch": 0},
+        "discriminator": {"enabled": False},
+      },
       9,
       "select by dice",
+    ),
+    (
+      {"discriminator": {"enabled": False}},
+      9,
+      "nothing learns from unlabelled",
+    ),
+    (
+      {
+        "data": {"unmasked_images": True},
+        "train": {"unlabelled_in_batch": 0},
+      },
+      9,
+      "no batch would hold one",
     ),
   ],
 )
 def test_players_that_cannot_play_are_refused(rooms, unlabelled, says):
   with pytest.raises(ConfigError, match=says):
     objectives.check_players(_changed(**rooms), unlabelled=unlabelled)
+
+
+def test_a_class_that_nobody_shows_is_refused():
+  config = appau_phantom.get_config()
+  with pytest.raises(ConfigError, match="no training image of class tb"):
+    objectives.check_classes(config, known=np.array([0, -1, 0]))
+  objectives.check_classes(config, known=np.array([0, 1, -1]))
+  config.discriminator.class_weight = 0.0
+  config.discriminator.predicted_weight = 0.0
+  objectives.check_classes(config, known=np.array([-1]))
 
 
 def test_the_literal_protocol_is_literal():

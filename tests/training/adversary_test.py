@@ -237,10 +237,11 @@ def _untouched(key, image, prob):
   return image, prob
 
 
-def test_consistency_of_weight_zero_changes_nothing(game, first, run):
+def test_consistency_of_weight_zero_changes_nothing(game, first):
   batch = game.data.take(INDICES)
-  silent = jax.jit(game.step(agree=_agree(weight=0.0, disturb=_untouched)))
-  a, _ = run(first, batch)
+  agree = _agree(weight=0.0, disturb=_untouched)
+  silent = jax.jit(game.step(against=None, agree=agree))
+  a, _ = jax.jit(game.step(against=None))(first, batch)
   b, metrics = silent(first, batch)
   jax.tree.map(
     functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
@@ -261,7 +262,8 @@ def test_the_averaged_weights_teach_on_the_weak_view(game, first):
     return 0.5 * image, prob
 
   agree = _agree(weight=1.0, disturb=darken)
-  _, metrics = jax.jit(game.step(agree=agree))(state, game.data.take(INDICES))
+  step = jax.jit(game.step(against=None, agree=agree))
+  _, metrics = step(state, game.data.take(INDICES))
   key = game.tiny.prepare_key(seed=0, step=0)
   image = game.tiny.prepare(key, game.data.take(INDICES[1])).image
   net = game.tiny.module
@@ -279,6 +281,40 @@ def test_the_averaged_weights_teach_on_the_weak_view(game, first):
   q = 1 / (1 + np.exp(-np.asarray(teacher, np.float64)))
   expected = ((p - q) ** 2).mean()
   assert float(metrics["consistency"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_d_is_asked_about_weak_views(game, first):
+  """Whatever the strong views are, eq. (5) is of images that D knows."""
+
+  def blacken(key, image, prob):
+    return 0.0 * image, prob
+
+  step = jax.jit(game.step(agree=_agree(weight=0.0, disturb=blacken)))
+  after, metrics = step(first, game.data.take(INDICES))
+  image = game.tiny.prepare(
+    game.tiny.prepare_key(seed=0, step=0), game.data.take(INDICES[1])
+  ).image
+  weak = image[LABELLED:]
+  output, _ = game.tiny.module.apply(
+    {
+      "params": first.segmentor.params,
+      "batch_stats": first.segmentor.batch_stats,
+    },
+    jnp.concatenate([image[:LABELLED], 0.0 * weak, weak]),
+    train=True,
+    mutable=["batch_stats"],
+  )
+  logits = jnp.concatenate([output.logits[:LABELLED], output.logits[4:]])
+  player = after.discriminator
+  judged = D.apply(
+    {"params": player.params, "batch_stats": player.batch_stats},
+    image,
+    jax.nn.sigmoid(logits),
+    train=False,
+  )
+  odds = np.exp(np.asarray(judged.logits, np.float64))
+  expected = -np.log(1 - odds[:, -1] / odds.sum(axis=1)).mean()
+  assert float(metrics["adversarial"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_real_masks_are_smoothed(game):
