@@ -1,5 +1,7 @@
 """Our recipe at a tenth of Shenzhen's masks and classes.
 
+Not measured yet; results/appau.md has Montgomery's first, small runs.
+
 Prepare: python -m launch.prepare_data --dataset=shenzhen --raw_dir=RAW
 Run: python -m launch.train --workdir=runs/appau_sz \
   --config=configs/appau_shenzhen.py
