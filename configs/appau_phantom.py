@@ -1,4 +1,7 @@
-"""APPAU-Net on phantoms: two players, a tenth of the labels.
+"""APPAU-Net on phantoms: a tenth of the masks, every class known.
+
+Measured: test lung Dice .985 with 14 masks (seed 0, 11 minutes on two busy
+CPU cores); the class is not learnt, AUROC .53. results/appau.md.
 
 Run: python -m launch.train --workdir=runs/appau_phantom \
   --config=configs/appau_phantom.py
@@ -9,7 +12,9 @@ from configs import base, phantom
 
 def get_config(arg=None):
   arg = base.parse_arg(arg)
-  config = base.two_players(phantom.get_config())
-  config.discriminator.base_width = 8
+  config = base.semi_supervised(phantom.get_config())
+  config.data.class_fraction = 1.0
+  config.discriminator.base_width = 16
+  config.discriminator.learning_rate = 1e-3
   config.train.epochs = 40
   return base.quick(config) if arg.quick else config

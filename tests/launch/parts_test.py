@@ -34,6 +34,7 @@ def _catalogue(masked=60, unmasked=10):
 
 def _parts(**knobs):
   config = appau_phantom.get_config()
+  config.data.class_fraction = 0.0
   config.data.update(knobs)
   return config, data.parts(config, _catalogue())
 

@@ -25,6 +25,7 @@ def config(data_dir):
   config = appau_phantom.get_config("quick")
   config.data.data_dir = str(data_dir)
   config.data.label_count = 4
+  config.data.class_fraction = 0.0  # as the masks
   config.model.preset = "unet"  # compiles in half the time
   config.model.base_width = 1
   config.discriminator.base_width = 1
