@@ -242,8 +242,8 @@ def trained(
   target = parallel.shapes(
     lambda: networks.init(
       config,
-      networks.optimizer(config, rate),
-      networks.discriminator_optimizer(config, rate),
+      networks.optimizer(config, rate, player="segmentor"),
+      networks.optimizer(config, rate, player="discriminator"),
     ),
     mesh,
   )

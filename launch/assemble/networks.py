@@ -54,27 +54,15 @@ def schedule(
 
 
 def optimizer(
-  config: Config, rate: optax.Schedule
+  config: Config, rate: optax.Schedule, *, player: str
 ) -> optax.GradientTransformation:
-  """S's optimiser."""
+  """A player's optimiser; `player` is "segmentor" or "discriminator"."""
+  own = config.optim if player == "segmentor" else config.discriminator
   return optimizers.make_optimizer(
     schedule=rate,
-    b1=config.optim.b1,
+    b1=own.b1,
     b2=config.optim.b2,
-    weight_decay=config.optim.weight_decay,
-    grad_clip=config.optim.grad_clip,
-  )
-
-
-def discriminator_optimizer(
-  config: Config, rate: optax.Schedule
-) -> optax.GradientTransformation:
-  """D's optimiser."""
-  return optimizers.make_optimizer(
-    schedule=rate,
-    b1=config.discriminator.b1,
-    b2=config.optim.b2,
-    weight_decay=config.discriminator.weight_decay,
+    weight_decay=own.weight_decay,
     grad_clip=config.optim.grad_clip,
   )
 

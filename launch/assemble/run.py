@@ -99,6 +99,6 @@ def _optimizers(
   )
   return (
     rate,
-    networks.optimizer(config, rate),
-    networks.discriminator_optimizer(config, other),
+    networks.optimizer(config, rate, player="segmentor"),
+    networks.optimizer(config, other, player="discriminator"),
   )
