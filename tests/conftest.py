@@ -9,6 +9,10 @@ import jax
 import numpy as np
 import pytest
 
+# Compiling is most of what the suite does: half the time without LLVM's
+# optimisation, which no assertion is about. Children inherit it.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 # Without a second device chex skips its pmap variants silently.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
