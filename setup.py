@@ -51,11 +51,12 @@ setuptools.setup(
   extras_require={
     "cuda": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
-    "dicom": ["pydicom>=3.0", "pylibjpeg>=2.0"],
+    "dicom": ["pydicom>=3.0", "python-gdcm>=3.0.24"],  # gdcm decompresses
     "onnx": ["onnx>=1.17", "onnxruntime>=1.20"],
     "test": [
       "hypothesis>=6.100",
       "import-linter>=2.0",
+      "pydicom>=3.0",
       "pyrefly>=0.40",
       "pytest>=8",
       "pytest-xdist>=3.5",

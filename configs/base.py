@@ -12,10 +12,13 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # of initialisation, order and augmentation
 
   config.data = ml_collections.ConfigDict()
-  config.data.dataset = "phantom"  # montgomery | shenzhen | jsrt | ccx | a+b
+  # montgomery | shenzhen | jsrt | ccx | phantom | folder | folder:NAME | a+b
+  config.data.dataset = "phantom"
   config.data.data_dir = "data"  # where launch.prepare_data put it
   config.data.resolution = 128  # pixels a side; the paper's
-  config.data.split = "paper"  # paper | idiap | fold-k-of-n
+  config.data.class_names = ()  # (): as prepared; a run on a folder fills it in
+  # paper | idiap | given | auto (given where the set gives one) | fold-k-of-n
+  config.data.split = "paper"
   config.data.split_seed = 0  # of the paper and fold splits
   config.data.label_fraction = 1.0  # of the training part; .1 in the paper
   config.data.label_count = 0  # exact number instead; 0: the fraction

@@ -20,7 +20,9 @@ def cost(config: Config, *, known: dict[str, float]) -> tuple[int, float]:
     config: the configuration.
     known: seconds by kind of step; looked up, and added to.
   """
-  chosen = data.parts(config, data.catalogue(config))
+  known_data = data.catalogue(config)
+  config = data.settled(config, known_data)
+  chosen = data.parts(config, known_data)
   kind = str(
     (
       config.model.to_dict(),

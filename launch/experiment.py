@@ -24,12 +24,13 @@ def run(config: Config, folder: pathlib.Path) -> None:
     UserError: of any kind; the run's manifest then says "failed", or
       "interrupted", and the same call goes on from the last checkpoint.
   """
-  tree = config.to_dict()
-  schema.check(tree)
-  tree = json.loads(json.dumps(tree))  # as a file would have it
-  workdir.claim(folder, tree)
+  schema.check(config.to_dict())
   ensure_phantoms(config)
-  chosen = data.parts(config, data.catalogue(config))
+  known = data.catalogue(config)
+  config = data.settled(config, known)
+  tree = json.loads(json.dumps(config.to_dict()))  # as a file would have it
+  workdir.claim(folder, tree)
+  chosen = data.parts(config, known)
   data_sha256 = data.content_sha256(config)
   workdir.check_same_data(folder, data_sha256=data_sha256, parts=chosen)
   workdir.write_parts(folder, chosen)

@@ -1,6 +1,7 @@
 """Prepares a dataset: the owner's folder or zip into TFDS shards.
 
 python -m launch.prepare_data --dataset=montgomery --raw_dir=NLM.zip
+python -m launch.prepare_data --dataset=folder:clinic --raw_dir=RAW
 python -m launch.prepare_data --dataset=phantom
 python -m launch.prepare_data --table3
 """
@@ -11,13 +12,15 @@ import rich.console
 import rich.table
 from absl import flags, logging
 
-from apppau_jax.data import phantom_set, table3
+from apppau_jax.data import phantom_set, sets, table3
 from apppau_jax.data import prepare as prepare_lib
 from apppau_jax.errors import ConfigError
 from launch import cli, console
 
-_DATASET = flags.DEFINE_enum(
-  "dataset", None, list(prepare_lib.BUILDERS), "Which dataset."
+_DATASET = flags.DEFINE_string(
+  "dataset",
+  None,
+  f"Which dataset: {', '.join(prepare_lib.BUILDERS)}, or {sets.OWN_FORM}.",
 )
 _TABLE3 = flags.DEFINE_bool(
   "table3", False, "Print the paper's Table 3 from the public lists, and end."
@@ -25,7 +28,7 @@ _TABLE3 = flags.DEFINE_bool(
 _RAW_DIR = flags.DEFINE_string(
   "raw_dir",
   None,
-  "The owner's folder or zip; not needed for phantoms, which are drawn.",
+  "The folder or zip of its files; not needed for phantoms, which are drawn.",
 )
 _DATA_DIR = flags.DEFINE_string(
   "data_dir", "data", "Where prepared datasets live."
@@ -34,7 +37,7 @@ _RESOLUTION = flags.DEFINE_integer(
   "resolution", 128, "Side of the prepared images: 128, 256 or 512."
 )
 _ALLOW_MISSING = flags.DEFINE_bool(
-  "allow_missing", False, "Go on when files of the published set are missing."
+  "allow_missing", False, "Go on when files that belong to it are missing."
 )
 _WORKERS = flags.DEFINE_integer(
   "workers", None, "Decoding threads; one per CPU by default.", lower_bound=1
@@ -58,7 +61,8 @@ def main() -> None:
     return
   if _DATASET.value is None:
     raise ConfigError(
-      f"Say which dataset: --dataset={'|'.join(prepare_lib.BUILDERS)}. "
+      f"Say which dataset: --dataset={'|'.join(prepare_lib.BUILDERS)}, or "
+      "folder:NAME. "
       "Combinations such as ccx are not prepared, only their members."
     )
   _report(_prepare(_DATASET.value), screen)
@@ -112,7 +116,7 @@ def _report(summary: dict[str, Any], screen: rich.console.Console) -> None:
   ]
   lines = [
     *_some("remarks", remarks),
-    *_some("unlabelled (published without a mask)", summary["unlabelled"]),
+    *_some("unlabelled (no mask belongs to them)", summary["unlabelled"]),
     *_some("missing files", summary["missing"]),
     f"{'already ' if summary['reused'] else ''}prepared in "
     f"{summary['folder']} (complete lists: prepare.json there)",

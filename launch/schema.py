@@ -53,16 +53,16 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Sets(Choice):
-  """One of some words, or several joined by `+`."""
+  """One of some words, a set of the user's own, or several joined by `+`."""
 
   def __call__(self, value: Any) -> bool:
     """Whether every part of `value` is one of them."""
     return isinstance(value, str) and all(
-      map(super().__call__, value.split("+"))
+      word in self.words or sets.is_own(word) for word in value.split("+")
     )
 
   def __str__(self) -> str:
-    return f"{super().__str__()}, or several joined by +"
+    return f"{super().__str__()}, {sets.OWN_FORM}, or several joined by +"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +81,22 @@ class Text:
 
 
 @dataclasses.dataclass(frozen=True)
+class Names:
+  """Different words, or none for the default."""
+
+  def __call__(self, value: Any) -> bool:
+    """Whether `value` is such a sequence."""
+    return (
+      isinstance(value, tuple | list)
+      and all(isinstance(name, str) and name for name in value)
+      and len(set(value)) == len(value)
+    )
+
+  def __str__(self) -> str:
+    return "a sequence of different names, or ()"
+
+
+@dataclasses.dataclass(frozen=True)
 class Weights:
   """Positive numbers, one a side output, or none for the default."""
 
@@ -94,7 +110,7 @@ class Weights:
     return "a sequence of positive numbers, coarse to fine, or ()"
 
 
-DATASETS = (*sets.CLASSES, "ccx")
+DATASETS = (*sets.CLASSES, "ccx", sets.OWN)
 PRESETS = (
   "unet",
   "pyramid_unet",
@@ -121,9 +137,11 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "seed": _SEED,
   "data.dataset": Sets(DATASETS),
   "data.data_dir": Text("a folder"),
+  "data.class_names": Names(),
   "data.resolution": Choice((128, 256, 512)),
   "data.split": Text(
-    "paper, idiap or fold-K-of-N", r"paper|idiap|fold-\d+-of-\d+"
+    "paper, idiap, given, auto or fold-K-of-N",
+    r"paper|idiap|given|auto|fold-\d+-of-\d+",
   ),
   "data.split_seed": _SEED,
   "data.label_fraction": Number(0, 1, above=True),

@@ -11,7 +11,7 @@ import collections
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import Any, TypeVar
 
@@ -60,6 +60,8 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     verdicts: remarks on single ids; filled by `download_and_prepare`.
   """
 
+  # Ends of the names of raw files; None: any.
+  SUFFIXES: Collection[str] | None = source_lib.SUFFIXES
   VERSION = tfds.core.Version("1.0.0")
   BUILDER_CONFIGS = [  # noqa: RUF012  (TFDS reads a class attribute)
     LungConfig(name=str(r), description=f"{r}x{r} pixels", resolution=r)
@@ -85,7 +87,7 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     Args:
       raw_dir: the owner's folder or zip; TFDS's manual_dir by default, which
         cannot be a zip.
-      allow_missing: go on when files of the published set are missing.
+      allow_missing: go on when files that belong to the set are missing.
       workers: decoding threads; one per CPU, at most 8, by default.
       progress: called with (images done, images in all).
       file_format: array_record is the one that needs no TensorFlow.
@@ -104,13 +106,28 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
   def layout(cls) -> layout_lib.Layout:
     """How the owner lays out the files."""
 
+  @classmethod
+  def layout_in(cls, source: source_lib.RawSource) -> layout_lib.Layout:
+    """The layout, with what only these files tell of it."""
+    del source  # an owner's layout is the same everywhere
+    return cls.layout()
+
+  @classmethod
+  def open(cls, raw_dir: str | os.PathLike[str]) -> source_lib.RawSource:
+    """The raw files of a folder or zip."""
+    return source_lib.RawSource(raw_dir, suffixes=cls.SUFFIXES)
+
+  def own_layout(self) -> layout_lib.Layout:
+    """The layout of what this builder prepares."""
+    return self.layout()
+
   @property
   def resolution(self) -> int:
     """The side of the square, in pixels."""
     return int(self.builder_config.resolution)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    side, layout = self.builder_config.resolution, self.layout()
+    side, layout = self.builder_config.resolution, self.own_layout()
     picture = tfds.features.Image(
       shape=(side, side, 1), dtype=np.uint8, encoding_format="png"
     )
@@ -153,8 +170,8 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(
     self, raw_dir: str | os.PathLike[str]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    with source_lib.RawSource(raw_dir) as source:
-      layout = self.layout()
+    with self.open(raw_dir) as source:
+      layout = self.layout_in(source)
       self.index = raw_index.find_all(
         source, layout, allow_missing=self.allow_missing
       )

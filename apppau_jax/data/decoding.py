@@ -71,7 +71,7 @@ def _pictures(
     if contrast.is_negative(small, lungs, name=raw.id):
       small = reading.resize_area(255 - image, size)
       remarks.append("lungs were bright: a negative, and now inverted")
-  elif layout.negatives and lungs is not None:
+  elif (layout.negatives or layout.edited) and lungs is not None:
     remarks.append(contrast.check_stated(small, lungs))
   features = {
     "image": _png(small),

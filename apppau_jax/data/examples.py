@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import io
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Entry:
 
   Attributes:
     id: its name, unique in the catalogue.
-    label: position in the catalogue's `class_names`.
+    label: position in the catalogue's `class_names`; -1 where unknown.
     has_mask: whether there is a lung mask.
     patient: its name; the id where nothing is known.
     height: of the raw file, in pixels.
@@ -79,7 +79,10 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:
-  """A dataset or combination without its pixels; entries sorted by id."""
+  """A dataset or combination without its pixels; entries sorted by id.
+
+  `class_names` are those it was prepared with; a set without classes has none.
+  """
 
   dataset: str
   resolution: int
@@ -95,12 +98,12 @@ def read_catalogue(
   Raises:
     DataError: not prepared or damaged, with the command that mends it.
   """
-  read = _records(data_dir, dataset=dataset, resolution=resolution)
+  names, read = _records(data_dir, dataset=dataset, resolution=resolution)
   entries = [_entry(record, source=member) for member, record in read]
   return Catalogue(
     dataset,
     resolution,
-    sets.class_names(dataset),
+    names,
     tuple(sorted(entries, key=lambda entry: entry.id)),
   )
 
@@ -178,7 +181,7 @@ def chosen_records(
   Raises:
     DataError: see `load_examples`.
   """
-  read = _records(data_dir, dataset=dataset, resolution=resolution)
+  _, read = _records(data_dir, dataset=dataset, resolution=resolution)
   by_id = {record["id"].decode(): record for _, record in read}
   unknown = sorted(set(ids) - by_id.keys())
   if unknown:
@@ -192,14 +195,19 @@ def chosen_records(
 
 def _records(
   data_dir: str | os.PathLike[str], *, dataset: str, resolution: int
-) -> list[tuple[str, dict[str, Any]]]:
-  """All records of all members, each with its set, labels made common."""
-  read = []
+) -> tuple[tuple[str, ...], list[tuple[str, dict[str, Any]]]]:
+  """The classes, and all records, each with its set, labels made common."""
+  opened = {}
   for member in sets.members(dataset):
     folder = prepared_folder(data_dir, dataset=member, resolution=resolution)
-    common = sets.label_map(member, dataset=dataset)
-    for record in _open(folder, dataset=member, resolution=resolution):
-      read.append((member, {**record, "label": common[record["label"]]}))
+    opened[member] = _open(folder, dataset=member, resolution=resolution)
+  names = sets.union(own for own, _ in opened.values())
+  read: list[tuple[str, dict[str, Any]]] = []
+  for member, (own, records) in opened.items():
+    common = {i: names.index(name) for i, name in enumerate(own)}
+    for record in records:
+      label = common.get(int(record["label"]), -1)
+      read.append((member, {**record, "label": label}))
   seen: dict[bytes, str] = {}
   for member, record in read:
     other = seen.setdefault(record["id"], member)
@@ -209,16 +217,18 @@ def _records(
         f"{record['id'].decode()!r}; ids must be unique, so these sets cannot "
         "be combined."
       )
-  return read
+  return names, read
 
 
 def _open(
   folder: Path, *, dataset: str, resolution: int
-) -> Iterator[dict[str, Any]]:
-  """All records with undecoded pictures, after verifying the checksums."""
+) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+  """A set's classes and all its records, pictures undecoded, once verified."""
   manifest.verified(folder, dataset=dataset, resolution=resolution)
-  source: Any = builder_lib.encoded(tfds.builder_from_directory(folder))
-  yield from source.__getitems__(range(len(source)))
+  prepared = tfds.builder_from_directory(folder)
+  source: Any = builder_lib.encoded(prepared)
+  names = tuple(prepared.info.features["label"].names)
+  return names, source.__getitems__(range(len(source)))
 
 
 def _entry(record: Mapping[str, Any], *, source: str) -> Entry:
@@ -246,7 +256,9 @@ def _decode(
   has_mask = np.array(
     [bool(r["has_mask"]) and i in masks_of for i, r in zip(ids, records)], bool
   )
-  has_label = np.array([i in labels_of for i in ids], bool)
+  has_label = np.array(
+    [r["label"] >= 0 and i in labels_of for i, r in zip(ids, records)], bool
+  )
   label = np.full(count, -1, np.int32)
 
   def fill(i: int) -> None:

@@ -76,13 +76,13 @@ class Layout:
   """One dataset as its owner publishes it.
 
   Attributes:
-    stem: what the stems of its images look like.
+    stem: what the stems of its images look like; None: only `expected` tells.
     expected: the ids of the complete set; None: whatever is there.
     masks: the alternatives for an id's mask, each a tuple of files.
     class_names: what its labels mean.
     parse: the reading from a clinical text; None: it has no text an image.
     images: the alternatives for an id's image.
-    label: the label that an id tells.
+    label: the label that an id tells; -1 where the class is unknown.
     tables: files with readings of many images, a later one overruling.
     details: features that only this set has, and what stands for unknown.
     read_raw: decodes a headerless image file, (content, its name) to uint8
@@ -92,12 +92,16 @@ class Layout:
     structure_file: the file of (a structure, an id).
     scaled: masks show the frame of their image, maybe coarser or finer.
     negatives: copies with bright lungs go round (see `contrast`).
+    edited: its owner may change files at any time, so that a fingerprint
+      takes more than their names and sizes; bright lungs are told of.
     without_mask: ids that are published without a mask.
     groups: ids of one patient, where there are several.
+    patients: the patient of an id, where a name is known.
+    notes: (file, remark) on files that are not as expected.
     where: a sentence for messages: where the images lie.
   """
 
-  stem: re.Pattern[str]
+  stem: re.Pattern[str] | None
   expected: tuple[str, ...] | None
   masks: Callable[[str], tuple[MaskFiles, ...]]
   class_names: tuple[str, ...]
@@ -111,8 +115,11 @@ class Layout:
   structure_file: Callable[[str, str], File] = gif_in_folder
   scaled: bool = False
   negatives: bool = False
+  edited: bool = False
   without_mask: frozenset[str] = frozenset()
   groups: tuple[tuple[str, ...], ...] = ()
+  patients: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  notes: tuple[tuple[str, str], ...] = ()
   where: str = "CXR_png/*.png"
 
 

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from apppau_jax import errors, files
 from apppau_jax.data import builder as builder_lib
 from apppau_jax.data import (
+  folder,
   jsrt,
   manifest,
   montgomery,
@@ -24,15 +25,25 @@ from apppau_jax.data import (
   sets,
   shenzhen,
 )
-from apppau_jax.data import source as source_lib
 
 BUILDERS: dict[str, type[builder_lib.LungBuilder]] = {
   "montgomery": montgomery.Montgomery,
   "shenzhen": shenzhen.Shenzhen,
   "jsrt": jsrt.Jsrt,
   "phantom": phantom_set.Phantom,
+  "folder": folder.Folder,
 }
 PROBLEMS = "problems.json"
+
+
+def builder_class(dataset: str) -> type[builder_lib.LungBuilder]:
+  """The builder of one prepared set, `folder:NAME` included.
+
+  Raises:
+    ConfigError: no such set.
+  """
+  (member,) = sets.members(dataset)
+  return BUILDERS[sets.kind(member)]
 
 
 def prepared_folder(
@@ -53,8 +64,10 @@ def prepared_folder(
       f"Resolution {resolution} is not offered; choose from "
       f"{', '.join(map(str, builder_lib.RESOLUTIONS))}."
     )
-  version = str(BUILDERS[dataset].VERSION)
-  return Path(data_dir).expanduser() / dataset / str(resolution) / version
+  version = str(builder_class(dataset).VERSION)
+  # folder:NAME lies in folder/NAME.
+  home = Path(data_dir).expanduser().joinpath(*dataset.split(":"))
+  return home / str(resolution) / version
 
 
 def prepare(
@@ -73,7 +86,8 @@ def prepare(
   it is complete. Two processes never build the same dataset at once.
 
   Args:
-    dataset: a key of `BUILDERS`; combinations are not prepared.
+    dataset: a key of `BUILDERS`, or `folder:NAME`; combinations are not
+      prepared.
     raw_dir: the owner's folder or zip. None for phantoms: they are drawn
       into `data_dir`/raw/phantom first.
     data_dir: where prepared datasets live.
@@ -95,7 +109,7 @@ def prepare(
     raw_dir = phantom_set.draw(data_dir)
   if raw_dir is None:
     raise errors.ConfigError(
-      f"Preparing {dataset} needs --raw_dir: the folder or zip from its owner."
+      f"Preparing {dataset} needs --raw_dir: the folder or zip of its files."
     )
   found, source_sha256 = _look(dataset, raw_dir)
   wanted = {
@@ -105,7 +119,7 @@ def prepare(
     "source_sha256": source_sha256,
   }
   make_builder = functools.partial(
-    BUILDERS[dataset],
+    builder_class(dataset),
     raw_dir=raw_dir,
     data_dir=_staging(target),
     config=str(resolution),
@@ -129,11 +143,11 @@ def _look(
   dataset: str, raw_dir: str | os.PathLike[str]
 ) -> tuple[raw_index.RawIndex, str]:
   """What the source holds and its fingerprint; reads names and sizes only."""
-  with source_lib.RawSource(raw_dir) as source:
-    found = raw_index.find_all(
-      source, BUILDERS[dataset].layout(), allow_missing=True
-    )
-    return found, raw_index.fingerprint(source, found)
+  builder = builder_class(dataset)
+  with builder.open(raw_dir) as source:
+    layout = builder.layout_in(source)
+    found = raw_index.find_all(source, layout, allow_missing=True)
+    return found, raw_index.fingerprint(source, found, edited=layout.edited)
 
 
 def _staging(target: Path) -> Path:
@@ -196,7 +210,8 @@ def _record(builder: builder_lib.LungBuilder) -> dict[str, Any]:
   assert found is not None  # set by the generation that has just succeeded
   masks = sum(bool(e.masks) for e in found.examples)
   labels = collections.Counter(e.label for e in found.examples)
-  names = builder.layout().class_names
+  names = builder.info.features["label"].names
+  unknown = {"no class": labels[-1]} if labels[-1] else {}
   return {
     "version": str(builder.VERSION),
     "content_sha256": builder_lib.content_sha256(builder),
@@ -204,6 +219,7 @@ def _record(builder: builder_lib.LungBuilder) -> dict[str, Any]:
       "images": len(found.examples),
       "masks": masks,
       **{name: labels[i] for i, name in enumerate(names)},
+      **unknown,
       "unlabelled": len(found.unlabelled),
       "missing": len(found.missing),
     },

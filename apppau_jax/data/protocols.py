@@ -3,7 +3,7 @@
 import difflib
 import fractions
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from apppau_jax.data import strata
 from apppau_jax.data.published import DATASETS, idiap_lists
@@ -23,22 +23,29 @@ _ELSEWHERE = PAPER_COUNTS["montgomery"]  # proportions for any other dataset
 _SHENZHEN_TUBERCULOSIS = 248
 _SHENZHEN_SALT = "shenzhen-527"
 _FOLD = re.compile(r"fold-(\d+)-of-(\d+)")
+PARTS = ("train", "validation", "test")
 _FORMS = (
-  "paper, idiap or fold-K-of-N with K counted from 0 "
+  "paper, idiap, given or fold-K-of-N with K counted from 0 "
   "(fold-0-of-5 to fold-4-of-5)"
 )
 
 
 def divide_by(
-  name: str, *, dataset: str, members: Sequence[Unit], seed: int
+  name: str,
+  *,
+  dataset: str,
+  members: Sequence[Unit],
+  seed: int,
+  given: Mapping[str, str],
 ) -> list[list[str]]:
   """Divides a complete set by a named protocol.
 
   Args:
-    name: `paper`, `idiap` or `fold-K-of-N` (see `splits.make_split`).
+    name: `paper`, `idiap`, `given` or `fold-K-of-N` (see `splits.make_split`).
     dataset: the set's name.
     members: all its patients, at least three.
     seed: of `paper` and the folds.
+    given: train, validation or test of each id, where the set itself tells.
 
   Returns:
     Sorted ids of train, validation and test; `paper` leaves 39 Shenzhen
@@ -51,6 +58,8 @@ def divide_by(
     return _paper(members, dataset=dataset, seed=seed)
   if name == "idiap":
     return _idiap_parts(dataset)
+  if name == "given":
+    return _given_parts(members, dataset=dataset, given=given)
   return _fold(members, name=name, seed=seed)
 
 
@@ -88,7 +97,19 @@ def _idiap_parts(dataset: str) -> list[list[str]]:
       f"{dataset}; there are lists for {', '.join(DATASETS)}. Use paper "
       "or fold-K-of-N."
     )
-  return [list(parts[part]) for part in ("train", "validation", "test")]
+  return [list(parts[part]) for part in PARTS]
+
+
+def _given_parts(
+  members: Sequence[Unit], *, dataset: str, given: Mapping[str, str]
+) -> list[list[str]]:
+  ids = sorted(i for unit in members for i in unit.ids)
+  if not any(i in given for i in ids):
+    raise ConfigError(
+      f"config.data.split is 'given', but {dataset} gives none: only a "
+      "labels.csv with a column split does. Use paper or fold-K-of-N."
+    )
+  return [[i for i in ids if given.get(i) == part] for part in PARTS]
 
 
 def _fold(members: Sequence[Unit], *, name: str, seed: int) -> list[list[str]]:
@@ -120,7 +141,7 @@ def _fold(members: Sequence[Unit], *, name: str, seed: int) -> list[list[str]]:
 
 def _no_such_split(name: str) -> str:
   numbers = [*re.findall(r"\d+", name), "0", "5"]
-  forms = ("paper", "idiap", f"fold-{numbers[0]}-of-{numbers[1]}")
+  forms = ("paper", "idiap", "given", f"fold-{numbers[0]}-of-{numbers[1]}")
   near = difflib.get_close_matches(name.lower(), forms, n=1)
   hint = f" Did you mean {near[0]!r}?" if near else ""
   return f"config.data.split is {name!r}; it must be {_FORMS}.{hint}"

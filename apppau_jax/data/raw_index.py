@@ -9,6 +9,11 @@ from apppau_jax import errors
 from apppau_jax.data import source as source_lib
 from apppau_jax.data.layout import Layout, MaskFiles
 
+_UNEXPECTED = (
+  "its mask is left out: the set is published without one, and no public "
+  "split has a place for it"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class RawExample:
@@ -47,7 +52,8 @@ def index(source: source_lib.RawSource, layout: Layout) -> RawIndex:
   images = _find_images(source, layout)
   expected = sorted(images if layout.expected is None else layout.expected)
   missing = [_path(*layout.images(i)[0]) for i in expected if i not in images]
-  notes = [
+  notes = [*layout.notes]
+  notes += [
     (i, "not one of the published ids: left out")
     for i in sorted(images.keys() - set(expected))
   ]
@@ -59,14 +65,13 @@ def index(source: source_lib.RawSource, layout: Layout) -> RawIndex:
     if example_id not in layout.without_mask:
       missing += absent
     elif masks:
-      notes.append((example_id, "has a mask, though published without one"))
+      masks = ()
+      notes.append((example_id, _UNEXPECTED))
     raw = _example(source, example_id, layout=layout)
     examples.append(
       dataclasses.replace(raw, image=images[example_id], masks=masks)
     )
-  unlabelled = [
-    e.id for e in examples if e.id in layout.without_mask and not e.masks
-  ]
+  unlabelled = [e.id for e in examples if e.id in layout.without_mask]
   tables = [source.find(name) for name, _ in layout.tables]
   return RawIndex(
     examples=tuple(examples),
@@ -108,7 +113,7 @@ def refuse_missing(found: RawIndex, *, where: str, listing: str = "") -> None:
     return
   complete = f" (complete list: {listing})" if listing else ""
   raise errors.DataError(
-    f"{len(found.missing)} files of the published set are missing in "
+    f"{len(found.missing)} files that belong to the set are missing in "
     f"{where}{complete}: {summarise(found.missing)} Complete the folder, or "
     "pass --allow_missing to go on with what is there (an image without its "
     "whole mask then counts as unlabelled)."
@@ -119,9 +124,12 @@ def _find_images(
   source: source_lib.RawSource, layout: Layout
 ) -> dict[str, str]:
   """The keys of all images whose names the layout knows, by id."""
-  stems = {PurePosixPath(name).stem for name in source.names()}
+  stems = set(layout.expected or ())
+  if layout.stem:
+    names = {PurePosixPath(name).stem for name in source.names()}
+    stems |= set(filter(layout.stem.fullmatch, names))
   found = {}
-  for stem in filter(layout.stem.fullmatch, stems):
+  for stem in stems:
     keys = (_find(source, *file) for file in layout.images(stem))
     key = next((key for key in keys if key is not None), None)
     if key is not None:
@@ -144,7 +152,7 @@ def _example(
   reading = None
   if layout.parse:
     reading = source.find(f"{example_id}.txt", "ClinicalReadings")
-  patient = next((g[0] for g in layout.groups if example_id in g), example_id)
+  group = next((g[0] for g in layout.groups if example_id in g), example_id)
   outlines = tuple(
     layout.structure_file(s, example_id) for s in layout.structures
   )
@@ -154,7 +162,7 @@ def _example(
     image="",
     masks=(),
     reading=reading,
-    patient=patient,
+    patient=layout.patients.get(example_id) or group,
     structures=_find_masks(source, (outlines,))[0],
   )
 
@@ -177,20 +185,27 @@ def _find_masks(
   return (), lacks[0]
 
 
-def fingerprint(source: source_lib.RawSource, found: RawIndex) -> str:
+def fingerprint(
+  source: source_lib.RawSource, found: RawIndex, *, edited: bool = False
+) -> str:
   """SHA-256 of the ids, file names and sizes that an index refers to.
 
-  A folder and its zip have the same fingerprint.
+  A folder and its zip have the same fingerprint; not so with `edited`, which
+  adds the times of the last changes (in a zip, checksums).
   """
   digest = hashlib.sha256()
+
+  def state(key: str) -> str:
+    return f"{source.size(key)}{f' {source.stamp(key)}' if edited else ''}"
+
   for key in found.tables:
     name = key.rpartition("::")[2].rpartition("/")[2]
-    digest.update(f"{name} {source.size(key)}\n".encode())
+    digest.update(f"{name} {state(key)}\n".encode())
   for e in found.examples:
     keys = (
       e.image, *e.masks, *([e.reading] if e.reading else []), *e.structures
     )  # fmt: skip
-    line = [e.id, *(f"{_name(key)} {source.size(key)}" for key in keys)]
+    line = [e.id, *(f"{_name(key)} {state(key)}" for key in keys)]
     digest.update("\t".join(line).encode() + b"\n")
   return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Images and masks from PNG (or JPEG, GIF, TIFF, BMP) bytes, never guessed at.
+"""Images and masks from PNG, JPEG, GIF, TIFF, BMP or DICOM, never guessed at.
 
 Every rule is stated here once: which formats are opened, how each pixel mode
 becomes grey, which values a mask may hold, how sizes are changed. What does
@@ -11,16 +11,25 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from apppau_jax import errors
+from apppau_jax.data import dicom
+from apppau_jax.data.levels import stretch
 
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP")
+SUFFIXES = (
+  *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp"),
+  *(".dcm", ".dicom"),
+)
+MAX_BYTES = 128 * 1024 * 1024  # of a file
 MAX_PIXELS = 64 * 1024 * 1024
 MAX_SIDE = 32768
 
 # JPEG stores a grey picture as YCbCr with rounding; the others are lossless.
 _CHANNEL_TOLERANCE = {"JPEG": 4}
 _ORIENTATION_TAG = 0x0112
+_PHOTOMETRIC_TAG = 0x0106  # of TIFF; 0: white is zero
 _DAMAGE = (
   OSError,
   SyntaxError,  # what Pillow raises for a broken PNG chunk
@@ -34,10 +43,11 @@ _DAMAGE = (
 def read_grey(content: bytes | Path, *, name: str = "") -> np.ndarray:
   """Decodes one picture to grey.
 
-  Modes: `L` as it is; `P` through its palette; `1` as 0/255; 16 bits as the
-  upper byte of the full 0..65535 range; colour only where the channels are
-  equal; transparency only where everything is opaque, or in a GIF, whose
-  palette says what the transparent level is.
+  Modes: `L` as it is; `P` through its palette; `1` as 0/255; 16 bits
+  linearly, from the lowest value of the picture (0) to its highest (255),
+  since a file does not say how many of them it uses; colour only where the
+  channels are equal; transparency only where everything is opaque, or in a
+  GIF, whose palette says what the transparent level is. DICOM: see `dicom`.
 
   Args:
     content: the encoded bytes, or the path of a file.
@@ -49,8 +59,12 @@ def read_grey(content: bytes | Path, *, name: str = "") -> np.ndarray:
   Raises:
     DataError: a damaged or oversized file, or one that no rule covers.
   """
-  grey = _decode(content, name=name or _default_name(content))
-  return (grey >> 8).astype(np.uint8) if grey.dtype == np.uint16 else grey
+  name = name or _default_name(content)
+  content = _read(content, name=name)
+  if dicom.is_dicom(content):
+    return dicom.read_dicom(content, name=name, check_size=_check_size)
+  grey = _decode(content, name=name)
+  return stretch(grey) if grey.dtype == np.uint16 else grey
 
 
 def read_mask(content: bytes | Path, *, name: str = "") -> np.ndarray:
@@ -64,7 +78,7 @@ def read_mask(content: bytes | Path, *, name: str = "") -> np.ndarray:
       the reasons of `read_grey`.
   """
   name = name or _default_name(content)
-  grey = _decode(content, name=name)
+  grey = _decode(_read(content, name=name), name=name)
   counts = np.bincount(grey.ravel())
   values = np.flatnonzero(counts)
   full = np.iinfo(grey.dtype).max
@@ -84,10 +98,25 @@ def _default_name(content: bytes | Path) -> str:
   return "in memory" if isinstance(content, bytes) else str(content)
 
 
-def _decode(content: bytes | Path, *, name: str) -> np.ndarray:
+def _read(content: bytes | Path, *, name: str) -> bytes:
+  """The bytes of a file, if there are not absurdly many."""
+  if isinstance(content, bytes):
+    return content
+  try:
+    with content.open("rb") as file:
+      data = file.read(MAX_BYTES + 1)
+  except OSError as e:
+    raise errors.DataError(f"The image {name} cannot be read ({e}).") from e
+  if len(data) > MAX_BYTES:
+    raise errors.DataError(
+      f"The image {name} is larger than {MAX_BYTES:,} bytes; no film is."
+    )
+  return data
+
+
+def _decode(data: bytes, *, name: str) -> np.ndarray:
   """Decodes to uint8 or uint16 [h, w]; errors name the file."""
   try:
-    data = content if isinstance(content, bytes) else content.read_bytes()
     if data.startswith(b"\x89PNG"):
       _open(data).verify()  # the checksum of every chunk; needs a fresh open
     with _open(data) as image:
@@ -98,7 +127,8 @@ def _decode(content: bytes | Path, *, name: str) -> np.ndarray:
     raise errors.DataError(
       f"The image {name} cannot be read ({e}). The file is damaged, cut "
       f"short, larger than {MAX_PIXELS:,} pixels, or not one of "
-      f"{', '.join(FORMATS)}. Fetch it again from its owner."
+      f"{', '.join(FORMATS)} (images also: DICOM). Fetch it again from its "
+      "owner."
     ) from e
 
 
@@ -109,12 +139,7 @@ def _open(data: bytes) -> Image.Image:
 def _check_header(image: Image.Image, *, name: str) -> None:
   """Refuses, before any pixel is decoded, what could not be used anyway."""
   width, height = image.size
-  if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-    raise errors.DataError(
-      f"The image {name} says that it is {width}x{height} pixels; at most "
-      f"{MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side are read. No film "
-      "scan is that large: the file is damaged or not what it seems."
-    )
+  _check_size(height, width, name=name)
   frames = getattr(image, "n_frames", 1)
   if frames > 1:
     raise errors.DataError(
@@ -127,10 +152,22 @@ def _check_header(image: Image.Image, *, name: str) -> None:
     )
 
 
+def _check_size(height: int, width: int, *, name: str) -> None:
+  if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+    raise errors.DataError(
+      f"The image {name} says that it is {width}x{height} pixels; at most "
+      f"{MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side are read. No film "
+      "scan is that large: the file is damaged or not what it seems."
+    )
+
+
 def _to_grey(image: Image.Image, *, name: str) -> np.ndarray:
   mode = image.mode
   if mode.startswith("I;16"):
-    return np.asarray(image).astype(np.uint16)
+    deep = np.asarray(image).astype(np.uint16)
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    # Pillow inverts such files of 8 bits, and leaves those of 16 alone.
+    return 65535 - deep if tags.get(_PHOTOMETRIC_TAG) == 0 else deep
   if mode == "I" and image.format == "PNG":  # 16 bits in older Pillow
     return np.asarray(image).astype(np.uint16)
   if mode in ("L", "1"):

@@ -1,11 +1,14 @@
 """The data sets by name: their classes, and combinations of them.
 
 A combination is a view over prepared sets, never prepared itself: `a+b`, in
-any order, or `ccx`, the paper's union of its three sets. All functions are
-pure and read no file, so that a network can be built before its data.
+any order, or `ccx`, the paper's union of its three sets. `folder`, and
+`folder:NAME` for any name, are sets of the user's own: their classes are known
+once they are prepared. All functions are pure and read no file.
 """
 
 import difflib
+import re
+from collections.abc import Iterable
 
 from apppau_jax.errors import ConfigError
 
@@ -19,6 +22,21 @@ CLASSES = {
 }
 CCX = ("montgomery", "shenzhen", "jsrt")
 _ALIASES = {"ccx": CCX}
+OWN = "folder"
+_OWN = re.compile(rf"{OWN}(:[a-z][a-z0-9_-]{{0,40}})?")
+OWN_FORM = (
+  f"{OWN}:NAME (NAME of small letters, digits, - and _, a letter first)"
+)
+
+
+def is_own(name: str) -> bool:
+  """Whether a name is that of a set of the user's own, prepared or not."""
+  return bool(_OWN.fullmatch(name))
+
+
+def kind(member: str) -> str:
+  """The set without the name that a user gave it: `folder` of folder:NAME."""
+  return member.partition(":")[0]
 
 
 def parts(dataset: str) -> tuple[str, ...]:
@@ -30,6 +48,8 @@ def parts(dataset: str) -> tuple[str, ...]:
 def members(dataset: str) -> tuple[str, ...]:
   """The sets that a name stands for, in the order of `CLASSES`.
 
+  A user's own come last, by name.
+
   Args:
     dataset: a set, `ccx`, or several joined by `+`.
 
@@ -38,14 +58,15 @@ def members(dataset: str) -> tuple[str, ...]:
   """
   names = parts(dataset)
   for name in names:
-    if name not in CLASSES:
+    if name not in CLASSES and not is_own(name):
       raise ConfigError(_no_such_set(name, dataset=dataset))
   if len(set(names)) < len(names):
     raise ConfigError(
       f"config.data.dataset is {dataset!r}, which names a set twice; name "
       "each once."
     )
-  return tuple(name for name in CLASSES if name in names)
+  own = sorted(filter(is_own, names))
+  return (*(name for name in CLASSES if name in names), *own)
 
 
 def is_combined(dataset: str) -> bool:
@@ -54,27 +75,32 @@ def is_combined(dataset: str) -> bool:
 
 
 def class_names(dataset: str) -> tuple[str, ...]:
-  """The classes of a set or a combination; labels are positions in it.
+  """The classes of public sets or phantoms; labels are positions in it.
 
   Raises:
-    ConfigError: see `members`.
+    ConfigError: see `members`; or a set of the user's own, whose classes are
+      known from its prepared files only.
   """
-  named = (name for member in members(dataset) for name in CLASSES[member])
-  return tuple(dict.fromkeys(named))
+  own = [member for member in members(dataset) if is_own(member)]
+  if own:
+    raise ConfigError(
+      f"The classes of {own[0]} are those of its labels.csv, and known once it "
+      "is prepared; they are not fixed by its name."
+    )
+  return union(CLASSES[member] for member in members(dataset))
 
 
-def label_map(member: str, *, dataset: str) -> tuple[int, ...]:
-  """The label in a combination of each label of one of its sets."""
-  union = class_names(dataset)
-  return tuple(union.index(name) for name in CLASSES[member])
+def union(classes: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+  """The classes of a combination from those of its members, in their order."""
+  return tuple(dict.fromkeys(name for names in classes for name in names))
 
 
 def _no_such_set(name: str, *, dataset: str) -> str:
-  known = [*CLASSES, *_ALIASES]
+  known = [*CLASSES, *_ALIASES, OWN]
   near = difflib.get_close_matches(name.lower(), known, n=1)
   hint = f" Did you mean {near[0]!r}?" if near else ""
   where = f" (in {dataset!r})" if name != dataset else ""
   return (
-    f"There is no dataset {name!r}{where}; choose from {', '.join(known)}, "
-    f"or join sets by '+', as in montgomery+shenzhen.{hint}"
+    f"There is no dataset {name!r}{where}; choose from {', '.join(known)} "
+    f"and {OWN_FORM}, or join sets by '+', as in montgomery+shenzhen.{hint}"
   )

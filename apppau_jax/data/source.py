@@ -1,7 +1,8 @@
 """The owner's files, from a folder, a zip, or a folder that holds zips.
 
 Nothing is ever extracted to disk. Files are found by their name and the
-folder they lie in (`CXR_png/MCUCXR_0001_0.png`), wherever that folder sits.
+folder they lie in (`CXR_png/MCUCXR_0001_0.png`), wherever that folder sits and
+whether letters are small or capital.
 """
 
 import collections
@@ -12,8 +13,8 @@ import stat
 import types
 import zipfile
 import zlib
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePath, PurePosixPath
 
 from apppau_jax import errors
 
@@ -23,6 +24,7 @@ MAX_RATIO = 200  # of one zip member, as a guard against zip bombs
 MAX_FILES = 100_000
 _MAX_DEPTH = 6
 _ZIP_DEPTH = 2
+_JUNK = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,7 @@ class _File:
   path: str  # posix, relative to the folder or inside the zip
   size: int
   archive: str = ""  # the zip that holds it; "" for a plain file
+  stamp: int = 0  # time of the last change; in a zip the checksum
 
 
 class RawSource:
@@ -39,19 +42,29 @@ class RawSource:
   `close`.
   """
 
-  def __init__(self, raw_dir: str | os.PathLike[str]):
+  def __init__(
+    self,
+    raw_dir: str | os.PathLike[str],
+    *,
+    suffixes: Collection[str] | None = SUFFIXES,
+  ):
     """Lists the files.
+
+    Args:
+      raw_dir: a folder or a zip.
+      suffixes: ends of the names that matter, in small letters; None for all.
 
     Raises:
       DataError: the folder or zip is missing, damaged, unsafe or much too
         large to be a dataset's.
     """
     self.root = Path(raw_dir).expanduser()
+    self._suffixes = suffixes
     self._archives: dict[str, zipfile.ZipFile] = {}
     self._by_name: dict[str, list[_File]] = collections.defaultdict(list)
     try:
       for found in self._list():
-        self._by_name[PurePosixPath(found.path).name].append(found)
+        self._by_name[PurePosixPath(found.path).name.lower()].append(found)
     except BaseException:
       self.close()
       raise
@@ -67,23 +80,42 @@ class RawSource:
         as the folder of what lies at its top.
 
     Returns:
-      A key for `read` and `size`. A plain file goes before one in a zip, a
+      A key for `read` and `size`. The name as it stands goes before one in
+      other letters (small, capital), a plain file before one in a zip, a
       shorter path before a longer one.
     """
-    for file in self._by_name.get(name, ()):
-      parent = PurePosixPath(file.path).parent.name
-      parent = parent or Path(file.archive or self.root).stem
-      if not folders or parent in folders:
+    wanted = {folder.lower() for folder in folders}
+    same = self._by_name.get(name.lower(), ())
+    for file in sorted(same, key=lambda f: PurePosixPath(f.path).name != name):
+      if not folders or self._folder(file) in wanted:
         return f"{file.archive}::{file.path}"
     return None
 
+  def keys_below(self, folder: str) -> list[str]:
+    """The keys of all files below folders of this name; sorted.
+
+    What lies at the top of a zip of this name counts too.
+    """
+    every = (file for same in self._by_name.values() for file in same)
+    return sorted(
+      f"{file.archive}::{file.path}"
+      for file in every
+      if folder in PurePosixPath(file.path.lower()).parent.parts
+      or (file.archive and self._folder(file) == folder)
+    )
+
   def names(self) -> list[str]:
     """The names, without folders, of all files; sorted."""
-    return sorted(self._by_name)
+    every = (file.path for same in self._by_name.values() for file in same)
+    return sorted({PurePosixPath(path).name for path in every})
 
   def size(self, key: str) -> int:
     """Bytes of a file that `find` has found."""
     return self._file(key).size
+
+  def stamp(self, key: str) -> int:
+    """A number that changes when the file does, without its being read."""
+    return self._file(key).stamp
 
   def read(self, key: str) -> bytes:
     """The content of a file that `find` has found.
@@ -133,9 +165,14 @@ class RawSource:
   ) -> None:
     self.close()
 
+  def _folder(self, file: _File) -> str:
+    """The name of the folder or zip that a file lies in, in small letters."""
+    parent = PurePosixPath(file.path).parent.name
+    return (parent or Path(file.archive or self.root).stem).lower()
+
   def _file(self, key: str) -> _File:
     archive, path = key.split("::", 1)
-    name = PurePosixPath(path).name
+    name = PurePosixPath(path).name.lower()
     for file in self._by_name.get(name, ()):
       if (file.archive, file.path) == (archive, path):
         return file
@@ -178,10 +215,14 @@ class RawSource:
           status = path.stat()
           if _is_junk(name) or not stat.S_ISREG(status.st_mode):
             continue
-          if path.suffix.lower() in SUFFIXES:
-            yield _File((relative / name).as_posix(), status.st_size)
-          elif path.suffix.lower() == ".zip" and depth < _ZIP_DEPTH:
+          if path.suffix.lower() == ".zip" and depth < _ZIP_DEPTH:
             yield from self._list_archive(path)
+          elif self._matters(path):
+            yield _File(
+              (relative / name).as_posix(),
+              status.st_size,
+              stamp=status.st_mtime_ns,
+            )
 
   def _list_archive(self, path: Path) -> Iterator[_File]:
     try:
@@ -199,22 +240,32 @@ class RawSource:
     for member in members:
       pure = PurePosixPath(member.filename)
       junk = any(_is_junk(part) for part in pure.parts if part != "..")
-      if member.is_dir() or junk or pure.suffix.lower() not in SUFFIXES:
+      if member.is_dir() or junk or not self._matters(pure):
         continue
       _check_member(member, archive=path)
-      yield _File(member.filename, member.file_size, str(path))
+      yield _File(
+        member.filename, member.file_size, str(path), stamp=member.CRC
+      )
+
+  def _matters(self, path: PurePath) -> bool:
+    return self._suffixes is None or path.suffix.lower() in self._suffixes
 
 
 def _is_junk(name: str) -> bool:
-  """Thumbs.db has no wanted suffix; what is left are the dot files of macOS."""
-  return name.startswith(".") or name == "__MACOSX"
+  """What file managers leave behind."""
+  return name.startswith(".") or name.lower() in _JUNK
 
 
 def _check_member(member: zipfile.ZipInfo, *, archive: Path) -> None:
   pure = PurePosixPath(member.filename)
   reason = ""
-  if pure.is_absolute() or ".." in pure.parts or "\\" in member.filename:
+  if pure.is_absolute() or ".." in pure.parts:
     reason = "its path leads out of the archive"
+  elif "\\" in member.filename:
+    reason = (
+      "its folders are divided by backslashes, which a zip does not know "
+      "(unpack it where it was made, and zip it again)"
+    )
   elif stat.S_ISLNK(member.external_attr >> 16):
     reason = "it is a link"
   elif member.flag_bits & 0x1:

@@ -80,6 +80,8 @@ def make_split(
   seed: int,
   label_fraction: float = 1.0,
   label_seed: int = 0,
+  given: Mapping[str, str] | None = None,
+  sources: Mapping[str, str] | None = None,
 ) -> Split:
   """Divides the images at hand.
 
@@ -87,8 +89,9 @@ def make_split(
     name: `paper`: Table 3's counts on the complete public sets, its
       proportions 93 : 10 : 35 on any other; `idiap`: the public lists of that
       name, as they are, the same for every seed (on Montgomery they put films
-      of two patients in two parts); `fold-K-of-N`: part K (from 0) of N tests
-      and a tenth of the others validates.
+      of two patients in two parts); `given`: what the set itself says of each
+      image; `fold-K-of-N`: part K (from 0) of N tests and a tenth of the
+      others validates.
     dataset: its name, or that of a combination (`data.sets`): the union of
       its members' splits, except that `paper` takes one Shenzhen image from
       the test part of all three sets for training, as Table 3 has it.
@@ -102,6 +105,9 @@ def make_split(
       of the complete training part, by class (of a combination by set and
       class); smaller choices are contained in larger ones.
     label_seed: another choice of the labelled images in the same split.
+    given: train, validation or test of each id, for `given`.
+    sources: the member of a combination that each id lies in; without it an
+      id that no public list has belongs to the one set without a list.
 
   Returns:
     The split, cut down to `ids`. Validation or test may be empty when files
@@ -114,11 +120,11 @@ def make_split(
   members = sets.parts(dataset)  # of one, any name will do
   if len(members) > 1:
     members = sets.members(dataset)
-  own = _by_set(ids, members=members)
+  own = _by_set(ids, members=members, sources=sources or {})
   divided = [
     _divide(
       name, dataset=member, ids=own[member], labels=labels, groups=groups,
-      seed=seed,
+      seed=seed, given=given or {},
     )
     for member in members
   ]  # fmt: skip
@@ -159,7 +165,7 @@ def make_split(
 
 
 def _by_set(
-  ids: Sequence[str], *, members: Sequence[str]
+  ids: Sequence[str], *, members: Sequence[str], sources: Mapping[str, str]
 ) -> dict[str, list[str]]:
   """Images by the set that lists them; the rest in the one without a list."""
   public = {member: published_ids(member) for member in members}
@@ -167,7 +173,7 @@ def _by_set(
   home = {i: m for m, listed in public.items() for i in listed or ()}
   own: dict[str, list[str]] = {member: [] for member in members}
   for name in ids:
-    own[home.get(name, rest)].append(name)
+    own[sources.get(name) or home.get(name, rest)].append(name)
   return own
 
 
@@ -179,6 +185,7 @@ def _divide(
   labels: Mapping[str, int],
   groups: Mapping[str, str],
   seed: int,
+  given: Mapping[str, str],
 ) -> tuple[list[list[str]], dict[str, int]]:
   """Train, validation, test of one complete set, and its classes by id."""
   known, patients = published_ids(dataset), groups
@@ -195,7 +202,9 @@ def _divide(
       f"{dataset} has masks of {len(members)} patients; a split needs at least "
       "three, to train, to validate and to test. Prepare more images."
     )
-  parts = protocols.divide_by(name, dataset=dataset, members=members, seed=seed)
+  parts = protocols.divide_by(
+    name, dataset=dataset, members=members, seed=seed, given=given
+  )
   return parts, classes
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from apppau_jax.data import examples, sets
-from apppau_jax.data.prepare import BUILDERS
+from apppau_jax.data.prepare import builder_class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Structures:
 
 def structure_names(dataset: str) -> tuple[str, ...]:
   """The structures that a set or combination outlines; often none."""
-  layouts = (BUILDERS[member].layout() for member in sets.members(dataset))
+  layouts = (builder_class(member).layout() for member in sets.members(dataset))
   return tuple(
     dict.fromkeys(name for one in layouts for name in one.structures)
   )

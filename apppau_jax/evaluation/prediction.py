@@ -20,7 +20,7 @@ from apppau_jax.data import reading
 from apppau_jax.errors import DataError
 from apppau_jax.evaluation import evaluate, figures
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp")
+SUFFIXES = reading.SUFFIXES
 TABLE = "predictions.csv"
 OVERLAY = 1024  # pixels of an overlay's longer side, at most
 _PROBABILITY = "probability_"  # and the class's name

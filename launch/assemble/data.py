@@ -1,5 +1,6 @@
 """Which images train, validate and test, and what may be known of them."""
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from apppau_jax.batch import Batch
-from apppau_jax.data import augment, examples, order, splits
+from apppau_jax.data import augment, examples, order, sets, splits
 from apppau_jax.data import normalize as normalize_lib
 from apppau_jax.errors import DataError
 from apppau_jax.training import steps
@@ -63,12 +64,40 @@ def prepare(config: Config) -> steps.Prepare:
 
 
 def catalogue(config: Config) -> examples.Catalogue:
-  """What is prepared of the data set."""
-  return examples.read_catalogue(
+  """What is prepared of the data set.
+
+  Raises:
+    DataError: not prepared, or with other classes than D is to tell apart.
+  """
+  known = examples.read_catalogue(
     config.data.data_dir,
     dataset=config.data.dataset,
     resolution=config.data.resolution,
   )
+  named = tuple(config.data.class_names)
+  if config.discriminator.enabled and named not in ((), known.class_names):
+    raise DataError(
+      f"The run tells {', '.join(named)} apart, and {config.data.dataset} in "
+      f"{config.data.data_dir} is prepared with the classes "
+      f"{', '.join(known.class_names) or '(none)'}. Prepare it with the labels "
+      "that the run began with, or train in a new --workdir."
+    )
+  return known
+
+
+def settled(config: Config, known: examples.Catalogue) -> Config:
+  """The configuration with what only the prepared set tells filled in.
+
+  The classes of a set of the user's own, so that its networks can be built
+  from the run's folder alone; and which split `auto` is.
+  """
+  config = copy.deepcopy(config)
+  own = any(map(sets.is_own, sets.parts(config.data.dataset)))
+  if own and not config.data.class_names:
+    config.data.class_names = known.class_names
+  if config.data.split == "auto":
+    config.data.split = "given" if _given(known) else "paper"
+  return config
 
 
 def content_sha256(config: Config) -> str:
@@ -84,15 +113,18 @@ def parts(config: Config, known: examples.Catalogue) -> Parts:
   """The split of the images at hand, and the two budgets of labels."""
   knobs = config.data
   entries = [e for e in known.entries if e.has_mask]
+  patients = _patients(known)
   divide = functools.partial(
     splits.make_split,
     knobs.split,
     dataset=knobs.dataset,
     ids=[e.id for e in entries],
     labels={e.id: e.label for e in entries},
-    groups={e.id: e.patient for e in entries},
+    groups=patients,
     seed=knobs.split_seed,
     label_seed=knobs.label_seed,
+    given=_given(known),
+    sources={e.id: e.source for e in entries},
   )
   split = divide(label_fraction=knobs.label_count or knobs.label_fraction)
   # The same order of labelling: the smaller of two budgets is in the larger.
@@ -101,19 +133,52 @@ def parts(config: Config, known: examples.Catalogue) -> Parts:
   named = split if like_masks else divide(label_fraction=budget)
   classes = named.train_labelled
   if knobs.unmasked_images:
-    extra = [e.id for e in known.entries if not e.has_mask]
+    extra = _unmasked(known, split, respected=knobs.split == "given")
     split = dataclasses.replace(
       split,
       train_unlabelled=tuple(sorted({*split.train_unlabelled, *extra})),
     )
-    split.check(groups=None if knobs.split == "idiap" else _patients(known))
+    split.check(groups=None if knobs.split == "idiap" else patients)
     if knobs.class_fraction == 1.0 and not knobs.class_count:
       classes = tuple(sorted({*classes, *extra}))
-  return Parts(split=split, classes=classes)
+  told = {e.id for e in known.entries if e.label >= 0}
+  return Parts(split=split, classes=tuple(i for i in classes if i in told))
+
+
+def _unmasked(
+  known: examples.Catalogue, split: splits.Split, *, respected: bool
+) -> list[str]:
+  """Images without masks to train on: of no patient who is to be judged.
+
+  Args:
+    known: what there is.
+    split: that of the images with masks.
+    respected: whether a part that the set gives these images counts.
+  """
+  patients, given = _patients(known), _given(known) if respected else {}
+  judged = {patients[i] for i in (*split.validation, *split.test)}
+  return [
+    e.id
+    for e in known.entries
+    if not e.has_mask
+    and patients[e.id] not in judged
+    and given.get(e.id, "train") == "train"
+  ]
 
 
 def _patients(known: examples.Catalogue) -> dict[str, str]:
-  return {e.id: e.patient for e in known.entries}
+  """Patient of each id; two sets may call two people the same."""
+  several = sets.is_combined(known.dataset)
+  return {
+    e.id: f"{e.source}/{e.patient}" if several else e.patient
+    for e in known.entries
+  }
+
+
+def _given(known: examples.Catalogue) -> dict[str, str]:
+  """The part of each image that the set itself tells."""
+  told = {e.id: str(e.details.get("split", "")) for e in known.entries}
+  return {i: part for i, part in told.items() if part}
 
 
 def load(config: Config, ids: Sequence[str]) -> examples.Examples:

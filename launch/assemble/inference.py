@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import optax
 
-from apppau_jax.data import examples, sets
+from apppau_jax.data import examples
 from apppau_jax.errors import CheckpointError, ConfigError
 from apppau_jax.evaluation import (
   class_metrics,
@@ -146,7 +146,7 @@ def diagnosis(
   return evaluate.Diagnosis(
     logits=ask(prob),
     label=loaded.label,
-    class_names=sets.class_names(config.data.dataset),
+    class_names=networks.class_names(config),
     temperature=temperature,
     oracle_logits=ask(loaded.mask),
   )
@@ -206,7 +206,7 @@ def for_pictures(
     probs = classification.posterior(logits, temperature=temperature)
     return prob[..., 0], probs
 
-  names = () if judge is None else tuple(sets.class_names(config.data.dataset))
+  names = () if judge is None else networks.class_names(config)
   return run, names
 
 

@@ -25,13 +25,20 @@ def segmentor(config: Config) -> segmentor_lib.Segmentor:
   )
 
 
+def class_names(config: Config) -> tuple[str, ...]:
+  """The classes that D tells apart; none of a user's own set without any."""
+  names = tuple(config.data.class_names)
+  own = any(map(sets.is_own, sets.parts(config.data.dataset)))
+  return names if names or own else sets.class_names(config.data.dataset)
+
+
 def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
   """The network D, None where S trains alone."""
   knobs = config.discriminator
   if not knobs.enabled:
     return None
   return discriminator_lib.Discriminator(
-    num_classes=len(sets.class_names(config.data.dataset)),
+    num_classes=len(class_names(config)),
     base_width=knobs.base_width,
     repeats=knobs.repeats,
     norm=knobs.norm,

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 
 from apppau_jax.batch import Batch
-from apppau_jax.data import augment, sets, views
+from apppau_jax.data import augment, views
 from apppau_jax.errors import ConfigError
 from apppau_jax.losses import (
   consistency,
@@ -184,6 +184,12 @@ def check_players(config: Config, *, unlabelled: int) -> None:
     ConfigError: says which key to change.
   """
   rows, unseen = labelled_rows(config), config.train.unlabelled_in_batch
+  if config.discriminator.enabled and len(networks.class_names(config)) < 2:
+    raise ConfigError(
+      f"D tells classes apart, and {config.data.dataset} has "
+      f"{len(networks.class_names(config))}: prepare it with a labels.csv that "
+      "names two or more, or set config.discriminator.enabled to False."
+    )
   if rows < 1:
     raise ConfigError(
       f"config.train.unlabelled_in_batch={unseen} leaves no labelled row in a "
@@ -232,7 +238,7 @@ def check_classes(config: Config, *, known: np.ndarray) -> None:
   knobs = config.discriminator
   if not knobs.enabled or not (knobs.class_weight or knobs.predicted_weight):
     return
-  names = sets.class_names(config.data.dataset)
+  names = networks.class_names(config)
   unseen = [name for i, name in enumerate(names) if i not in known]
   if unseen:
     raise ConfigError(

@@ -244,8 +244,8 @@ def test_combinations_that_cannot_be_divided_are_refused():
     _split(ids=[*_ids("ccx"), "JPCLN001"])
   with pytest.raises(ConfigError, match="no Idiap list for phantom"):
     _split("idiap", dataset="jsrt+phantom", ids=[*_ids("jsrt"), *"abc"])
-  with pytest.raises(ConfigError, match="no dataset 'folder'"):
-    _split(dataset="jsrt+folder", ids=_ids("jsrt"))
+  with pytest.raises(ConfigError, match="no dataset 'nih'"):
+    _split(dataset="jsrt+nih", ids=_ids("jsrt"))
 
 
 def test_a_set_without_a_list_is_divided_beside_one_that_has_one():

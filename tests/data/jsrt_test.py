@@ -149,7 +149,7 @@ def test_half_a_mask_is_none_and_missing_files_are_listed(run, raw):
   assert [len(e.masks) for e in found.examples] == [0, 2, 2, 2]
   assert set(found.missing) >= {"left lung/JPCLN001.gif", "JPCNN002.IMG"}
   assert len(found.missing) == 242 + 2
-  with pytest.raises(DataError, match="244 files of the published set"):
+  with pytest.raises(DataError, match="244 files that belong to the set"):
     run(allow_missing=False)
   assert run()["counts"]["masks"] == 3
 

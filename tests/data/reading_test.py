@@ -4,6 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -65,10 +66,32 @@ def test_one_bit_image_is_black_and_white(encoded):
   np.testing.assert_array_equal(read, np.where(bits, 255, 0))
 
 
-def test_sixteen_bits_keep_the_upper_byte(encoded):
-  deep = np.array([[0, 255, 256], [4095, 40000, 65535]], np.uint16)
-  read = reading.read_grey(encoded(Image.fromarray(deep)))
-  np.testing.assert_array_equal(read, [[0, 0, 1], [15, 156, 255]])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_stretched_from_lowest_to_highest(encoded, kind):
+  # 12 bits from 100 to 3925, which is 15 * 255 levels: 15 to a grey level.
+  deep = np.array([[100, 107, 108], [115, 2012, 3925]], np.uint16)
+  read = reading.read_grey(encoded(Image.fromarray(deep), kind))
+  np.testing.assert_array_equal(read, [[0, 0, 1], [1, 127, 255]])
+  flat = Image.fromarray(np.full((4, 5), 4095, np.uint16))
+  assert reading.read_grey(encoded(flat, kind)).max() == 0
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tiff_whose_white_is_zero_is_turned_round(bits):
+  kind = np.dtype(f"uint{bits}")
+  values = np.linspace(0, np.iinfo(kind).max, 12).astype(kind).reshape(3, 4)
+  buffer = io.BytesIO()
+  tifffile.imwrite(buffer, values, photometric="miniswhite")
+  read = reading.read_grey(buffer.getvalue())
+  expected = 255 - np.round(np.linspace(0, 255, 12)).reshape(3, 4)
+  assert np.abs(read - expected).max() <= 1
+
+
+def test_a_file_too_large_is_not_read_to_its_end(tmp_path, monkeypatch):
+  monkeypatch.setattr(reading, "MAX_BYTES", 10)
+  (tmp_path / "film.dcm").write_bytes(bytes(11))
+  with pytest.raises(DataError, match=r"film\.dcm is larger than 10 bytes"):
+    reading.read_grey(tmp_path / "film.dcm")
 
 
 def test_grey_jpeg_is_read_and_its_rotation_refused(encoded):

@@ -25,10 +25,13 @@ def test_members_and_classes(dataset, members, classes):
   assert sets.is_combined(dataset) == (len(members) > 1)
 
 
-def test_labels_become_positions_among_all_classes():
-  assert sets.label_map("jsrt", dataset="jsrt") == (0, 1)
-  assert sets.label_map("jsrt", dataset="ccx") == (0, 2)
-  assert sets.label_map("shenzhen", dataset="ccx") == (0, 1)
+def test_sets_of_the_users_own_come_last_and_have_no_classes_by_name():
+  names = ("jsrt", "phantom", "folder", "folder:a-1", "folder:b")
+  assert sets.members("folder:b+phantom+folder+jsrt+folder:a-1") == names
+  assert [sets.kind(n) for n in names] == ["jsrt", "phantom"] + ["folder"] * 3
+  with pytest.raises(ConfigError, match=r"classes of folder:b .* labels\.csv"):
+    sets.class_names("jsrt+folder:b")
+  assert sets.union([("a", "b"), (), ("c", "a")]) == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,11 @@ def test_labels_become_positions_among_all_classes():
     ("jsrt+", r"no dataset '' \(in 'jsrt\+'\)"),
     ("jsrt+jsrt", "'jsrt.jsrt', which names a set twice"),
     ("", "no dataset ''"),
+    ("folder:", "no dataset 'folder:'"),
+    ("folder:Clinic", "folder:NAME .NAME of small letters"),
+    ("folder:../up", "no dataset"),
+    ("folder:a+folder:a", "names a set twice"),
+    ("foldr", "mean 'folder'"),
   ],
 )
 def test_names_of_nothing_are_refused(dataset, message):
@@ -47,6 +55,6 @@ def test_names_of_nothing_are_refused(dataset, message):
 
 
 def test_every_builder_has_its_classes_here():
-  assert prepare.BUILDERS.keys() == sets.CLASSES.keys()
-  for name, builder in prepare.BUILDERS.items():
-    assert builder.layout().class_names == sets.CLASSES[name]
+  assert prepare.BUILDERS.keys() == {*sets.CLASSES, sets.OWN}
+  for name, classes in sets.CLASSES.items():
+    assert prepare.builder_class(name).layout().class_names == classes

@@ -41,11 +41,21 @@ def test_published_without_mask_is_unlabelled_any_other_is_missing(
   assert len(found.missing) == 662 - 4 + 1
 
 
-def test_mask_of_an_id_that_had_none_is_used_and_told(raw_sets, tmp_path):
+def test_mask_of_an_id_that_had_none_is_left_out_and_told(raw_sets, tmp_path):
   found = _index(raw_sets.shenzhen(tmp_path, IDS))
-  assert found.unlabelled == ()
+  assert found.unlabelled == WITHOUT
   assert [i for i, _ in found.notes] == list(WITHOUT)
-  assert all(len(e.masks) == 1 for e in found.examples)
+  assert "its mask is left out" in found.notes[0][1]
+  assert [len(e.masks) for e in found.examples] == [1, 0, 1, 0]
+
+
+def test_capital_suffixes_are_found(raw_sets, tmp_path):
+  raw = raw_sets.shenzhen(tmp_path, IDS, without=WITHOUT)
+  for path in [*raw.rglob("*.png")]:
+    path.rename(path.with_name(path.name.replace(".png", ".PNG")))
+  found = _index(raw)
+  assert [e.id for e in found.examples] == list(IDS)
+  assert [len(e.masks) for e in found.examples] == [1, 0, 1, 0]
 
 
 @pytest.mark.parametrize("folder", ["mask/mask", "ChinaSet_AllFiles/mask"])

@@ -313,7 +313,7 @@ def test_impossible_label_fractions_are_refused(wanted):
 @pytest.mark.parametrize(
   ("name", "hint"),
   [
-    ("papre", r"paper, idiap or fold-K-of-N.* mean 'paper'"),
+    ("papre", r"paper, idiap, given or fold-K-of-N.* mean 'paper'"),
     ("Idiap", "mean 'idiap'"),
     ("fold_1_of_4", "mean 'fold-1-of-4'"),
     ("fold-5-of-5", "counted from 0"),

@@ -42,7 +42,7 @@ def test_missing_files_are_an_error_until_they_are_allowed(raw, tmp_path):
   assert refused.returncode == 3
   assert refused.stdout == ""
   assert refused.stderr.count("\n") == 1
-  assert refused.stderr.startswith("error: 649 files of the published set")
+  assert refused.stderr.startswith("error: 649 files that belong to the set")
   assert "--allow_missing" in refused.stderr
 
   done = _run(*flags, "--allow_missing")

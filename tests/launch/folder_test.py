@@ -1,0 +1,268 @@
+"""A user's own set through the mains' own assembly, from raw files on."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from apppau_jax.data import examples
+from apppau_jax.data.prepare import prepare
+from apppau_jax.errors import ConfigError, DataError
+from configs import folder
+from launch import workdir
+from launch.assemble import data, networks, objectives, run
+
+CLASSES = ("effusion", "none", "tb")
+
+
+def _write(raw, *, count=14, unmasked=(3, 8, 13), table=True, dicom=None):
+  """Two films a patient; those of `unmasked` have no mask."""
+  rng = np.random.default_rng(0)
+  (raw / "images").mkdir(parents=True)
+  (raw / "masks").mkdir()
+  rows = [["id", "label", "patient"]]
+  for i in range(count):
+    name = f"film{i:02d}"
+    pixels = rng.integers(0, 90, (40, 44)) + 160
+    pixels[8:32, 6:16] -= 120
+    pixels[8:32, 26:36] -= 120
+    if dicom is not None and i % 2:
+      (raw / f"images/{name}.dcm").write_bytes(dicom(pixels))
+    else:
+      Image.fromarray(pixels.astype(np.uint8)).save(raw / f"images/{name}.png")
+    if i not in unmasked:
+      mask = (pixels < 130).astype(np.uint8) * 255
+      Image.fromarray(mask).save(raw / f"masks/{name}_mask.png")
+    label = "" if i == 0 else CLASSES[i // 2 % 3]
+    rows.append([name, label, f"p{i // 2}"])
+  if table:
+    with (raw / "labels.csv").open("w", newline="") as file:
+      csv.writer(file).writerows(rows)
+  return raw
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  root = tmp_path_factory.mktemp("own")
+  for name, table in (("clinic", True), ("plain", False)):
+    raw = _write(root / f"raw-{name}", table=table)
+    prepare(f"folder:{name}", raw_dir=raw, data_dir=root)
+  return root
+
+
+def _config(data_dir, arg):
+  config = folder.get_config(f"quick,{arg}")
+  config.data.data_dir = str(data_dir)
+  config.model.base_width = config.discriminator.base_width = 1
+  config.train.batch_size, config.train.unlabelled_in_batch = 4, 2
+  return config
+
+
+def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
+  config = _config(data_dir, "name=clinic,players=two")
+  known = data.catalogue(config)
+  config = data.settled(config, known)
+  assert tuple(config.data.class_names) == CLASSES
+  assert config.data.split == "paper"
+  chosen = data.parts(config, known)
+  split = chosen.split
+  patients = {e.id: e.patient for e in known.entries}
+  train = {*split.train_labelled, *split.train_unlabelled}
+  judged = {patients[i] for i in (*split.validation, *split.test)}
+  assert not judged & {patients[i] for i in train}
+  unmasked = {e.id for e in known.entries if not e.has_mask}
+  expected = {i for i in unmasked if patients[i] not in judged}
+  assert set(split.train_unlabelled) == expected
+  assert 0 < len(expected) < len(unmasked)
+  assert set(chosen.classes) == train - {"film00"}  # whose class is unknown
+
+  training = data.load_training(config, chosen)
+  assert training.has_label.sum() == len(chosen.classes)
+  assert (training.label >= 0).tolist() == training.has_label.tolist()
+  rows = data.minibatches(config, split)(0)
+  batch = data.to_batch(training).take(rows[0]).check()
+  assert batch.has_mask.tolist() == [True, True, False, False]
+  objectives.check_players(config, unlabelled=len(split.train_unlabelled))
+
+  workdir.claim(tmp_path, config.to_dict())
+  again = workdir.read_config(tmp_path)
+  again.data.data_dir = "nowhere"
+  assert networks.class_names(again) == CLASSES
+  state = jax.eval_shape(
+    lambda: networks.init(
+      again,
+      *[networks.optimizer(again, lambda _: 0.0, player=p)
+        for p in ("segmentor", "discriminator")],
+    )
+  )  # fmt: skip
+  shapes = [x.shape for x in jax.tree.leaves(state.discriminator.params)]
+  assert (len(CLASSES) + 1,) in shapes  # the last bias: classes and fake
+  workdir.claim(tmp_path, config.to_dict())  # a restart is the same run
+
+
+def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
+  config = _config(data_dir, "name=plain")
+  config.train.unlabelled_in_batch = 0
+  known = data.catalogue(config)
+  config = data.settled(config, known)
+  assert tuple(config.data.class_names) == ()
+  chosen = data.parts(config, known)
+  assert chosen.classes == ()
+  assert not data.load_training(config, chosen).has_label.any()
+  objectives.check_players(config, unlabelled=0)
+  config.discriminator.enabled = True
+  with pytest.raises(ConfigError, match=r"folder:plain has 0: .*labels\.csv"):
+    objectives.check_players(config, unlabelled=0)
+
+
+def test_other_classes_than_the_runs_are_refused(data_dir):
+  config = _config(data_dir, "name=clinic,players=two")
+  config.data.class_names = ("none", "tb")
+  with pytest.raises(DataError, match=r"tells none, tb apart.*effusion, none"):
+    data.catalogue(config)
+  config.discriminator.enabled = False
+  assert data.catalogue(config).class_names == CLASSES
+
+
+def _catalogue(dataset, *entries):
+  return examples.Catalogue(
+    dataset, 128, ("a", "b"),
+    tuple(
+      examples.Entry(
+        id=name, label=0, has_mask=has_mask, patient=patient, height=9,
+        width=9, sex="", age="", finding="", source=source,
+        details={"split": part},
+      )
+      for name, has_mask, patient, part, source in entries
+    ),
+  )  # fmt: skip
+
+
+def test_auto_is_the_given_split_which_unmasked_images_keep_to():
+  parts = ("train", "validation", "test")
+  known = _catalogue(
+    "folder",
+    *[(p, True, p, p, "folder") for p in parts],
+    *[(f"no {p}", False, f"no {p}", p, "folder") for p in (*parts, "")],
+    ("friend", False, "test", "", "folder"),
+  )
+  config = data.settled(folder.get_config("players=two"), known)
+  assert config.data.split == "given"
+  split = data.parts(config, known).split
+  assert (split.validation, split.test) == (("validation",), ("test",))
+  assert split.train_labelled == ("train",)
+  assert split.train_unlabelled == ("no ", "no train")
+  config.data.split = "paper"
+  extra = data.parts(config, known).split.train_unlabelled
+  assert {"no ", "no train", "no validation", "no test"} <= set(extra)
+
+
+def test_two_sets_may_call_two_people_the_same():
+  known = _catalogue(
+    "folder:a+folder:b",
+    *[(f"{s}{n}", True, f"p{n}", part, f"folder:{s}")
+      for s in "ab" for n, part in enumerate(("train", "validation", "test"))],
+  )  # fmt: skip
+  swapped = {"a0": "train", "b0": "test", "b2": "train"}
+  entries = tuple(
+    e if e.id not in swapped else
+    examples.dataclasses.replace(e, details={"split": swapped[e.id]})
+    for e in known.entries
+  )  # fmt: skip
+  known = examples.dataclasses.replace(known, entries=entries)
+  config = folder.get_config()
+  config.data.dataset, config.data.split = known.dataset, "given"
+  split = data.parts(config, known).split
+  assert split.test == ("a2", "b0")
+
+
+def test_the_quick_config_assembles(data_dir, tmp_path, monkeypatch):
+  """Traced, not compiled: the slow test below runs it."""
+  monkeypatch.setattr(
+    run.parallel, "compile_init", lambda init, mesh: jax.eval_shape(init)
+  )
+  config = _config(data_dir, "name=clinic")
+  config.model.preset = "unet"
+  config.train.unlabelled_in_batch = 0
+  known = data.catalogue(config)
+  config = data.settled(config, known)
+  parts, state = run.assemble(
+    config, data.parts(config, known), workdir=tmp_path, meta={}
+  )
+  parts.latest.close()
+  parts.best.close()
+  after, metrics = jax.eval_shape(
+    parts.train_step, state, parts.resident, parts.order(0)
+  )
+  assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+  assert metrics
+  masks = np.asarray(parts.resident.mask)
+  assert len(parts.ids) == len(masks) < 11
+  assert masks.any(axis=(1, 2, 3)).all()
+
+
+def _main(name, *flags):
+  done = subprocess.run(
+    [sys.executable, "-m", f"launch.{name}", *flags],
+    capture_output=True, text=True, check=False,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  return done.stdout
+
+
+@pytest.mark.slow
+def test_from_raw_dicom_to_predictions(tmp_path):
+  """Every main, as docs/data.md has them, on half DICOM and half PNG."""
+  pydicom = pytest.importorskip("pydicom")
+  raw = _write(tmp_path / "raw", dicom=lambda p: _dicom(pydicom, p))
+  _main(
+    "prepare_data", "--dataset=folder:clinic", f"--raw_dir={raw}",
+    f"--data_dir={tmp_path}/data",
+  )  # fmt: skip
+  for players in ("one", "two"):
+    work = tmp_path / players
+    _main(
+      "train", f"--workdir={work}",
+      f"--config=configs/folder.py:quick,name=clinic,players={players}",
+      f"--config.data.data_dir={tmp_path}/data",
+      "--config.train.batch_size=4", "--config.model.base_width=1",
+      "--config.train.unlabelled_in_batch=" + "02"[players == "two"],
+      "--config.model.preset=unet", "--config.discriminator.base_width=1",
+    )  # fmt: skip
+    _main("evaluate", f"--workdir={work}", "--split=test")
+    report = json.loads((work / "eval/test/report.json").read_text())
+    assert report["split_name"] == "paper"
+    (tmp_path / "data").rename(tmp_path / "away")  # a run needs no data set
+    _main(
+      "predict", f"--workdir={work}", f"--input={raw}/images",
+      f"--output={tmp_path}/masks-{players}",
+    )  # fmt: skip
+    (tmp_path / "away").rename(tmp_path / "data")
+    table = (tmp_path / f"masks-{players}/predictions.csv").read_text()
+    assert table.count(",ok,") == 14
+    assert ("probability_effusion" in table) == (players == "two")
+
+
+def _dicom(pydicom, pixels):
+  import io
+
+  told = pydicom.Dataset()
+  told.file_meta = pydicom.dataset.FileMetaDataset()
+  told.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+  told.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+  told.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+  told.Rows, told.Columns = pixels.shape
+  told.SamplesPerPixel, told.PhotometricInterpretation = 1, "MONOCHROME1"
+  told.BitsAllocated, told.BitsStored, told.HighBit = 16, 12, 11
+  told.PixelRepresentation = 0
+  told.WindowCenter, told.WindowWidth = 2048, 4096
+  told.PixelData = (4095 - 16 * pixels).astype("<u2").tobytes()
+  file = io.BytesIO()
+  pydicom.dcmwrite(file, told, enforce_file_format=True)
+  return file.getvalue()
