@@ -107,7 +107,8 @@ def read_manifest(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def _same(workdir: pathlib.Path, old: Mapping, new: Mapping) -> None:
-  new = json.loads(json.dumps(new))  # tuples as JSON keeps them
+  # Tuples as JSON keeps them, in the defaults of newer keys too.
+  old, new = (json.loads(json.dumps(tree)) for tree in (old, new))
   rows = [
     f"  {key}: {old.get(key)!r} there, {new.get(key)!r} here"
     for key in sorted(old.keys() | new.keys())

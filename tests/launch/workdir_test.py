@@ -10,10 +10,11 @@ from launch import workdir
 
 
 def _older(folder):
-  """config.json of a run made before D, and before a key of `train`."""
+  """config.json of a run made before D, and before two single keys."""
   tree = json.loads(json.dumps(phantom.get_config().to_dict()))
   del tree["discriminator"]
   del tree["train"]["select_by"]
+  del tree["data"]["class_names"]
   tree["train"]["epochs"] = 7
   (folder / "checkpoints" / "latest" / "5").mkdir(parents=True)
   (folder / "config.json").write_text(json.dumps(tree))
