@@ -15,6 +15,5 @@ def get_config(arg=None):
   config = base.semi_supervised(phantom.get_config())
   config.data.class_fraction = 1.0
   config.discriminator.base_width = 16
-  config.discriminator.learning_rate = 1e-3
   config.train.epochs = 40
   return base.quick(config) if arg.quick else config

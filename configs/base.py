@@ -59,6 +59,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.discriminator.real_weight = 0.5  # of eq. (7)
   config.discriminator.fake_weight = 0.5  # of eq. (8)
   config.discriminator.predicted_weight = 0.0  # of the class of (x, S(x))
+  config.discriminator.consistency_weight = 0.0  # of unlabelled (x, S(x))
   config.discriminator.conditional = True  # eq. (6) over n classes, not n + 1
   config.discriminator.mask_smoothing = 0.0  # real masks are s and 1 - s
 
@@ -70,8 +71,8 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.consistency = ml_collections.ConfigDict()  # of unlabelled images
   config.consistency.name = "none"  # none | mean_teacher | pseudo_label
-  config.consistency.weight = 1.0
-  config.consistency.ramp_up = 0.3  # fraction of the run
+  config.consistency.weight = 1.0  # S's; D's stands with D
+  config.consistency.ramp_up = 0.3  # fraction of the run; S's and D's
   config.consistency.threshold = 0.95  # of a pseudo-label's probability
   config.consistency.teacher = "averaged"  # averaged weights | student
   config.consistency.gamma = 0.6  # of the strong view, as in augment
@@ -153,8 +154,10 @@ def semi_supervised(config: ml_collections.ConfigDict):
   """A lung recipe at a tenth of the labels, both players, beyond the paper."""
   config = two_players(config)
   config.discriminator.norm = "group"
-  config.discriminator.learning_rate = 5e-4
+  config.discriminator.learning_rate = 1e-3
+  config.discriminator.weight_decay = 0.05
   config.discriminator.predicted_weight = 0.5
+  config.discriminator.consistency_weight = 1.0
   config.discriminator.mask_smoothing = 0.05
   config.adversarial.ramp_up = 0.1
   config.consistency.name = "pseudo_label"

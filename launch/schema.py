@@ -177,6 +177,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "discriminator.real_weight": Number(0),
   "discriminator.fake_weight": Number(0),
   "discriminator.predicted_weight": Number(0),
+  "discriminator.consistency_weight": Number(0),
   "discriminator.conditional": _SWITCH,
   "discriminator.mask_smoothing": Number(0, 0.4),
   "adversarial.form": Choice(

@@ -20,13 +20,24 @@ _RULES: tuple[tuple[tuple[str, ...], str, tuple[Any, ...]], ...] = (
     "adversarial.form",
     ("nonsaturating", "saturating", "feature_matching"),
   ),
-  (("consistency.",), "consistency.name", ("mean_teacher", "pseudo_label")),
+  (
+    ("consistency.weight", "consistency.teacher", "consistency.cutmix"),
+    "consistency.name",
+    ("mean_teacher", "pseudo_label"),
+  ),
   (("consistency.threshold",), "consistency.name", ("pseudo_label",)),
   (("loss.kl_",), "loss.name", ("kl_tversky",)),
   (("loss.fp_weight", "loss.fn_weight"), "loss.name", _TVERSKY),
   (("loss.tversky_weight",), "loss.name", _WEIGHTED),
   (("loss.cross_entropy_weight",), "loss.name", ("cross_entropy_tversky",)),
   (("loss.smooth",), "loss.name", (*_TVERSKY, "dice")),
+)
+
+# How unlabelled images are disturbed, for S and for D: one of them is enough.
+_VIEWS = (
+  ("consistency.",),
+  "consistency.name",
+  ("mean_teacher", "pseudo_label"),
 )
 
 
@@ -38,8 +49,12 @@ def unused(flat: Mapping[str, Any], *, given: Iterable[str]) -> list[str]:
     given: the keys set on the command line.
   """
   lines = []
+  agreeing = flat["discriminator.enabled"] and (
+    flat["discriminator.consistency_weight"] > 0
+  )
+  rules = _RULES if agreeing else (*_RULES, _VIEWS)
   for key in sorted(given):
-    for starts, decides, values in _RULES:
+    for starts, decides, values in rules:
       if (
         key != decides
         and key.startswith(starts)

@@ -14,6 +14,9 @@ The teacher of the first is the exponential average of the student's weights
 arXiv:2001.07685) takes the student itself, for segmentation UniMatch (Yang et
 al. 2023, arXiv:2208.09910). Either teacher goes with either loss here.
 
+D learns the classes of unlabelled pairs in the first way, with the n class
+probabilities of its own average for q.
+
 The weight rises over the first steps as exp(-5 (1 - t / T)^2) (Laine and Aila
 2017, arXiv:1610.02242).
 
@@ -65,6 +68,25 @@ def pseudo_label_loss(
   decision = (prob >= 0.5).astype(prob.dtype)
   each = optax.sigmoid_binary_cross_entropy(jnp.asarray(logits), decision)
   return jnp.mean(each * sure, axis=(1, 2, 3))
+
+
+def class_consistency_loss(logits: Array, teacher_logits: Array) -> jax.Array:
+  """Squared difference of two opinions of D on the classes of a pair.
+
+  Args:
+    logits: `[b, n + 1]`, the student's; the last, "predicted", is left out.
+    teacher_logits: `[b, n + 1]`, taken as constants.
+
+  Returns:
+    `[b]` in [0, 2]: the sum over the n classes.
+  """
+  chex.assert_rank((logits, teacher_logits), 2)
+  chex.assert_equal_shape((logits, teacher_logits))
+  teacher_logits = jax.lax.stop_gradient(jnp.asarray(teacher_logits))
+  probs, target = (
+    jax.nn.softmax(x[:, :-1]) for x in (jnp.asarray(logits), teacher_logits)
+  )
+  return jnp.sum((probs - target) ** 2, axis=-1)
 
 
 def ramp_up(step: Array, *, steps: int) -> jax.Array:

@@ -5,8 +5,9 @@
   D:  L_D = w_class L_class + w_real L_real + w_fake L_fake
             eq. (6)           eq. (7)         eq. (8)
           + w_predicted * class loss on labelled (x, S(x))
+          + w_consistency * agreement of classes on unlabelled (x, S(x))
 
-The last term is not the paper's: at inference D sees predicted masks only,
+The last two are not the paper's: at inference D sees predicted masks only,
 whose class logits eqs. (6) to (8) never train.
 """
 
@@ -201,17 +202,17 @@ def discriminator_objective(
 
 def consistency_objective(
   logits: jax.Array,
-  teacher_prob: jax.Array,
+  teacher: jax.Array,
   *,
   loss_fn: LossFn,
   weight: float,
   ramp: jax.Array | float = 1.0,
 ) -> tuple[jax.Array, Terms]:
-  """The unlabelled term of `losses/consistency.py`, weighed.
+  """An unlabelled term of `losses/consistency.py`, weighed.
 
   Args:
-    logits: `[u, h, w, k]`, the student's on the strong views.
-    teacher_prob: `[u, h, w, k]`, the teacher's on the weak ones.
+    logits: `[u, ...]`, the student's on the strong views.
+    teacher: `[u, ...]`, the teacher's opinion of the weak ones.
     loss_fn: maps both to `[u]`.
     weight: of the term once the ramp is up.
     ramp: in [0, 1].
@@ -219,5 +220,5 @@ def consistency_objective(
   Returns:
     The weighted scalar, and the term without its weight.
   """
-  loss = jnp.mean(loss_fn(logits, teacher_prob))
+  loss = jnp.mean(loss_fn(logits, teacher))
   return weight * ramp * loss, {"consistency": loss}

@@ -29,6 +29,21 @@ Objective = Callable[[SegmentorOutput, Batch], Term]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassConsistency:
+  """What D learns about classes from pairs whose mask nobody drew.
+
+  Attributes:
+    disturb: maps a key and images `[u, h, w, 1]` to their strong views.
+    objective: maps the student's logits `[u, n+1]` on those with S's masks, the
+      teacher's `[u, n+1]` on the weak views (D's averaged weights, without
+      dropout) and the step to the term.
+  """
+
+  disturb: Callable[[jax.Array, jax.Array], jax.Array]
+  objective: Callable[[jax.Array, jax.Array, jax.Array], Term]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Adversary:
   """D in training, and what S makes of its opinion.
 
@@ -41,6 +56,7 @@ class Adversary:
       pairs, and the batch, to L_D.
     against: maps D's outputs on predicted and real pairs, the batch and the
       step to S's term c L_adv; None trains D beside S, not against it.
+    agree: D's own term of unlabelled images; None for nothing.
   """
 
   module: nn.Module
@@ -52,6 +68,7 @@ class Adversary:
     Callable[[DiscriminatorOutput, DiscriminatorOutput, Batch, jax.Array], Term]
     | None
   )
+  agree: ClassConsistency | None = None
 
   def real(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
     """The real pairs of a prepared batch: images and masks of `labelled`."""
@@ -134,14 +151,23 @@ def make_train_step(
     key: jax.Array,
   ) -> tuple[Player, Metrics]:
     """D tells real pairs from predicted ones, and the classes apart."""
-    key, key_dropout = jax.random.split(key)
+    key, key_dropout, key_views = jax.random.split(key, 3)
     batch = prepare(key, batch)
-    player = state.segmentor
+    player, agree = state.segmentor, adversary.agree
     output, _ = _train(segmentor, player, player.params, batch.image)
+    found = jax.nn.sigmoid(output.logits)
     image, mask = adversary.real(batch)
     # One pass over all pairs: real and predicted share BatchNorm's statistics.
     image = jnp.concatenate([image, batch.image])
-    mask = jnp.concatenate([mask, jax.nn.sigmoid(output.logits)])
+    mask = jnp.concatenate([mask, found])
+    pairs = len(image)
+    if agree is not None:
+      unseen = batch.image[adversary.labelled :]
+      taught = _infer(
+        adversary.module, judge.ema, unseen, found[adversary.labelled :]
+      )
+      image = jnp.concatenate([image, agree.disturb(key_views, unseen)])
+      mask = jnp.concatenate([mask, found[adversary.labelled :]])
 
     def loss_fn(params):
       output, batch_stats = _train(
@@ -152,8 +178,13 @@ def make_train_step(
         mask,
         rngs={"dropout": key_dropout},
       )
-      real, fake = jnp.split(output.logits, [adversary.labelled])
+      real, fake, student = jnp.split(
+        output.logits, [adversary.labelled, pairs]
+      )
       loss, terms = adversary.objective(real, fake, batch)
+      if agree is not None:
+        more, named = agree.objective(student, taught.logits, state.step)
+        loss, terms = loss + more, terms | named
       return loss, (terms, batch_stats)
 
     return _descend(

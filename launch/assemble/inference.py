@@ -28,23 +28,32 @@ from launch.assemble.networks import Config
 
 def predict(config: Config, *, final: bool = False) -> evaluate.Predict:
   """S in inference mode, compiled; `final` adds the test-time augmentation."""
-  several = final and config.eval.test_time_augmentation
   return parallel.compile_predict(
     inference_lib.make_predict_step(
       networks.segmentor(config),
       prepare=data.normalize(config),
-      views=inference_lib.VIEWS if several else (),
+      views=_looks(config, final),
     )
   )
 
 
-def diagnose(config: Config) -> evaluate.Diagnose | None:
-  """D in inference mode, compiled; None where S trained alone."""
+def _looks(config: Config, final: bool) -> Sequence[tuple[float, float]]:
+  """The views of test-time augmentation, where it is on."""
+  several = final and config.eval.test_time_augmentation
+  return inference_lib.VIEWS if several else ()
+
+
+def diagnose(
+  config: Config, *, final: bool = False
+) -> evaluate.Diagnose | None:
+  """D in inference mode, as `predict`; None where S trained alone."""
   module = networks.discriminator(config)
   if module is None:
     return None
   return parallel.compile_predict(
-    inference_lib.make_diagnose_step(module, prepare=data.normalize(config))
+    inference_lib.make_diagnose_step(
+      module, prepare=data.normalize(config), views=_looks(config, final)
+    )
   )
 
 
@@ -133,7 +142,7 @@ def diagnosis(
   Returns:
     None where S trained alone.
   """
-  judge = diagnose(config)
+  judge = diagnose(config, final=True)
   if judge is None:
     return None
   ask = functools.partial(
@@ -191,7 +200,8 @@ def for_pictures(
   """
   variables, _ = trained(config, workdir=workdir)
   temperature = _reported_temperature(config, workdir)
-  infer, judge = predict(config, final=True), diagnose(config)
+  infer = predict(config, final=True)
+  judge = diagnose(config, final=True)
   batch_size = config.eval.batch_size
 
   def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -127,7 +127,56 @@ def adversary(
     mask_smoothing=knobs.mask_smoothing,
     objective=judge,
     against=None if spec.form == "none" else against,
+    agree=_agreeing(config, lengths),
   )
+
+
+def _agreeing(
+  config: Config, lengths: loop.Plan
+) -> steps.ClassConsistency | None:
+  """What D learns of the classes of unlabelled images; None for nothing."""
+  weight = config.discriminator.consistency_weight
+  if not weight:
+    return None
+  spec, ramp = _views(config), _ramp(config, lengths)
+
+  def disturb(key: jax.Array, image: jax.Array) -> jax.Array:
+    return views.strong_view(key, image, image, spec=spec, cutmix=0.0)[0]
+
+  def agree(
+    logits: jax.Array, teacher: jax.Array, step: jax.Array
+  ) -> steps.Term:
+    return objectives.consistency_objective(
+      logits,
+      teacher,
+      loss_fn=consistency.class_consistency_loss,
+      weight=weight,
+      ramp=ramp(step),
+    )
+
+  return steps.ClassConsistency(disturb=disturb, objective=agree)
+
+
+def _views(config: Config) -> augment.Augmentation:
+  """How strong views of unlabelled images differ from weak ones."""
+  if config.data.normalize == "zscore":
+    raise ConfigError(
+      "Consistency terms need images in [0, 1] to disturb them; set "
+      "config.data.normalize to minmax or percentile."
+    )
+  knobs = config.consistency
+  return augment.Augmentation(
+    gamma=knobs.gamma,
+    contrast=knobs.contrast,
+    brightness=knobs.brightness,
+    noise=knobs.noise,
+  )
+
+
+def _ramp(config: Config, lengths: loop.Plan):
+  """The factor of the consistency terms at a step."""
+  rising = round(config.consistency.ramp_up * lengths.steps)
+  return functools.partial(consistency.ramp_up, steps=rising)
 
 
 def consistent(config: Config, lengths: loop.Plan) -> steps.Consistency | None:
@@ -135,39 +184,23 @@ def consistent(config: Config, lengths: loop.Plan) -> steps.Consistency | None:
   knobs = config.consistency
   if knobs.name == "none":
     return None
-  if config.data.normalize == "zscore":
-    raise ConfigError(
-      "config.consistency needs images in [0, 1] to disturb them; set "
-      "config.data.normalize to minmax or percentile."
-    )
   loss_fn = consistency.mean_teacher_loss
   if knobs.name == "pseudo_label":
     loss_fn = functools.partial(
       consistency.pseudo_label_loss, threshold=knobs.threshold
     )
-  rising = round(knobs.ramp_up * lengths.steps)
+  ramp = _ramp(config, lengths)
 
   def agree(logits: jax.Array, prob: jax.Array, step: jax.Array) -> steps.Term:
     return objectives.consistency_objective(
-      logits,
-      prob,
-      loss_fn=loss_fn,
-      weight=knobs.weight,
-      ramp=consistency.ramp_up(step, steps=rising),
+      logits, prob, loss_fn=loss_fn, weight=knobs.weight, ramp=ramp(step)
     )
 
   return steps.Consistency(
     labelled=labelled_rows(config),
     averaged_teacher=knobs.teacher == "averaged",
     disturb=functools.partial(
-      views.strong_view,
-      spec=augment.Augmentation(
-        gamma=knobs.gamma,
-        contrast=knobs.contrast,
-        brightness=knobs.brightness,
-        noise=knobs.noise,
-      ),
-      cutmix=knobs.cutmix,
+      views.strong_view, spec=_views(config), cutmix=knobs.cutmix
     ),
     objective=agree,
   )
@@ -218,10 +251,15 @@ def check_players(config: Config, *, unlabelled: int) -> None:
       f"config.train.select_by={config.train.select_by!r} asks for a "
       "diagnosis, and config.discriminator.enabled is False; select by dice."
     )
-  if config.consistency.name != "none" and not unseen:
+  learns = {
+    "consistency.name": config.consistency.name != "none",
+    "discriminator.consistency_weight": config.discriminator.enabled
+    and config.discriminator.consistency_weight > 0,
+  }
+  for key in (key for key in learns if learns[key] and not unseen):
     raise ConfigError(
-      f"config.consistency.name={config.consistency.name!r} learns from "
-      "unlabelled images, and config.train.unlabelled_in_batch is 0."
+      f"config.{key} learns from unlabelled images, and "
+      "config.train.unlabelled_in_batch is 0."
     )
 
 

@@ -38,6 +38,16 @@ def test_every_one_of_them_counts_in_the_full_game():
   assert _told(config, *keys, "loss.kl_eps", "data.class_fraction") == []
 
 
+def test_views_serve_either_player():
+  config = appau_phantom.get_config()
+  config.consistency.name = "none"
+  config.discriminator.consistency_weight = 0.0
+  assert len(_told(config, "consistency.gamma", "consistency.weight")) == 2
+  config.discriminator.consistency_weight = 1.0
+  (line,) = _told(config, "consistency.gamma", "consistency.weight")
+  assert line.startswith("config.consistency.weight ")
+
+
 def test_the_deciding_key_itself_is_never_told():
   keys = ("discriminator.enabled", "consistency.name", "loss.name")
   assert _told(phantom.get_config(), *keys) == []

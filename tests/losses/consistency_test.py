@@ -206,3 +206,24 @@ def test_no_ramp():
     ramp = consistency.ramp_up(t, steps=0)
     assert ramp.shape == ()
     assert float(ramp) == 1.0
+
+
+class ClassesTest(chex.TestCase):
+  @chex.all_variants
+  def test_opinions_on_the_classes(self):
+    """Hand values: the last logit does not count, agreement costs nothing."""
+    third = math.log(3.0)
+    student = np.float32([[third, 0, 9], [0, 0, 0], [-4, 4, 1], [60, -60, 0]])
+    teacher = np.float32([[0, 0, 2], [5, 5, -3], [-3, 5, 0], [-60, 60, 0]])
+    loss = self.variant(consistency.class_consistency_loss)(student, teacher)
+    np.testing.assert_allclose(loss, [0.125, 0.0, 0.0, 2.0], atol=1e-6)
+
+
+def test_classes_no_gradient_to_the_teacher():
+  student, teacher = np.float32(RNG.normal(0, 1, (2, 5, 4)))
+  to_student, to_teacher = jax.grad(
+    lambda a, b: consistency.class_consistency_loss(a, b).sum(), argnums=(0, 1)
+  )(student, teacher)
+  assert np.all(to_student[:, :-1] != 0)
+  assert not np.any(to_student[:, -1])
+  assert not np.any(to_teacher)

@@ -68,7 +68,7 @@ class Game:
       ),
     )
 
-  def step(self, *, against=_against, agree=None):
+  def step(self, *, against=_against, agree=None, classes=None):
     return steps.make_train_step(
       self.tiny.module,
       objective=self.tiny.objective,
@@ -83,6 +83,7 @@ class Game:
         mask_smoothing=0.05,
         objective=_judge,
         against=against,
+        agree=classes,
       ),
       consistency=agree,
     )
@@ -315,6 +316,61 @@ def test_d_is_asked_about_weak_views(game, first):
   odds = np.exp(np.asarray(judged.logits, np.float64))
   expected = -np.log(1 - odds[:, -1] / odds.sum(axis=1)).mean()
   assert float(metrics["adversarial"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_ds_average_teaches_the_classes_of_unlabelled_pairs(game, first):
+  """The logged term against its formula; nothing else of D's step changes."""
+  moved = jax.tree.map(lambda x: x * 0.7, first.discriminator.ema)
+  state = dataclasses.replace(
+    first, discriminator=dataclasses.replace(first.discriminator, ema=moved)
+  )
+
+  def logged(logits, teacher, step):
+    term, named = objectives.consistency_objective(
+      logits,
+      teacher,
+      loss_fn=consistency.class_consistency_loss,
+      weight=3.0,
+    )
+    return term, named | {"student": logits, "teacher": teacher}
+
+  classes = steps.ClassConsistency(
+    disturb=lambda key, image: 0.5 * image, objective=logged
+  )
+  batch = game.data.take(INDICES)
+  _, metrics = jax.jit(game.step(classes=classes))(state, batch)
+  of = {
+    k.removeprefix("discriminator_"): np.asarray(v, np.float64)
+    for k, v in metrics.items()
+    if k.startswith("discriminator_")
+  }
+  p, q = (
+    np.exp(of[k][:, :2]) / np.exp(of[k][:, :2]).sum(axis=1, keepdims=True)
+    for k in ("student", "teacher")
+  )
+  expected = ((p - q) ** 2).sum(axis=1).mean()
+  assert of["consistency"] == pytest.approx(expected, rel=1e-4)
+  parts = of["class"] + 0.5 * (of["real"] + of["fake"] + of["class_predicted"])
+  assert of["loss"] == pytest.approx(parts + 3 * expected, rel=1e-5)
+
+  key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))[1]
+  prepared = game.tiny.prepare(
+    jax.random.split(key, 3)[0], game.data.take(INDICES[0])
+  )
+  variables = {
+    "params": state.segmentor.params,
+    "batch_stats": state.segmentor.batch_stats,
+  }
+  output, _ = game.tiny.module.apply(
+    variables, prepared.image, train=True, mutable=["batch_stats"]
+  )
+  taught = D.apply(
+    moved,
+    prepared.image[LABELLED:],
+    jax.nn.sigmoid(output.logits)[LABELLED:],
+    train=False,
+  )
+  np.testing.assert_allclose(of["teacher"], taught.logits, atol=1e-5)
 
 
 def test_real_masks_are_smoothed(game):
