@@ -81,8 +81,17 @@ def measure(
     config=config.to_dict(),
     environment=workdir_lib.environment(),
   )
-  shutil.copyfile(folder / "report.html", workdir / "report.html")
+  show(workdir)
   _print(numbers, folder=folder)
+
+
+def show(workdir: pathlib.Path) -> None:
+  """Puts the test part's report, or else validation's, at the run's front."""
+  for part in ("test", "validation"):
+    page = workdir / "eval" / part / "report.html"
+    if page.exists():
+      shutil.copyfile(page, workdir / "report.html")
+      return
 
 
 def _load_unseen(

@@ -169,6 +169,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "discriminator.base_width": Number(1, 1024, kind=int),
   "discriminator.repeats": Number(1, 8, kind=int),
   "discriminator.norm": Choice(("batch", "group", "spectral")),
+  "discriminator.pooling": Choice(("mean", "mean_max")),
   "discriminator.dropout": Number(0, 0.99),
   "discriminator.learning_rate": Number(0, 10, above=True),
   "discriminator.b1": Number(0, 0.9999),

@@ -2,12 +2,13 @@
 
     stage  size      layers
     1..4   1/2..1/16 conv 5x5 stride 2, norm, LeakyReLU .2, dropout .4
-    head             mean over the grid (the exposed features), dense n + 1
+    head             pooled over the grid (the exposed features), dense n + 1
 
 One network, two duties: the logits 0..n-1 are the classes of a real pair
 (image, true mask), the last is "this mask was predicted". The paper prints
 neither layers nor widths; docs/paper.md says why these. `repeats` above 1 puts
-3x3 convolutions behind each strided one, for a stronger classifier.
+3x3 convolutions behind each strided one, for a stronger classifier; with
+`pooling` mean_max a finding of one cell is not diluted by all the others.
 """
 
 import math
@@ -22,6 +23,7 @@ from apppau_jax.errors import ConfigError
 from apppau_jax.models import blocks
 
 NORMS = ("batch", "group", "spectral")
+POOLINGS = ("mean", "mean_max")
 _SLOPE = 0.2  # of LeakyReLU, below zero
 _GROUPS = 8
 
@@ -32,7 +34,8 @@ class DiscriminatorOutput:
 
   Attributes:
     logits: `[b, n + 1]`: n classes, then "predicted mask".
-    features: `[b, c]`, what the last layer sees; for feature matching.
+    features: `[b, c]` (`mean_max`: `[b, 2c]`), what the last layer sees; for
+      feature matching.
   """
 
   logits: jax.Array
@@ -51,6 +54,7 @@ class Discriminator(nn.Module):
       the width: no example sees another); `spectral`
       (no normalisation of features, kernels of spectral norm 1, Miyato et al.
       2018).
+    pooling: `mean` over the grid, or `mean_max`: mean and maximum side by side.
     dropout: share of activations dropped in training.
     dtype: type of the convolutions' arithmetic.
   """
@@ -60,6 +64,7 @@ class Discriminator(nn.Module):
   depth: int = 4
   repeats: int = 1
   norm: str = "batch"
+  pooling: str = "mean"
   dropout: float = 0.4
   dtype: jnp.dtype = jnp.float32
 
@@ -75,11 +80,12 @@ class Discriminator(nn.Module):
       train: whether BatchNorm uses the batch's statistics, the spectral norms
         are brought up to date and dropout drops (the rng "dropout").
     """
-    if self.norm not in NORMS:
-      raise ConfigError(
-        f"discriminator.norm is {self.norm!r}; it must be one of "
-        f"{', '.join(NORMS)}."
-      )
+    for key, known in (("norm", NORMS), ("pooling", POOLINGS)):
+      if (value := getattr(self, key)) not in known:
+        raise ConfigError(
+          f"discriminator.{key} is {value!r}; it must be one of "
+          f"{', '.join(known)}."
+        )
     x = jnp.concatenate([image, mask.astype(image.dtype)], axis=-1)
     x = x.astype(self.dtype)
     for stage in range(1, self.depth + 1):
@@ -88,7 +94,10 @@ class Discriminator(nn.Module):
         name = f"stage{stage}" + (f"_{i}" if i > 1 else "")
         x = self._layer(x, width, first=i == 1, name=name, train=train)
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    features = x.astype(jnp.float32).mean(axis=(1, 2))
+    x = x.astype(jnp.float32)
+    features = x.mean(axis=(1, 2))
+    if self.pooling == "mean_max":
+      features = jnp.concatenate([features, x.max(axis=(1, 2))], axis=-1)
     dense = nn.Dense(self.num_classes + 1, name="head")
     return DiscriminatorOutput(
       logits=self._constrained(dense, "head_sn", train)(features),

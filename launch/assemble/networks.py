@@ -42,6 +42,7 @@ def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
     base_width=knobs.base_width,
     repeats=knobs.repeats,
     norm=knobs.norm,
+    pooling=knobs.pooling,
     dropout=knobs.dropout,
     dtype=jnp.dtype(config.model.dtype),
   )

@@ -33,10 +33,15 @@ def _count(tree):
 
 
 @functools.cache
-def _network(norm, repeats=1, dropout=0.0):
+def _network(norm, repeats=1, dropout=0.0, pooling="mean"):
   """A small D, and variables drawn here: no compiled initialisation."""
   module = discriminator.Discriminator(
-    base_width=8, depth=2, norm=norm, repeats=repeats, dropout=dropout
+    base_width=8,
+    depth=2,
+    norm=norm,
+    pooling=pooling,
+    repeats=repeats,
+    dropout=dropout,
   )
   rng = np.random.default_rng(1)
 
@@ -101,7 +106,7 @@ def _normalised(x, axes):
   )
 
 
-def _oracle(norm, variables, *, train=False, repeats=1):
+def _oracle(norm, variables, *, train=False, repeats=1, pooling="mean"):
   variables = jax.tree.map(np.float64, variables)
   params, stats = variables["params"], variables.get("batch_stats", {})
   x = np.float64(np.concatenate([IMAGE, MASK], axis=-1))
@@ -126,6 +131,8 @@ def _oracle(norm, variables, *, train=False, repeats=1):
         x = x * affine["scale"] + affine["bias"]
       x = np.where(x > 0, x, 0.2 * x)
   features = x.mean(axis=(1, 2))
+  if pooling == "mean_max":
+    features = np.concatenate([features, x.max(axis=(1, 2))], axis=-1)
   head = params["head"]
   kernel = _unit(head["kernel"]) if norm == "spectral" else head["kernel"]
   return features @ kernel + head["bias"], features
@@ -149,6 +156,17 @@ def test_is_its_layers(norm, train):
   variables = _settled() if norm == "spectral" else _network(norm)[1]
   output, _ = _judge(norm, variables, train=train)
   logits, features = _oracle(norm, variables, train=train)
+  np.testing.assert_allclose(output.features, features, rtol=1e-3, atol=1e-4)
+  np.testing.assert_allclose(output.logits, logits, rtol=1e-3, atol=1e-4)
+
+
+def test_the_maximum_beside_the_mean():
+  module, variables = _network("group", pooling="mean_max")
+  output = jax.jit(functools.partial(module.apply, train=False))(
+    variables, IMAGE, MASK
+  )
+  logits, features = _oracle("group", variables, pooling="mean_max")
+  assert features.shape == (3, 32)
   np.testing.assert_allclose(output.features, features, rtol=1e-3, atol=1e-4)
   np.testing.assert_allclose(output.logits, logits, rtol=1e-3, atol=1e-4)
 
@@ -320,4 +338,7 @@ def test_bfloat16_computes_but_reports_float32(norm):
 def test_a_norm_that_does_not_exist():
   module = discriminator.Discriminator(norm="layer")
   with pytest.raises(ConfigError, match=r"'layer'.*batch, group, spectral"):
+    _shapes(module)
+  module = discriminator.Discriminator(pooling="median")
+  with pytest.raises(ConfigError, match=r"'median'.*mean, mean_max"):
     _shapes(module)
