@@ -6,7 +6,7 @@
   supervised_ceiling  all masks, S alone
   no_adversarial    D classifies, S does not hear it
   no_classification D tells real from predicted only
-  no_consistency    no pseudo-labels: the two players alone
+  no_consistency    no pseudo-labels of masks or classes: the players alone
   no_pyramid, no_attention, no_progressive
 
 Run: python -m launch.train --workdir=runs/baseline \
@@ -27,8 +27,13 @@ PRESETS = {
 }
 
 
-def _all_labelled(config):
+def _inconsistent(config):
   config.consistency.name = "none"
+  config.discriminator.consistency_weight = 0.0
+
+
+def _all_labelled(config):
+  _inconsistent(config)
   config.train.unlabelled_in_batch = 0
 
 
@@ -53,8 +58,9 @@ def get_config(arg=None):
     case "no_classification":
       config.discriminator.class_weight = 0.0
       config.discriminator.predicted_weight = 0.0
+      config.discriminator.consistency_weight = 0.0
     case "no_consistency":
-      config.consistency.name = "none"
+      _inconsistent(config)
     case name if name in PRESETS:
       config.model.preset = PRESETS[name]
     case name:
