@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import filelock
+import tensorflow_datasets as tfds
 
 from apppau_jax import files
 from apppau_jax.data import builder, montgomery, sets
@@ -14,13 +15,15 @@ from apppau_jax.data import layout as layout_lib
 
 COUNT = 200
 SIZE = 256
-# Raise it when the drawing code comes to draw other phantoms.
-DRAWING = 1
+# Raise it, and the builder's version, when the code comes to draw others.
+DRAWING = 2
 _RECORD = "phantom.json"
 
 
 class Phantom(builder.LungBuilder):
   """Procedural chest phantoms in the layout of the Montgomery set."""
+
+  VERSION = tfds.core.Version("2.0.0")
 
   @classmethod
   def layout(cls) -> layout_lib.Layout:

@@ -60,14 +60,14 @@ def tuberculosis(site: Site, *, rng: np.random.Generator) -> Densities:
   for _ in range(patches):
     lung = (site.left, site.right)[main if rng.uniform() < 0.7 else 1 - main]
     centre = _pick(site, rng, lung=lung, low=bool(rng.uniform() < 0.15))
-    radius = rng.uniform(18, 32) + 24 * severity
+    radius = rng.uniform(26, 40) + 24 * severity
     haze += lung * _patch(site, rng, centre=centre, radius=radius)
     solid.append(_nodes(rng, centre, radius=radius))
     if rng.uniform() < 0.15 + 0.3 * severity:
       wall, hole = _cavity(rng, centre + rng.normal(0, 0.1, 2) * radius)
       solid.append(wall)
       holes.append(hole)
-  haze *= (0.18 + 0.24 * severity) / max(float(haze.max()), 1e-6)
+  haze *= (0.35 + 0.35 * severity) / max(float(haze.max()), 1e-6)
   if rng.uniform() < 0.35 * severity:
     haze += _effusion(site, rng, lung=(site.left, site.right)[main])
   return Densities(haze, solid, holes)
