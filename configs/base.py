@@ -154,7 +154,8 @@ def two_players(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def semi_supervised(config: ml_collections.ConfigDict):
   """A lung recipe at a tenth of the labels, both players, beyond the paper."""
   config = two_players(config)
-  config.discriminator.norm = "group"
+  config.discriminator.pooling = "mean_max"
+  config.discriminator.dropout = 0.2
   config.discriminator.learning_rate = 1e-3
   config.discriminator.weight_decay = 0.05
   config.discriminator.predicted_weight = 0.5
