@@ -65,7 +65,7 @@ def read_dicom(
     if reason := _unfit(told):
       raise _refusal(name, reason)
     check_size(told.Rows, told.Columns, name=name)
-    return _displayed(told, told.pixel_array)
+    return _displayed(told, told.pixel_array.astype(np.int32))
   except (DataError, MemoryError):
     raise
   except Exception as error:  # a damaged file may raise anything in a parser
@@ -108,6 +108,8 @@ def _unfit(told: Any) -> str:
   kind = told.get("PhotometricInterpretation", "not stated")
   if kind not in _GREY or told.get("SamplesPerPixel", 1) != 1:
     return f"its pixels are {kind}, where {' or '.join(_GREY)} was expected"
+  if told.get("BitsAllocated", 16) > 16:
+    return f"it has {told.BitsAllocated} bits a pixel, where 16 are read"
   syntax = told.file_meta.get("TransferSyntaxUID")
   if syntax is None:
     return "it does not say how its pixels are encoded (transfer syntax)"
@@ -123,8 +125,20 @@ def _unfit(told: Any) -> str:
   return ""
 
 
-def _displayed(told: Any, stored: np.ndarray) -> np.ndarray:
-  """Stored values to what a viewer shows, uint8 [h, w]."""
+def _displayed(told: Any, frame: np.ndarray) -> np.ndarray:
+  """Stored values, int32 [h, w], to what a viewer shows, uint8 [h, w].
+
+  Worked out once for each of the 65,536 values that there can be.
+  """
+  place = frame - frame.min()
+  stored = np.arange(frame.min(), frame.max() + 1)
+  occurs = np.zeros(len(stored), bool)
+  occurs[place] = True
+  return _grey(told, stored, occurs=occurs)[place]
+
+
+def _grey(told: Any, stored: np.ndarray, *, occurs: np.ndarray) -> np.ndarray:
+  """Grey level, uint8 [n], of stored values [n]; `occurs` says which do."""
   little = told.file_meta.TransferSyntaxUID.is_little_endian
   padding = _padding(told, stored)
   values = stored.astype(np.float64)
@@ -140,7 +154,7 @@ def _displayed(told: Any, stored: np.ndarray) -> np.ndarray:
   elif told.get("WindowWidth") is not None:
     grey = levels.to_bytes(_windowed(told, values))
   else:
-    grey = levels.stretch(values, where=~padding)
+    grey = levels.stretch(values, where=occurs & ~padding)
   if told.PhotometricInterpretation == "MONOCHROME1":
     grey = 255 - grey
   grey[padding] = 0
@@ -148,7 +162,7 @@ def _displayed(told: Any, stored: np.ndarray) -> np.ndarray:
 
 
 def _padding(told: Any, stored: np.ndarray) -> np.ndarray:
-  """Where there is no picture, as outside a collimator: bool [h, w]."""
+  """Where there is no picture, as outside a collimator: bool [n]."""
   one = told.get("PixelPaddingValue")
   if one is None:
     return np.zeros(stored.shape, bool)

@@ -9,12 +9,12 @@ def stretch(
   """Linear from the lowest value (0) to the highest (255), rounded half up.
 
   Args:
-    values: [h, w], integers or finite floats.
-    where: bool [h, w], the pixels that say what is lowest and highest; the
-      others are cut off at these. All by default.
+    values: integers or finite floats, of any shape.
+    where: bool, of that shape: the values that say what is lowest and highest;
+      the others are cut off at these. All by default.
 
   Returns:
-    uint8 [h, w]; zeros where all values are equal.
+    uint8; zeros where all values are equal.
   """
   chosen = values if where is None else values[where]
   if not chosen.size:

@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from apppau_jax import errors
@@ -124,8 +124,11 @@ def _decode(data: bytes, *, name: str) -> np.ndarray:
       image.load()
       return _to_grey(image, name=name)
   except _DAMAGE as e:
+    # Pillow's own words for an unknown format show an address in memory.
+    unknown = isinstance(e, UnidentifiedImageError)
     raise errors.DataError(
-      f"The image {name} cannot be read ({e}). The file is damaged, cut "
+      f"The image {name} cannot be read "
+      f"({'no known format' if unknown else e}). The file is damaged, cut "
       f"short, larger than {MAX_PIXELS:,} pixels, or not one of "
       f"{', '.join(FORMATS)} (images also: DICOM). Fetch it again from its "
       "owner."
