@@ -49,6 +49,7 @@ setuptools.setup(
     "tensorflow-datasets>=4.9.8",
   ],
   extras_require={
+    "bench": ["torch>=2.6"],  # the peers of benchmarks/
     "cuda": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
     "dicom": ["pydicom>=3.0", "python-gdcm>=3.0.24"],  # gdcm decompresses
