@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special
 
 from apppau_jax.evaluation import class_metrics
 from apppau_jax.evaluation.class_metrics import Floats, Labels
@@ -56,6 +56,8 @@ def fit_temperature(logits: ArrayLike, label: ArrayLike) -> float:
   Raises:
     ValueError: logits that `posterior` refuses, or labels of another shape.
   """
+  from scipy import optimize  # slow to import, and no training needs it
+
   real, label = _real(logits), np.asarray(label)
   if label.shape != real.shape[:1]:
     raise ValueError(f"label {label.shape} is not [{len(real)}]")
