@@ -32,6 +32,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.preset = "ppau_unet"  # the eight of models/segmentor.py
   config.model.base_width = 32  # channels at full resolution
   config.model.dtype = "float32"  # float32 | bfloat16, of the convolutions
+  config.model.remat = False  # compute blocks twice, keep less memory
 
   config.loss = ml_collections.ConfigDict()
   config.loss.name = "kl_tversky"  # tversky | dice | cross_entropy | ...
@@ -108,6 +109,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.train.epochs = 100  # passes over the training images
   config.train.batch_size = 16  # the paper's
   config.train.unlabelled_in_batch = 0  # of them; 8 in the paper's protocol
+  config.train.accumulate = 1  # parts a batch is taken in, to save memory
+  config.train.steps_per_call = 1  # 50 on an accelerator; 1 on CPU
   config.train.log_every = 10  # steps
   config.train.eval_every_epochs = 5
   config.train.select_by = "dice"  # the best: dice | auroc | dice_auroc

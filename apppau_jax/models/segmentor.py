@@ -11,6 +11,8 @@ logits to the next finer (P-HNN, Harrison et al. 2017): eq. (1)'s four side
 outputs, the finest being the prediction. Without it one head on D1.
 """
 
+from typing import Any
+
 import chex
 import flax.linen as nn
 import jax
@@ -62,6 +64,8 @@ class Segmentor(nn.Module):
     gated_levels: levels whose skip is gated, 1 the finest; None means all.
     dtype: type of the convolutions' arithmetic; parameters, statistics and
       outputs stay float32.
+    remat: whether blocks and gates are computed again for their gradients
+      instead of kept: less memory, a third more work.
   """
 
   pyramid: bool = False
@@ -72,6 +76,7 @@ class Segmentor(nn.Module):
   num_structures: int = 1
   gated_levels: tuple[int, ...] | None = None
   dtype: jnp.dtype = jnp.float32
+  remat: bool = False
 
   @nn.compact
   def __call__(self, image: jax.Array, *, train: bool) -> SegmentorOutput:
@@ -83,11 +88,15 @@ class Segmentor(nn.Module):
       skip = skips[level]
       if self.attention and level in self._gated:
         gate = attention_lib.AttentionGate(dtype=self.dtype, name=f"AG{level}")
-        skip, attention[f"D{level}"] = gate(skip, features, train=train)
+        skip, attention[f"D{level}"] = self._run(
+          gate, skip, features, train=train
+        )
       width = self._width(level)
       up = blocks.Up(width, self.dtype, name=f"up{level}")
       features = jnp.concatenate([up(features, train=train), skip], axis=-1)
-      features = self._block(f"D{level}", width)(features, train=train)
+      features = self._run(
+        self._block(f"D{level}", width), features, train=train
+      )
       if self.progressive or level == 1:
         side_logits.append(self._head(level, features, side_logits))
     return SegmentorOutput(
@@ -114,6 +123,12 @@ class Segmentor(nn.Module):
   def _block(self, name: str, width: int, repeats: int = 2) -> nn.Module:
     return blocks.ConvBlock(width, repeats, self.dtype, name=name)
 
+  def _run(self, block: nn.Module, *inputs: jax.Array, train: bool) -> Any:
+    if not self.remat:
+      return block(*inputs, train=train)
+    # `train` is bound outside: what is rematerialised takes arrays only.
+    return nn.remat(lambda block, *x: block(*x, train=train))(block, *inputs)
+
   def _encode(
     self, image: jax.Array, *, train: bool
   ) -> tuple[jax.Array, dict[int, jax.Array]]:
@@ -127,10 +142,13 @@ class Segmentor(nn.Module):
           image = blocks.avg_pool(image)
           entry = self._block(f"pyramid{level}", width, repeats=1)
           features = jnp.concatenate([entry(image, train=train), features], -1)
-      features = self._block(f"E{level}", width)(features, train=train)
+      features = self._run(
+        self._block(f"E{level}", width), features, train=train
+      )
       skips[level] = features
     bottleneck = self._block("B", self._width(self.depth + 1))
-    return bottleneck(blocks.max_pool(features), train=train), skips
+    features = self._run(bottleneck, blocks.max_pool(features), train=train)
+    return features, skips
 
   def _head(
     self, level: int, features: jax.Array, coarser: list[jax.Array]

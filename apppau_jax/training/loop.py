@@ -6,7 +6,7 @@
 3. A checkpoint is saved only after its step's loss proved finite, and after
    the evaluation at that step; the best one is decided by validation only.
 4. The first non-finite loss or gradient ends the run, naming step and term.
-5. A signal ends the run after the current step, saved.
+5. A signal ends the run after the current step (or call of several), saved.
 """
 
 import dataclasses
@@ -42,16 +42,28 @@ class Plan:
     steps_per_epoch: steps in a pass over the training images.
     log_every: steps between two lines of training metrics.
     eval_every: steps between two validations, each followed by a checkpoint.
+    steps_per_call: steps the device makes before the host looks up.
   """
 
   steps: int
   steps_per_epoch: int
   log_every: int
   eval_every: int
+  steps_per_call: int = 1
 
   def evaluates_at(self, step: int) -> bool:
     """Whether the state after `step` steps is validated and saved."""
     return step == self.steps or step % self.eval_every == 0
+
+  def call(self, step: int) -> range:
+    """The steps, counted from 0, of the call after `step` steps.
+
+    It never passes an evaluation, so what is logged, validated and saved
+    happens at the same steps whatever `steps_per_call` is.
+    """
+    ahead = self.eval_every - step % self.eval_every
+    count = min(self.steps_per_call, ahead, self.steps - step)
+    return range(step, step + count)
 
 
 class StopRequest:
@@ -81,7 +93,7 @@ class Run:
 
   Attributes:
     plan: lengths and intervals.
-    train_step: compiled step over the resident set.
+    train_step: compiled step over the resident set, or several at a call.
     resident: the training examples on the device.
     order: maps a step to the indices of its examples, `[b]` or `[m, b]`.
     ids: the training examples' names, for messages.
@@ -134,16 +146,17 @@ def run(run: Run, state: TrainState) -> TrainState:
   settle = functools.partial(
     _settle, run, writer=writer, saturation=watch.Saturation()
   )
-  pending: tuple[int, dict] | None = None
+  pending: tuple[range, dict] | None = None
   with progress, StopRequest() as stop:
     try:
-      for step in range(start + 1, run.plan.steps + 1):
-        state, metrics = run.train_step(
-          state, run.resident, run.order(step - 1)
-        )
+      step = start
+      while step < run.plan.steps:
+        made = run.plan.call(step)
+        state, metrics = run.train_step(state, run.resident, _rows(run, made))
         # The step before is looked at while this one computes.
         shown = settle(pending)
-        pending = step, metrics
+        pending = made, metrics
+        step = made.stop
         signum = stop.signum  # read once: it may come at any moment
         if run.plan.evaluates_at(step) or signum is not None:
           shown |= settle(pending)
@@ -166,27 +179,36 @@ def run(run: Run, state: TrainState) -> TrainState:
   return state
 
 
+def _rows(run: Run, made: range) -> np.ndarray:
+  """The examples of a call: of its one step, or of each of its steps."""
+  if run.plan.steps_per_call == 1:
+    return run.order(made.start)
+  return np.stack([run.order(turn) for turn in made])
+
+
 def _settle(
   run: Run,
-  pending: tuple[int, dict] | None,
+  pending: tuple[range, dict] | None,
   *,
   writer: Writer,
   saturation: watch.Saturation,
 ) -> dict[str, float]:
-  """Checks the metrics of a finished step and logs them where due."""
-  if pending is None:
-    return {}
-  step, metrics = pending
-  log = step % run.plan.log_every == 0 or step == 1
-  values = {k: float(v) for k, v in jax.device_get(dict(metrics)).items()}
-  if not all(math.isfinite(v) for v in values.values()):
-    raise _not_finite(run, step=step, metrics=metrics)
-  if log:
-    values["learning_rate"] = float(run.learning_rate(step - 1))
-    values["epoch"] = step / run.plan.steps_per_epoch
-    saturation.notice(step, values)
-    writer.scalars("train", step=step, values=values)
-  return {"loss": values["loss"]} if log else {}
+  """Checks the metrics of the steps of a call and logs them where due."""
+  shown = {}
+  made, metrics = pending or (range(0), {})
+  table = {k: np.ravel(v) for k, v in jax.device_get(dict(metrics)).items()}
+  for row, turn in enumerate(made):
+    step = turn + 1
+    values = {k: float(column[row]) for k, column in table.items()}
+    if not all(math.isfinite(v) for v in values.values()):
+      raise _not_finite(run, step=step, values=values)
+    if step % run.plan.log_every == 0 or step == 1:
+      shown = {"loss": values["loss"]}
+      values["learning_rate"] = float(run.learning_rate(turn))
+      values["epoch"] = step / run.plan.steps_per_epoch
+      saturation.notice(step, values)
+      writer.scalars("train", step=step, values=values)
+  return shown
 
 
 def _validate(
@@ -206,8 +228,7 @@ def _validate(
   return score
 
 
-def _not_finite(run: Run, *, step: int, metrics: Mapping) -> NumericError:
-  values = {k: float(v) for k, v in jax.device_get(dict(metrics)).items()}
+def _not_finite(run: Run, *, step: int, values: Mapping) -> NumericError:
   terms = [k for k, v in values.items() if not math.isfinite(v)]
   ids = [run.ids[i] for i in run.order(step - 1).ravel()]
   text = {k: repr(v) for k, v in values.items()}

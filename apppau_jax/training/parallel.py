@@ -16,6 +16,8 @@ from apppau_jax.errors import ConfigError
 from apppau_jax.training.state import TrainState
 from apppau_jax.training.steps import Metrics
 
+Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
 
 def make_mesh(*, batch_size: int, devices=None) -> Mesh:
   """A one-dimensional mesh over all devices (or those given).
@@ -44,36 +46,56 @@ def compile_init(init: Callable[[], TrainState], mesh: Mesh) -> TrainState:
 
 
 def compile_train_step(
-  step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]], mesh: Mesh
+  step: Step,
+  mesh: Mesh,
+  *,
+  steps_per_call: int = 1,
 ) -> Callable[[TrainState, Batch, np.ndarray], tuple[TrainState, Metrics]]:
   """Compiles `step` over the resident data set.
 
   The gather of the examples runs on the device, inside the step; the state is
   donated; a second trace would mean a compilation in mid-run: an error.
 
+  Args:
+    step: the pure step.
+    mesh: the devices.
+    steps_per_call: above 1, a call makes that many steps (or fewer, where it
+      would pass an evaluation: another length is another program) in a loop
+      on the device. For accelerators: XLA:CPU runs convolutions inside a loop
+      fifteen times slower.
+
   Returns:
     `run(state, resident, indices)` with `indices` into `resident`: `[b]`, or
-    `[m, b]` for a step of m minibatches.
+    `[m, b]` for a step of m minibatches; above one step a call with one more
+    axis in front, of steps, and so have the metrics.
   """
   replicated = NamedSharding(mesh, PartitionSpec())
 
-  traces = 0
+  several = steps_per_call > 1
+  lengths = set()
 
-  def gather_and_step(state, resident, indices):
-    nonlocal traces
-    traces += 1
-    if traces > 1:
+  def call(state, resident, indices):
+    length = len(indices) if several else 1
+    if length in lengths:
       raise RuntimeError(
         "the training step was traced twice: the shape or type of its state, "
         f"data or indices (now {indices.shape}, {indices.dtype}) changed"
       )
+    lengths.add(length)
+    if not several:
+      return gather_and_step(state, resident, indices)
+    return jax.lax.scan(
+      lambda state, rows: gather_and_step(state, resident, rows), state, indices
+    )
+
+  def gather_and_step(state, resident, indices):
     batch = resident.take(indices)
     rows = PartitionSpec(*[None] * (indices.ndim - 1), "data")
     batch = jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, rows))
     return step(state, batch)
 
   return jax.jit(
-    gather_and_step,
+    call,
     donate_argnums=0,
     out_shardings=replicated,
   )

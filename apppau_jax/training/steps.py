@@ -19,8 +19,9 @@ from apppau_jax.batch import Batch
 from apppau_jax.losses import adversarial
 from apppau_jax.models.discriminator import DiscriminatorOutput
 from apppau_jax.models.segmentor import SegmentorOutput
+from apppau_jax.training import gradients
 from apppau_jax.training import state as state_lib
-from apppau_jax.training.state import Player, TrainState, Tree, Variables
+from apppau_jax.training.state import Player, TrainState, Variables
 
 Metrics = dict[str, jax.Array]
 Term = tuple[jax.Array, Metrics]  # a weighted loss, and what it is made of
@@ -77,6 +78,10 @@ class Adversary:
     )
     return batch.image[: self.labelled], mask
 
+  def part(self, count: int) -> "Adversary":
+    """The same of one of `count` parts of a minibatch."""
+    return dataclasses.replace(self, labelled=self.labelled // count)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Consistency:
@@ -109,6 +114,7 @@ def make_train_step(
   seed: int,
   adversary: Adversary | None = None,
   consistency: Consistency | None = None,
+  accumulate: int = 1,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
   """Returns the step of S, and of D where there is an adversary.
 
@@ -121,6 +127,8 @@ def make_train_step(
     seed: randomness of step t depends on (seed, t) and on nothing else.
     adversary: the other player.
     consistency: the term of unlabelled images.
+    accumulate: parts a minibatch is taken in, see `gradients.gradient`; it
+      divides the labelled and the unlabelled rows.
 
   Returns:
     `step(state, batch) -> (state, metrics)`; the batch is `[b, ...]`, or with
@@ -128,6 +136,10 @@ def make_train_step(
     scalars: `loss`, the terms and `grad_norm` of S, and the same of D behind
     `discriminator_`.
   """
+  part = None if adversary is None else adversary.part(accumulate)
+  descend = functools.partial(
+    _descend, ema_decay=ema_decay, accumulate=accumulate
+  )
 
   def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -153,46 +165,46 @@ def make_train_step(
     """D tells real pairs from predicted ones, and the classes apart."""
     key, key_dropout, key_views = jax.random.split(key, 3)
     batch = prepare(key, batch)
-    player, agree = state.segmentor, adversary.agree
-    output, _ = _train(segmentor, player, player.params, batch.image)
-    found = jax.nn.sigmoid(output.logits)
-    image, mask = adversary.real(batch)
-    # One pass over all pairs: real and predicted share BatchNorm's statistics.
-    image = jnp.concatenate([image, batch.image])
-    mask = jnp.concatenate([mask, found])
-    pairs = len(image)
+    assert part is not None
+    player, agree, strong = state.segmentor, part.agree, None
     if agree is not None:
-      unseen = batch.image[adversary.labelled :]
-      taught = _infer(
-        adversary.module, judge.ema, unseen, found[adversary.labelled :]
-      )
-      image = jnp.concatenate([image, agree.disturb(key_views, unseen)])
-      mask = jnp.concatenate([mask, found[adversary.labelled :]])
+      strong = agree.disturb(key_views, batch.image[adversary.labelled :])
 
-    def loss_fn(params):
+    def loss_fn(params, batch_stats, examples, key):
+      batch, strong = examples
+      output, _ = _train(segmentor, _weights(player), batch.image)
+      found = jax.nn.sigmoid(output.logits)
+      image, mask = part.real(batch)
+      # One pass over all pairs: they share BatchNorm's statistics.
+      image = jnp.concatenate([image, batch.image])
+      mask = jnp.concatenate([mask, found])
+      pairs, guessed = len(image), found[part.labelled :]
+      if agree is not None:
+        unseen = batch.image[part.labelled :]
+        taught = _infer(part.module, judge.ema, unseen, guessed)
+        image = jnp.concatenate([image, strong])
+        mask = jnp.concatenate([mask, guessed])
       output, batch_stats = _train(
-        adversary.module,
-        judge,
-        params,
+        part.module,
+        {"params": params, "batch_stats": batch_stats},
         image,
         mask,
-        rngs={"dropout": key_dropout},
+        rngs={"dropout": key},
       )
-      real, fake, student = jnp.split(
-        output.logits, [adversary.labelled, pairs]
-      )
-      loss, terms = adversary.objective(real, fake, batch)
+      real, fake, student = jnp.split(output.logits, [part.labelled, pairs])
+      loss, terms = part.objective(real, fake, batch)
       if agree is not None:
         more, named = agree.objective(student, taught.logits, state.step)
         loss, terms = loss + more, terms | named
       return loss, (terms, batch_stats)
 
-    return _descend(
+    return descend(
       judge,
       loss_fn,
-      optimizer=adversary.optimizer,
+      (batch, strong),
+      key_dropout,
+      optimizer=part.optimizer,
       step=state.step,
-      ema_decay=ema_decay,
     )
 
   def segmentor_step(
@@ -202,51 +214,57 @@ def make_train_step(
     key, key_views = jax.random.split(key)
     batch = prepare(key, batch)
     player = state.segmentor
-    against = adversary.against if adversary is not None else None
-    images, rows = batch.image, len(batch.image)
+    against = part.against if part is not None else None
+    views: Any = (None, None)
     if consistency is not None:
-      images, taught = _views(segmentor, consistency, player, images, key_views)
-      if against:  # D knows no strong views: it is asked about the weak ones
-        weak = batch.image[consistency.labelled :]
-        images = jnp.concatenate([images, weak])
+      views = _views(segmentor, consistency, player, batch.image, key_views)
 
-    def loss_fn(params):
-      everything, batch_stats = _train(segmentor, player, params, images)
+    def loss_fn(params, batch_stats, examples, key):
+      del key  # S has no dropout
+      batch, (strong, taught) = examples
+      images, rows, seen = batch.image, len(batch.image), 0
+      if consistency is not None:
+        seen = rows - len(strong)
+        known, weak = jnp.split(images, [seen])
+        # D knows no strong views: it is asked about the weak ones.
+        more = [strong, weak] if against else [strong]
+        images = jnp.concatenate([known, *more])
+      everything, batch_stats = _train(
+        segmentor, {"params": params, "batch_stats": batch_stats}, images
+      )
       output = jax.tree.map(lambda x: x[:rows], everything)
       loss, terms = objective(output, batch)
       if consistency is not None:
-        student = output.logits[consistency.labelled :]
+        student = output.logits[seen:]
         more, named = consistency.objective(student, taught, state.step)
         loss, terms = loss + more, terms | named
-      if adversary is not None and judge is not None and against:
-        ask = functools.partial(_infer, adversary.module, _weights(judge))
+      if part is not None and judge is not None and against:
+        ask = functools.partial(_infer, part.module, _weights(judge))
         logits = output.logits
         if consistency is not None:
-          seen = logits[: consistency.labelled]
-          logits = jnp.concatenate([seen, everything.logits[rows:]])
+          logits = jnp.concatenate([logits[:seen], everything.logits[rows:]])
         fake = ask(batch.image, jax.nn.sigmoid(logits))
-        real = ask(*adversary.real(batch))
+        real = ask(*part.real(batch))
         more, named = against(fake, real, batch, state.step)
         loss, terms = loss + more, terms | named
       return loss, (terms, batch_stats)
 
-    return _descend(
+    return descend(
       player,
       loss_fn,
+      (batch, views),
+      key,
       optimizer=optimizer,
       step=state.step,
-      ema_decay=ema_decay,
     )
 
   return train_step
 
 
-def _train(
-  module: nn.Module, player: Player, params: Tree, *inputs, rngs=None
-) -> Any:
+def _train(module: nn.Module, variables: Variables, *inputs, rngs=None) -> Any:
   """A network in training: its output and its new statistics."""
   output, updated = module.apply(
-    {"params": params, "batch_stats": player.batch_stats},
+    variables,
     *inputs,
     train=True,
     mutable=["batch_stats"],
@@ -271,26 +289,28 @@ def _views(
   image: jax.Array,
   key: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-  """The images with strong views of the unlabelled rows, and their targets."""
-  seen, unseen = jnp.split(image, [consistency.labelled])
+  """Strong views of the unlabelled rows, and what is true of them."""
+  unseen = image[consistency.labelled :]
   teacher = player.ema if consistency.averaged_teacher else _weights(player)
   prob = jax.nn.sigmoid(_infer(segmentor, teacher, unseen).logits)
-  strong, prob = consistency.disturb(key, unseen, prob)
-  return jnp.concatenate([seen, strong]), prob
+  return consistency.disturb(key, unseen, prob)
 
 
 def _descend(
   player: Player,
-  loss_fn: Callable[[Tree], tuple[jax.Array, tuple[Metrics, Tree]]],
+  loss_fn: gradients.LossFn,
+  examples: Any,
+  key: jax.Array,
   *,
   optimizer: optax.GradientTransformation,
   step: jax.Array,
   ema_decay: float,
+  accumulate: int,
 ) -> tuple[Player, Metrics]:
   """One step down a player's loss: new weights, statistics and average."""
-  (loss, (terms, batch_stats)), grads = jax.value_and_grad(
-    loss_fn, has_aux=True
-  )(player.params)
+  (loss, (terms, batch_stats)), grads = gradients.gradient(
+    loss_fn, player, examples, key, accumulate=accumulate
+  )
   updates, opt_state = optimizer.update(grads, player.opt_state, player.params)
   params = optax.apply_updates(player.params, updates)
   ema = state_lib.update_ema(

@@ -113,6 +113,7 @@ class Progress:
     )
     self._task = self._bar.add_task("train", total=steps, completed=start_step)
     self._words = ""
+    self._epoch = start_step // steps_per_epoch
 
   def __enter__(self) -> "Progress":
     self._bar.start()
@@ -130,7 +131,9 @@ class Progress:
     self._bar.update(
       self._task, completed=step, description=f"train {self._words}"
     )
-    if self._bar.disable and step % self._per_epoch == 0:
+    # A call of many steps may end in mid-epoch, several epochs on.
+    if self._bar.disable and step // self._per_epoch > self._epoch:
+      self._epoch = step // self._per_epoch
       self._print_epoch(step)
 
   def _print_epoch(self, step: int) -> None:

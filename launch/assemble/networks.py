@@ -22,6 +22,7 @@ def segmentor(config: Config) -> segmentor_lib.Segmentor:
     config.model.preset,
     base_width=config.model.base_width,
     dtype=jnp.dtype(config.model.dtype),
+    remat=config.model.remat,
   )
 
 

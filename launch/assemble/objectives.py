@@ -246,6 +246,11 @@ def check_players(config: Config, *, unlabelled: int) -> None:
       f"config.train.unlabelled_in_batch={unseen}, but every training image "
       "is labelled: lower config.data.label_fraction, or set it to 0."
     )
+  if rows % config.train.accumulate or unseen % config.train.accumulate:
+    raise ConfigError(
+      f"config.train.accumulate={config.train.accumulate} must divide the "
+      f"{rows} labelled rows of a minibatch, and the {unseen} unlabelled ones."
+    )
   if config.train.select_by != "dice" and not config.discriminator.enabled:
     raise ConfigError(
       f"config.train.select_by={config.train.select_by!r} asks for a "

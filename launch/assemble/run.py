@@ -1,7 +1,7 @@
 """Everything the loop needs, and the state to start from."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optax
@@ -27,6 +27,7 @@ def plan(config: Config, chosen: data.Parts) -> loop.Plan:
     steps_per_epoch=per_epoch,
     log_every=config.train.log_every,
     eval_every=config.train.eval_every_epochs * per_epoch,
+    steps_per_call=config.train.steps_per_call,
   )
 
 
@@ -53,7 +54,33 @@ def assemble(
   training = data.load_training(config, chosen)
   objectives.check_classes(config, known=training.label)
   lengths = plan(config, chosen)
-  rate, transform, other = _optimizers(config, lengths)
+  step, init = step_and_init(config, lengths)
+  state = parallel.compile_init(init, mesh)
+  return loop.Run(
+    plan=lengths,
+    train_step=parallel.compile_train_step(
+      step, mesh, steps_per_call=lengths.steps_per_call
+    ),
+    resident=parallel.replicate(data.to_batch(training), mesh),
+    order=data.minibatches(config, chosen.split),
+    ids=training.ids,
+    evaluate_fn=inference.validation(
+      config, data.load(config, chosen.split.validation)
+    ),
+    select_by=config.train.select_by,
+    learning_rate=_optimizers(config, lengths)[0],
+    latest=store(workdir, "latest"),
+    best=store(workdir, "best"),
+    meta=meta,
+    workdir=workdir,
+  ), state
+
+
+def step_and_init(
+  config: Config, lengths: loop.Plan
+) -> tuple[parallel.Step, Callable[[], state_lib.TrainState]]:
+  """The pure step and what makes its first state; computes nothing."""
+  _, transform, other = _optimizers(config, lengths)
   step = steps.make_train_step(
     networks.segmentor(config),
     objective=objectives.segmentation(config),
@@ -63,26 +90,9 @@ def assemble(
     seed=config.seed,
     adversary=objectives.adversary(config, lengths, other),
     consistency=objectives.consistent(config, lengths),
+    accumulate=config.train.accumulate,
   )
-  state = parallel.compile_init(
-    lambda: networks.init(config, transform, other), mesh
-  )
-  return loop.Run(
-    plan=lengths,
-    train_step=parallel.compile_train_step(step, mesh),
-    resident=parallel.replicate(data.to_batch(training), mesh),
-    order=data.minibatches(config, chosen.split),
-    ids=training.ids,
-    evaluate_fn=inference.validation(
-      config, data.load(config, chosen.split.validation)
-    ),
-    select_by=config.train.select_by,
-    learning_rate=rate,
-    latest=store(workdir, "latest"),
-    best=store(workdir, "best"),
-    meta=meta,
-    workdir=workdir,
-  ), state
+  return step, lambda: networks.init(config, transform, other)
 
 
 def _optimizers(

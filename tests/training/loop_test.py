@@ -1,5 +1,6 @@
 """The loop's laws, on a network of 49 parameters."""
 
+import dataclasses
 import json
 import math
 import os
@@ -183,3 +184,52 @@ def test_a_best_from_after_the_restored_step_is_made_anew(make_run, tiny):
   final = loop.run(again, tiny.state())
   _, meta, step = again.best.restore(final.averages)
   assert (step, meta["best"]) == (8, 0.6)
+
+
+def test_calls_end_at_evaluations():
+  plan = loop.Plan(
+    steps=11, steps_per_epoch=2, log_every=1, eval_every=4, steps_per_call=3
+  )
+  calls, step = [], 0
+  while step < plan.steps:
+    calls.append(plan.call(step))
+    step = calls[-1].stop
+  assert [list(c) for c in calls] == [
+    [0, 1, 2],
+    [3],
+    [4, 5, 6],
+    [7],
+    [8, 9, 10],
+  ]
+
+
+def test_several_steps_a_call_log_save_and_stop_alike(
+  make_run, tiny, resident, assert_same
+):
+  """The same lines and checkpoints; a bad term still names its own step."""
+  one = make_run("one")
+  expected = loop.run(one, tiny.state())
+
+  def several(name, *, poison_at=None):
+    run = make_run(name)
+    compiled = run.train_step
+
+    def train_step(state, resident, rows):
+      metrics = []
+      for row in rows:  # a call that makes its steps one by one
+        state, values = compiled(state, resident, row)
+        if int(state.step) == poison_at:
+          values = {**values, "grad_norm": jnp.float32(np.inf)}
+        metrics.append(values)
+      table = {k: jnp.stack([m[k] for m in metrics]) for k in metrics[0]}
+      return state, table
+
+    plan = dataclasses.replace(run.plan, steps_per_call=3)
+    return dataclasses.replace(run, plan=plan, train_step=train_step)
+
+  run = several("several")
+  assert_same(loop.run(run, tiny.state()), expected)
+  assert _lines(run) == _lines(one)
+  assert run.latest.steps() == one.latest.steps()
+  with pytest.raises(NumericError, match=r"step 6: grad_norm not finite"):
+    loop.run(several("bad", poison_at=6), tiny.state())
