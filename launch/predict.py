@@ -40,7 +40,9 @@ def main() -> None:
   config = workdir.read_config(folder)
   root = prediction.check_folders(source, output)
   paths = prediction.find_pictures(source)
-  infer, class_names = inference.for_pictures(config, workdir=folder)
+  infer, class_names = inference.for_pictures(
+    config, workdir=folder, count=len(paths)
+  )
   table = output / prediction.TABLE
   earlier = {} if _OVERWRITE.value else prediction.read_table(table)
   rows = []

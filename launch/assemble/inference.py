@@ -189,9 +189,15 @@ def fit_temperature(
 
 
 def for_pictures(
-  config: Config, *, workdir: pathlib.Path
+  config: Config, *, workdir: pathlib.Path, count: int
 ) -> tuple[prediction.Infer, tuple[str, ...]]:
   """A trained run's networks for pictures without a data set.
+
+  Args:
+    config: the configuration.
+    workdir: the run's folder.
+    count: pictures there will be; a batch is no larger, so that a single one
+      does not cost as much as a full batch.
 
   Returns:
     uint8 `[m, r, r, 1]` to lung probabilities `[m, r, r]` and class
@@ -202,7 +208,7 @@ def for_pictures(
   temperature = _reported_temperature(config, workdir)
   infer = predict(config, final=True)
   judge = diagnose(config, final=True)
-  batch_size = config.eval.batch_size
+  batch_size = min(config.eval.batch_size, count)
 
   def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     prob = evaluate.predict_probs(

@@ -1,0 +1,91 @@
+"""What a configuration would cost, before any data or parameters exist.
+
+  python -m launch.plan --config=configs/montgomery.py --time
+
+Compiles the training step from shapes and prints parameters, operations, bytes,
+peak memory and the shortest time an epoch can take here: operations over the
+measured rate of a large matrix product, which no step reaches (a U-Net reaches
+half of it on a CPU). --time runs a few steps on black images instead.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from apppau_jax.errors import ConfigError
+from launch import cli, runtime, schema
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "configs/NAME.py, or configs/NAME.py:quick"
+)
+_IMAGES = flags.DEFINE_integer(
+  "images",
+  None,
+  "Training images, labelled or not; by default three quarters of the public "
+  "set.",
+  lower_bound=1,
+)
+_TIME = flags.DEFINE_bool("time", False, "Also run and time a few steps.")
+_TRAINING_SHARE = 0.75  # of a data set
+
+
+def main() -> None:
+  """Compiles, and prints the table."""
+  if _CONFIG.value is None:
+    raise ConfigError(
+      "--config is needed, for instance --config=configs/montgomery.py."
+    )
+  schema.check(_CONFIG.value.to_dict())
+  runtime.set_up()
+  import jax
+
+  from launch import machine
+  from launch.assemble import cost as cost_lib
+
+  config = _CONFIG.value
+  images = _IMAGES.value or _published(config.data.dataset)
+  cost = cost_lib.cost(config, images=images, timed=_TIME.value)
+  rate = machine.matrix_rate(config.model.dtype)
+  device = jax.devices()[0].device_kind
+  rows = {
+    "device": f"one {device}",
+    "training images": f"{images}",
+    **{f"parameters of {k}": f"{n:,}" for k, n in cost.parameters.items()},
+    "operations a step": f"{cost.flops / 1e9:.1f} GFLOP",
+    "bytes moved a step": f"{cost.bytes / 2**30:.2f} GiB (XLA's estimate)",
+    "peak memory": f"{cost.memory / 2**30:.2f} GiB",
+    "compiled in": f"{cost.compile_seconds:.1f} s",
+    "matrix product": f"{rate / 1e9:.0f} GFLOP/s, {config.model.dtype}",
+    "steps": f"{cost.steps} ({cost.steps_per_epoch} an epoch)",
+  }
+  floor = cost.flops / rate
+  rows["a step at least"] = f"{floor:.4g} s"
+  if cost.step_seconds is not None:
+    rows["a step, timed"] = (
+      f"{cost.step_seconds:.4g} s, {floor / cost.step_seconds:.0%} of the rate"
+    )
+  each = cost.step_seconds or floor
+  word = "about" if cost.step_seconds else "at least"
+  rows["an epoch"] = f"{word} {each * cost.steps_per_epoch:.3g} s"
+  rows["the run"] = f"{word} {each * cost.steps / 60:.3g} min, evaluation aside"
+  for name, value in rows.items():
+    print(f"{name:20} {value}")
+
+
+def _published(dataset: str) -> int:
+  """About how many images train where the public set is split."""
+  from apppau_jax.data import phantom_set, published, sets
+
+  total = 0
+  for member in sets.members(dataset):
+    ids = published.published_ids(member)
+    if ids is None and member != "phantom":
+      raise ConfigError(
+        f"How many images train is not known of {member}, which is not public: "
+        "say so by --images."
+      )
+    total += phantom_set.COUNT if ids is None else len(ids)
+  return round(total * _TRAINING_SHARE)
+
+
+if __name__ == "__main__":
+  cli.run(main)

@@ -1,0 +1,68 @@
+"""launch.plan's numbers: no data, no parameters, against a count by hand."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from configs import paper_table1
+from launch.assemble import cost
+
+BATCH, SIDE, WIDTH = 4, 32, 8
+
+
+def _convolutions():
+  """2 k^2 c_in c_out per output pixel of each convolution of the U-Net."""
+  widths = [WIDTH * 2**level for level in range(5)]
+  for level, width in enumerate(widths):
+    pixels = (SIDE >> level) ** 2
+    entering = widths[level - 1] if level else 1
+    yield pixels * 9 * entering * width
+    yield pixels * 9 * width * width
+    if level < 4:  # the decoder: up, the concatenation, the second
+      yield pixels // 4 * 2 * width * 4 * width
+      yield pixels * 9 * 2 * width * width
+      yield pixels * 9 * width * width
+  yield SIDE**2 * WIDTH  # the head
+
+
+def test_cost_of_a_step_from_shapes_alone():
+  config = paper_table1.get_config("model=unet")
+  config.data.data_dir = "/nowhere"
+  config.data.resolution = SIDE
+  config.model.base_width = WIDTH
+  config.train.batch_size = BATCH
+  found = cost.cost(config, images=97)
+  forward = 2.0 * BATCH * sum(_convolutions())
+  # Backward costs a forward twice, less what the image's gradient would be.
+  floor = 3 * forward - 2.0 * BATCH * SIDE**2 * 9 * WIDTH
+  assert 0.85 * floor < found.flops < 1.3 * floor
+  # pool, second convolutions: 485,817 by the golden count at width 8.
+  count = found.parameters["S"]
+  assert list(found.parameters) == ["S"]
+  assert 480_000 < count < 492_000
+  state = 4 * 4 * count  # parameters, two moments, averages
+  images = 2 * 97 * SIDE**2
+  assert found.memory > state + images
+  assert (found.steps_per_epoch, found.steps) == (25, 300 * 25)
+  assert found.step_seconds is None
+
+
+@pytest.mark.slow
+def test_the_main_prints_a_table(tmp_path):
+  done = subprocess.run(
+    [
+      *(sys.executable, "-m", "launch.plan", "--time"),
+      "--config=configs/appau_phantom.py:quick",
+    ],
+    cwd=pathlib.Path(__file__).parents[2],
+    env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  for word in ("parameters of D", "GFLOP", "peak memory", "a step, timed"):
+    assert word in done.stdout
