@@ -1,0 +1,130 @@
+"""Our side of a comparison: the very step and predictor of the mains."""
+
+import contextlib
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contender import Spec, Turn
+from configs import base, paper_table1, paper_table2
+from launch import machine, runtime
+
+IMAGES = 64  # of the resident data set
+
+
+def config(spec: Spec) -> Any:
+  """The paper's protocol of that network, and the recipe's augmentation."""
+  two = spec.net == "appau"
+  made = paper_table2.get_config() if two else paper_table1.get_config()
+  made.loss.kl_channels, made.loss.kl_eps = "both", 1e-3
+  if not two:
+    made.model.preset = spec.net
+  made.model.base_width = made.discriminator.base_width = spec.width
+  made.model.dtype = spec.dtype
+  made.data.resolution = spec.resolution
+  made.train.batch_size = made.eval.batch_size = spec.batch
+  made.train.unlabelled_in_batch = spec.batch // 2 if two else 0
+  if spec.augment:
+    made.augment.update(base.lung_recipe().augment)
+  return made
+
+
+def prepare(spec: Spec) -> tuple[Turn, dict[str, Any]]:
+  """Compiles, and returns what a turn does and the facts about it."""
+  with contextlib.redirect_stdout(None):
+    runtime.set_up()
+  rng = np.random.default_rng(0)
+  shape = (IMAGES, spec.resolution, spec.resolution, 1)
+  image = rng.integers(0, 256, shape).astype(np.uint8)
+  make = _step if spec.work == "step" else _predict
+  turn, facts = make(spec, image)
+  rate = machine.matrix_rate(spec.dtype)
+  return turn, {"matrix_rate": rate, **facts}
+
+
+def resident(image: np.ndarray, *, labelled: int) -> Any:
+  """A data set of uint8 images `[n, h, w, 1]`, the first of them labelled."""
+  import jax.numpy as jnp
+
+  from apppau_jax.batch import Batch
+
+  known = jnp.arange(len(image)) < labelled
+  return Batch(
+    image=jnp.asarray(image),
+    mask=jnp.asarray((image > 127).astype(np.uint8)),
+    label=jnp.arange(len(image), dtype=jnp.int32) % 2,
+    has_mask=known,
+    has_label=known,
+  )
+
+
+def _step(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
+  import jax
+
+  from apppau_jax.training import parallel
+  from launch.assemble import cost
+
+  made = config(spec)
+  step, init = cost.step_and_init(made, images=IMAGES)
+  mesh = parallel.make_mesh(batch_size=spec.batch, devices=jax.devices()[:1])
+  labelled = IMAGES // 2 if spec.net == "appau" else IMAGES
+  data = parallel.replicate(resident(image, labelled=labelled), mesh)
+  state = parallel.compile_init(init, mesh)
+  rows = np.arange(spec.batch, dtype=np.int32)
+  if spec.net == "appau":
+    half = spec.batch // 2
+    one = np.concatenate([np.arange(half), IMAGES // 2 + np.arange(half)])
+    rows = np.stack([one, one[::-1]]).astype(np.int32)
+
+  began = time.perf_counter()
+  if spec.per_call > 1:
+    rows = np.stack([rows] * spec.per_call)
+  jitted: Any = parallel.compile_train_step(
+    step, mesh, steps_per_call=spec.per_call
+  )
+  run = jitted.lower(state, data, rows).compile()
+  took = time.perf_counter() - began
+  analysed = run.cost_analysis() or {}
+
+  def turn(count: int) -> None:
+    nonlocal state
+    for _ in range(count // spec.per_call):
+      state, _ = run(state, data, rows)
+    jax.block_until_ready(state)
+
+  facts = {"compile_s": took}
+  if spec.per_call == 1:  # of a loop XLA counts the body once
+    facts["flops"] = analysed.get("flops", 0.0)
+  return turn, facts
+
+
+def _predict(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
+  import jax
+  import jax.numpy as jnp
+
+  from apppau_jax.evaluation import evaluate
+  from launch.assemble import inference, networks
+
+  made = config(spec)
+  net = networks.segmentor(made)
+  variables = jax.jit(lambda x: net.init(jax.random.key(0), x, train=False))(
+    jnp.zeros((1, spec.resolution, spec.resolution, 1))
+  )
+  infer = inference.predict(made)
+  batch = np.resize(image, (spec.batch, *image.shape[1:]))
+
+  def turn(count: int) -> None:
+    for _ in range(count):
+      evaluate.predict_probs(infer, variables, batch, batch_size=spec.batch)
+
+  return turn, {}
+
+
+def device_memory() -> dict[str, float]:
+  """Peak bytes on an accelerator, where the backend counts them."""
+  import jax
+
+  counted = jax.devices()[0].memory_stats() or {}
+  peak = counted.get("peak_bytes_in_use")
+  return {} if peak is None else {"device_peak_mib": peak / 2**20}

@@ -1,0 +1,88 @@
+"""Preparation against merely decoding the same files with Pillow.
+
+  python -m benchmarks.prepare --json=prepare.json
+
+Draws raw phantoms, then by turns prepares them (reading, checks, area
+resampling, PNG encoding, shards, checksums) and only decodes every picture of
+them, one after the other. --raw_dir and --dataset take an owner's files.
+"""
+
+import io
+import pathlib
+import tempfile
+import time
+import zipfile
+
+from absl import app, flags
+from PIL import Image
+
+from apppau_jax.data import phantom_set
+from apppau_jax.data import prepare as prepare_lib
+from benchmarks import turns
+
+_QUICK = flags.DEFINE_bool("quick", False, "Few images, few rounds.")
+_JSON = flags.DEFINE_string("json", None, "File to write the results to.")
+_DATASET = flags.DEFINE_string("dataset", "phantom", "Data set.")
+_RAW_DIR = flags.DEFINE_string("raw_dir", None, "The owner's folder or zip.")
+_ROUNDS = flags.DEFINE_integer("rounds", 10, "Rounds; 3 with --quick.")
+
+
+def main(argv) -> None:
+  """Measures, prints the table."""
+  del argv
+  rounds = 3 if _QUICK.value else _ROUNDS.value
+  ours, decoding, pictures = [], [], 0
+  with tempfile.TemporaryDirectory() as folder:
+    root = pathlib.Path(folder)
+    raw = pathlib.Path(_RAW_DIR.value or root)
+    if not _RAW_DIR.value:
+      count = 8 if _QUICK.value else 48
+      raw = phantom_set.draw(root, count=count, size=512)
+    for turn in range(-1, rounds):  # the first is not counted
+      began = time.perf_counter()
+      prepare_lib.prepare(
+        _DATASET.value,
+        raw_dir=raw,
+        data_dir=root / f"prepared{turn}",
+        allow_missing=True,
+      )
+      middle = time.perf_counter()
+      pictures = _decode(raw)
+      if turn >= 0:
+        ours.append(middle - began)
+        decoding.append(time.perf_counter() - middle)
+  values = {
+    "prepared": turns.summary(ours),
+    "decoded by Pillow": turns.summary(decoding),
+    "ratio": turns.summary([a / b for a, b in zip(ours, decoding)]),
+  }
+  lines = []
+  for name in ("prepared", "decoded by Pillow"):
+    each = f"{values[name]['median'] * 1e3 / pictures:.2f}"
+    lines.append((name, turns.milliseconds(values[name]), each))
+  turns.show(("what", "ms (quartiles)", "ms a picture"), lines)
+  print(f"{pictures} pictures; ratio {values['ratio']['median']:.2f}")
+  turns.write(_JSON.value, {"pictures": pictures, "seconds": values})
+
+
+def _decode(raw: pathlib.Path) -> int:
+  """Decodes every PNG of a folder or zip; returns how many."""
+  if raw.is_file():
+    with zipfile.ZipFile(raw) as archive:
+      names = [n for n in archive.namelist() if n.lower().endswith(".png")]
+      for name in names:
+        _load(io.BytesIO(archive.read(name)))
+    return len(names)
+  paths = [p for p in raw.rglob("*") if p.suffix.lower() == ".png"]
+  for path in paths:
+    _load(path)
+  return len(paths)
+
+
+def _load(file) -> None:
+  with Image.open(file) as image:
+    image.load()
+
+
+if __name__ == "__main__":
+  app.run(main)

@@ -1,0 +1,175 @@
+"""The single measurements of `benchmarks.gpu`, each in a fresh process.
+
+  python -m benchmarks.probes convolutions
+
+Prints one JSON object on its last line.
+"""
+
+import contextlib
+import functools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import ours
+from benchmarks.contender import Spec
+from launch import runtime
+
+SMOKE = "--smoke" in sys.argv
+SEEDS = 2 if SMOKE else 5
+REPEATS = 2 if SMOKE else 12
+STEPS = 2 if SMOKE else 50  # of a call of several
+
+
+def _spec(**changes: Any) -> Spec:
+  size = {"width": 1, "batch": 2, "resolution": 16}
+  if not SMOKE:
+    size = {"width": 32, "batch": 16, "resolution": 128}
+  fixed = {"work": "step", "by": "ours", "net": "unet", "dtype": "bfloat16"}
+  return Spec(**{**size, **fixed, **changes})
+
+
+def _median(turn: Callable[[], Any]) -> float:
+  """Median seconds of a call, after two that do not count."""
+  import jax
+
+  took = []
+  for _ in range(REPEATS + 2):
+    began = time.perf_counter()
+    jax.block_until_ready(turn())
+    took.append(time.perf_counter() - began)
+  return statistics.median(took[2:])
+
+
+def convolutions() -> dict[str, Any]:
+  """Milliseconds and share of the matrix rate of each 3x3 convolution."""
+  import jax
+  import jax.numpy as jnp
+
+  from launch import machine
+
+  spec, rows = _spec(), []
+  for dtype in ("bfloat16", "float32"):
+    rate = machine.matrix_rate(dtype)
+    for level in range(1 if SMOKE else 5):
+      side, width = spec.resolution >> level, spec.width << level
+      x = jnp.ones((spec.batch, side, side, width), dtype)
+      kernel = jnp.ones((3, 3, width, width), dtype)
+      conv = functools.partial(
+        jax.lax.conv_general_dilated,
+        window_strides=(1, 1),
+        padding="SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+      )
+      flops = 2.0 * x.size * 9 * width
+      row: dict[str, Any] = {"side": side, "width": width, "dtype": dtype}
+      # x stands for the gradient of the result as well: they are alike.
+      for name, turn in {
+        "forward": conv,
+        "dx": lambda x, k, conv=conv: jax.vjp(lambda y: conv(y, k), x)[1](x),
+        "dw": lambda x, k, conv=conv: jax.vjp(lambda y: conv(x, y), k)[1](x),
+      }.items():
+        seconds = _median(functools.partial(jax.jit(turn), x, kernel))
+        row[name] = {"ms": seconds * 1e3, "share": flops / seconds / rate}
+      rows.append(row)
+  return {"rows": rows}
+
+
+def step() -> dict[str, Any]:
+  """A step of both kinds of run."""
+  import jax
+
+  found = {"backend": jax.default_backend()}
+  for net in ("unet", "appau"):
+    turn, facts = ours.prepare(_spec(net=net))
+    seconds = _median(functools.partial(turn, 1))
+    share = facts["flops"] / seconds / facts["matrix_rate"]
+    found[net] = {"ms": seconds * 1e3, "share": share, **facts}
+  return found
+
+
+def compilation() -> dict[str, Any]:
+  """Seconds until the first step of both players is done."""
+  began = time.perf_counter()
+  turn, facts = ours.prepare(_spec(net="appau"))
+  turn(1)
+  return {"first_step_s": time.perf_counter() - began, **facts}
+
+
+def _parts() -> tuple[Any, Any, Any, np.ndarray]:
+  """A pure step, a state, a batch's source and its rows."""
+  import jax
+
+  from launch.assemble import cost
+
+  made = ours.config(_spec())
+  pure, init = cost.step_and_init(made, images=ours.IMAGES)
+  shape = (ours.IMAGES, made.data.resolution, made.data.resolution, 1)
+  image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+  resident = ours.resident(image, labelled=ours.IMAGES)
+  rows = np.arange(made.train.batch_size, dtype=np.int32)
+  return pure, jax.jit(init), resident, rows
+
+
+def calls() -> dict[str, Any]:
+  """A step's milliseconds, dispatched one by one and K at a call."""
+  import jax
+
+  from apppau_jax.training import parallel
+
+  pure, init, resident, rows = _parts()
+  mesh = parallel.make_mesh(batch_size=len(rows), devices=jax.devices()[:1])
+  resident, found = parallel.replicate(resident, mesh), {}
+  for count in (1, STEPS):
+    run = parallel.compile_train_step(pure, mesh, steps_per_call=count)
+    given = rows if count == 1 else np.stack([rows] * count)
+    states = [parallel.replicate(init(), mesh)]
+
+    def turn(run=run, given=given, states=states, count=count):
+      for _ in range(STEPS // count):
+        states[0], metrics = run(states[0], resident, given)
+      return states[0], metrics
+
+    found[f"{count} a call"] = _median(turn) / STEPS * 1e3
+  return found
+
+
+def seeds() -> dict[str, Any]:
+  """Milliseconds of one step of every seed, in three forms."""
+  import jax
+  import jax.numpy as jnp
+
+  pure, init, resident, rows = _parts()
+  batch = resident.take(rows)
+  states = [init() for _ in range(SEEDS)]
+  one = jax.jit(pure)
+  stacked = jax.tree.map(lambda *x: jnp.stack(x), *states)
+  every = jax.jit(lambda states: [pure(state, batch) for state in states])
+  mapped = jax.jit(jax.vmap(pure, in_axes=(0, None)))
+  return {
+    "one after the other": 1e3
+    * _median(lambda: [one(state, batch) for state in states]),
+    "unrolled": 1e3 * _median(lambda: every(states)),
+    "vmap": 1e3 * _median(lambda: mapped(stacked, batch)),
+  }
+
+
+def main() -> None:
+  """Measures the part that is named first."""
+  parts = (convolutions, step, compilation, calls, seeds)
+  by_name = {part.__name__: part for part in parts}
+  if sys.argv[1:2] == [] or sys.argv[1] not in by_name:
+    sys.exit(f"usage: python -m benchmarks.probes {'|'.join(by_name)}")
+  with contextlib.redirect_stdout(sys.stderr):
+    runtime.set_up()
+    found = by_name[sys.argv[1]]()
+  print(json.dumps(found))
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,95 @@
+"""From the start of the process to the first step, compilation cache warm.
+
+  python -m benchmarks.startup --json=startup.json
+
+Trains phantoms by `configs/phantom.py:quick`, each time in a new folder, and
+ends the run once its first step stands in metrics.jsonl; the data are prepared
+and the cache filled before any run counts.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import app, flags
+
+from benchmarks import turns
+
+_QUICK = flags.DEFINE_bool("quick", False, "Three runs.")
+_JSON = flags.DEFINE_string("json", None, "File to write the results to.")
+_CONFIG = flags.DEFINE_string("config", "configs/phantom.py:quick", "Of a run.")
+_RUNS = flags.DEFINE_integer("runs", 10, "Counted runs.")
+_LIMIT = 600.0  # seconds
+
+
+def main(argv) -> None:
+  """Runs, prints the table."""
+  del argv
+  runs = 3 if _QUICK.value else _RUNS.value
+  with tempfile.TemporaryDirectory() as folder:
+    root = pathlib.Path(folder)
+    first = _to_first_step(root, "warm-up")
+    found = [_to_first_step(root, f"run-{i}") for i in range(runs)]
+  imports = [_imports() for _ in range(3)]
+  values = {
+    "first step, warm": turns.summary([wall for wall, _ in found]),
+    "  of it CPU time": turns.summary([cpu for _, cpu in found]),
+    "imports alone": turns.summary([wall for wall, _ in imports]),
+    "  of it CPU time ": turns.summary([cpu for _, cpu in imports]),
+  }
+  turns.show(
+    ("what", "ms (quartiles)"),
+    [(name, turns.milliseconds(value)) for name, value in values.items()],
+  )
+  print(f"first run, drawing phantoms and compiling: {first[0]:.1f} s")
+  turns.write(_JSON.value, {"seconds": values, "first_run": first[0]})
+
+
+def _to_first_step(root: pathlib.Path, name: str) -> tuple[float, float]:
+  """Seconds until the first step is logged, and those of the CPU."""
+  run = root / name
+  command = [
+    *(sys.executable, "-m", "launch.train", f"--config={_CONFIG.value}"),
+    *(f"--workdir={run}", f"--config.data.data_dir={root / 'data'}"),
+  ]
+  began = time.perf_counter()
+  with subprocess.Popen(
+    command, cwd=turns.ROOT, stderr=subprocess.PIPE, text=True
+  ) as process:
+    lines = run / "metrics.jsonl"
+    while not (lines.exists() and lines.stat().st_size):
+      if process.poll() is not None or time.perf_counter() - began > _LIMIT:
+        assert process.stderr is not None
+        raise RuntimeError(process.stderr.read())
+      time.sleep(0.01)
+    wall = time.perf_counter() - began
+    cpu = _cpu_seconds(process.pid)
+    process.kill()
+  return wall, cpu
+
+
+def _cpu_seconds(pid: int) -> float:
+  """User and system time of a running process; nan where /proc is not."""
+  try:
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+  except OSError:
+    return float("nan")
+  ticks = sum(map(int, fields.split()[11:13]))
+  return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _imports() -> tuple[float, float]:
+  began, before = time.perf_counter(), os.times()
+  command = [sys.executable, "-c", "import launch.experiment"]
+  subprocess.run(command, cwd=turns.ROOT, check=True)
+  after = os.times()
+  cpu = after.children_user + after.children_system
+  cpu -= before.children_user + before.children_system
+  return time.perf_counter() - began, cpu
+
+
+if __name__ == "__main__":
+  app.run(main)

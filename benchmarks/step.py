@@ -1,0 +1,151 @@
+"""A training step, ours against PyTorch's, by turns in one run.
+
+  python -m benchmarks.step --json=step.json
+  python -m benchmarks.step --quick --nets=unet
+
+Nets: unet, attention_unet, ppau_unet (S alone, Table 1), appau (both
+players, half of the batch unlabelled, Table 2). Peers: torch eager in both
+memory formats, torch.compile unless --nocompile, and on a GPU also automatic
+mixed precision, alone and with CUDA graphs, against ours in bfloat16. Ours runs
+as launch.train does. The last line says how we stand: above 1 ours is faster.
+"""
+
+from absl import app, flags
+
+from benchmarks import turns
+
+_QUICK = flags.DEFINE_bool("quick", False, "Two minutes: small, few rounds.")
+_JSON = flags.DEFINE_string("json", None, "File to write the results to.")
+_WIDTH = flags.DEFINE_integer("width", 16, "Base width of S and D.")
+_BATCH = flags.DEFINE_integer("batch", 16, "Images of a minibatch.")
+_RESOLUTION = flags.DEFINE_integer("resolution", 128, "Pixels a side.")
+_NETS = flags.DEFINE_list("nets", ["unet", "ppau_unet", "appau"], "Networks.")
+_ROUNDS = flags.DEFINE_integer("rounds", 12, "Rounds; 3 with --quick.")
+_CORES = flags.DEFINE_integer(
+  "cores",
+  0,
+  "Cores each contender keeps to; 0: all. One core and the CPU "
+  "time are what a busy machine can tell: waiting threads burn no time there.",
+)
+_COMPILE = flags.DEFINE_bool("compile", True, "Let torch.compile compete.")
+_AUGMENT = flags.DEFINE_bool("augment", True, "Also ours, augmenting.")
+
+
+def main(argv) -> None:
+  """Measures every network, prints the table and the last line."""
+  del argv
+  device = _device()
+  tables, slowest = {}, (float("inf"), "none", device)
+  for net in _NETS.value:
+    rows = _measure(net, device)
+    tables[net] = rows
+    _show(net, rows)
+    peers = [r for r in rows if "ratio" in r]
+    best = min(peers, key=lambda r: r["ratio"])
+    slowest = min(slowest, (best["ratio"], net, device))
+  turns.write(_JSON.value, {"device": device, "nets": tables})
+  print(
+    f"slowest ratio to the best peer: {slowest[0]:.3f} "
+    f"({slowest[1]}, {slowest[2]})"
+  )
+
+
+def _device() -> str:
+  import torch
+
+  return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+def _specs(net: str, device: str) -> dict[str, dict]:
+  quick = _QUICK.value
+  shape = {
+    "work": "step",
+    "net": net,
+    "width": min(8, _WIDTH.value) if quick else _WIDTH.value,
+    "batch": min(8, _BATCH.value) if quick else _BATCH.value,
+    "resolution": _RESOLUTION.value,
+    "steps": 1 if device == "cpu" else 20,
+    "cores": _CORES.value,
+  }
+  ours, torch = {**shape, "by": "ours"}, {**shape, "by": "torch"}
+  last = {"channels_last": True}
+  specs = {
+    "ours": ours,
+    "torch eager": torch,
+    "torch channels_last": {**torch, **last},
+  }
+  if _AUGMENT.value:
+    specs["ours, augmenting"] = {**ours, "augment": True}
+  if _COMPILE.value and not quick:
+    specs["torch.compile"] = {**torch, **last, "compiled": "default"}
+  if device != "cpu":
+    half = {"dtype": "bfloat16"}
+    specs["ours bfloat16"] = {**ours, **half}
+    specs["ours bfloat16, 20 a call"] = {**ours, **half, "per_call": 20}
+    specs["torch AMP"] = {**torch, **last, **half}
+    for mode in ("default", "graphs") if _COMPILE.value else ():
+      specs[f"torch AMP, {mode}"] = {**torch, **last, **half, "compiled": mode}
+  return specs
+
+
+def _measure(net: str, device: str) -> list[dict]:
+  specs = _specs(net, device)
+  found = turns.compete(specs, rounds=3 if _QUICK.value else _ROUNDS.value)
+  by_name = {contender.name: contender for contender in found}
+  rows = []
+  for contender in found:
+    spec = specs[contender.name]
+    row = turns.row(contender, images=spec["batch"])
+    if spec["by"] == "torch":
+      # Like with like: mixed precision against ours in bfloat16.
+      half = spec.get("dtype") == "bfloat16"
+      ours = by_name["ours bfloat16" if half else "ours"]
+      row["ratio"] = turns.ratio(ours, contender)
+      row["ratio_cpu"] = turns.ratio(ours, contender, key="cpu")
+    elif spec.get("augment"):
+      row["augmentation"] = 1 / turns.ratio(contender, by_name["ours"]) - 1
+    rows.append(row)
+  return rows
+
+
+def _show(net: str, rows: list[dict]) -> None:
+  print(f"\n{net}\n")
+  lines = []
+  for row in rows:
+    ratio = (
+      f"{row['ratio']:.2f} ({row['ratio_cpu']:.2f})" if "ratio" in row else ""
+    )
+    if "augmentation" in row:
+      ratio = f"augmentation {row['augmentation']:+.0%}"
+    share = row.get("share_of_matrix_rate")
+    lines.append(
+      (
+        row["contender"],
+        turns.milliseconds(row["wall_s"]),
+        f"{row['cpu_s']['median'] * 1e3:.0f}",
+        f"{row['images_per_s']:.1f}",
+        f"{row['flops'] / 1e9:.0f}" if "flops" in row else "",
+        f"{share:.0%}" if share else "",
+        f"{row['peak_mib']:.0f}",
+        f"{row['first_turn_s']:.1f}",
+        ratio,
+      )
+    )
+  turns.show(
+    (
+      "contender",
+      "ms a step (quartiles)",
+      "CPU ms",
+      "images/s",
+      "GFLOP",
+      "of the matrix rate",
+      "peak MiB",
+      "s to the first step",
+      "theirs / ours (CPU time)",
+    ),
+    lines,
+  )
+
+
+if __name__ == "__main__":
+  app.run(main)
