@@ -44,7 +44,7 @@ class Contender:
   def stop(self) -> None:
     """Ends the process, and learns its peak memory."""
     self.facts |= self._ask("end")
-    self._process.wait()
+    self._close()
 
   def _ask(self, word: str) -> dict[str, Any]:
     assert self._process.stdin is not None
@@ -57,7 +57,12 @@ class Contender:
     for line in self._process.stdout:
       if line.startswith("{"):  # others are a library's chatter
         return json.loads(line)
+    self._close()
     raise RuntimeError(f"contender {self.name} ended: see its errors above")
+
+  def _close(self) -> None:
+    with self._process:  # closes the pipes and waits
+      pass
 
 
 def compete(
