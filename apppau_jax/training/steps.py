@@ -179,6 +179,7 @@ def make_train_step(
       image = jnp.concatenate([image, batch.image])
       mask = jnp.concatenate([mask, found])
       pairs, guessed = len(image), found[part.labelled :]
+      taught: Any = None
       if agree is not None:
         unseen = batch.image[part.labelled :]
         taught = _infer(part.module, judge.ema, unseen, guessed)

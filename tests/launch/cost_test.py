@@ -5,9 +5,12 @@ import pathlib
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
 
-from configs import paper_table1
+from apppau_jax.batch import Batch
+from configs import appau_montgomery, paper_table1
 from launch.assemble import cost
 
 BATCH, SIDE, WIDTH = 4, 32, 8
@@ -66,3 +69,26 @@ def test_the_main_prints_a_table(tmp_path):
   assert done.returncode == 0, done.stderr
   for word in ("parameters of D", "GFLOP", "peak memory", "a step, timed"):
     assert word in done.stdout
+
+
+def test_both_players_trace_in_parts():
+  """Every term of the recipe, in halves: shapes only, nothing is compiled."""
+  config = appau_montgomery.get_config()
+  config.data.resolution = 32
+  config.model.base_width = config.discriminator.base_width = 2
+  config.train.accumulate = 2
+  step, init = cost.step_and_init(config, images=96)
+  state = jax.eval_shape(init)
+  shape = (2, config.train.batch_size)
+  picture = jax.ShapeDtypeStruct((*shape, 32, 32, 1), np.uint8)
+  flag = jax.ShapeDtypeStruct(shape, bool)
+  batch = Batch(
+    image=picture,
+    mask=picture,
+    label=jax.ShapeDtypeStruct(shape, np.int32),
+    has_mask=flag,
+    has_label=flag,
+  )
+  after, metrics = jax.eval_shape(step, state, batch)
+  assert jax.tree.structure(after) == jax.tree.structure(state)
+  assert {"consistency", "adversarial", "discriminator_class"} <= set(metrics)
