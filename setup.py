@@ -25,7 +25,12 @@ setuptools.setup(
     include=["apppau_jax*", "launch*", "configs"]
   ),
   package_data={
-    "apppau_jax": ["data/splits/*.json", "evaluation/*.jinja", "py.typed"]
+    "apppau_jax": [
+      "data/splits/*.json",
+      "data/verify/*.jinja",
+      "evaluation/*.jinja",
+      "py.typed",
+    ]
   },
   install_requires=[
     "absl-py>=2.1",

@@ -27,6 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.class_count = 0  # exact number instead; 0: the fraction
   config.data.unmasked_images = False  # train on images without masks too
   config.data.normalize = "minmax"  # minmax (paper) | percentile | zscore
+  config.data.accept = ()  # errors of launch.verify_data: check or check:id
 
   config.model = ml_collections.ConfigDict()
   config.model.preset = "ppau_unet"  # the eight of models/segmentor.py

@@ -12,7 +12,7 @@ from apppau_jax.errors import Interrupted
 from apppau_jax.training import loop
 from apppau_jax.training.state import parameter_count
 from launch import console, measure, schema, workdir
-from launch.assemble import data
+from launch.assemble import data, verified
 from launch.assemble.networks import Config
 from launch.assemble.run import assemble
 
@@ -33,6 +33,8 @@ def run(config: Config, folder: pathlib.Path) -> None:
   chosen = data.parts(config, known)
   data_sha256 = data.content_sha256(config)
   workdir.check_same_data(folder, data_sha256=data_sha256, parts=chosen)
+  found = verified.check(config, known, chosen)
+  workdir.write_findings(folder, found)
   workdir.write_parts(folder, chosen)
   session: dict[str, Any] = {"environment": workdir.environment()}
   facts: dict[str, Any] = {

@@ -57,7 +57,10 @@ def measure(
     },
     "commit": workdir_lib.commit(),
     "data_sha256": data.content_sha256(config),
-    "notes": _notes(config, workdir_lib.read_manifest(workdir)),
+    "notes": [
+      *_accepted(workdir),
+      *_notes(config, workdir_lib.read_manifest(workdir)),
+    ],
   }
   diagnosis = inference.diagnosis(
     config,
@@ -111,6 +114,11 @@ def _load_unseen(
       "no longer agree. Evaluate with the data it was trained on."
     )
   return data.load(config, ids)
+
+
+def _accepted(workdir: pathlib.Path) -> list[str]:
+  accepted = workdir_lib.accepted_errors(workdir)
+  return [f"An error in the data was accepted: {what}." for what in accepted]
 
 
 def _notes(config, manifest: Mapping[str, Any]) -> list[str]:

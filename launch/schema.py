@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from apppau_jax.data import sets
+from apppau_jax.data.verify.findings import CHECKS
 from apppau_jax.errors import ConfigError
 
 
@@ -110,6 +111,23 @@ class Weights:
     return "a sequence of positive numbers, coarse to fine, or ()"
 
 
+@dataclasses.dataclass(frozen=True)
+class Checks:
+  """Checks of the doctor, each whole or for one image."""
+
+  def __call__(self, value: Any) -> bool:
+    """Whether `value` is such a sequence."""
+    return isinstance(value, tuple | list) and all(
+      isinstance(v, str) and v.partition(":")[0] in CHECKS for v in value
+    )
+
+  def __str__(self) -> str:
+    return (
+      "a sequence of checks, whole or for one image, as in ('twins', "
+      f"'patients:ID'), of {', '.join(CHECKS)}"
+    )
+
+
 DATASETS = (*sets.CLASSES, "ccx", sets.OWN)
 PRESETS = (
   "unet",
@@ -150,6 +168,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "data.class_fraction": Number(0, 1),
   "data.class_count": Number(0, kind=int),
   "data.unmasked_images": _SWITCH,
+  "data.accept": Checks(),
   "data.normalize": Choice(("minmax", "percentile", "zscore")),
   "model.preset": Choice(PRESETS),
   "model.base_width": Number(1, 1024, kind=int),

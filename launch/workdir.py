@@ -9,20 +9,24 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
 
 from apppau_jax import __version__, files
+from apppau_jax.data.verify import findings
+from apppau_jax.data.verify.findings import Finding
 from apppau_jax.errors import CheckpointError, ConfigError, DataError
 from configs import base
 from launch import schema
 from launch.assemble.data import Parts
 
+FINDINGS = "verify.json"
 # May differ between two starts of one run: they change no parameter.
 _HARMLESS = (
   "data.data_dir",
+  "data.accept",
   "train.log_every",
   "eval.checkpoint",
   "eval.batch_size",
@@ -91,6 +95,30 @@ def write_parts(workdir: pathlib.Path, parts: Parts) -> None:
   """
   for name, ids in _lists(parts).items():
     files.write_json(workdir / name, ids)
+
+
+def write_findings(workdir: pathlib.Path, found: Sequence[Finding]) -> None:
+  """Writes verify.json, what the doctor says of the run's data, and tells."""
+  content = [finding.as_dict() for finding in found]
+  files.write_json(workdir / FINDINGS, {"findings": content})
+  counts = findings.counts(found)
+  if counts["error"] or counts["warning"]:
+    checks = sorted({f.check for f in found if f.level != "note"})
+    print(
+      f"note: the data have {counts['error']} accepted errors and "
+      f"{counts['warning']} warnings ({', '.join(checks)}): "
+      f"{workdir / FINDINGS}",
+      file=sys.stderr,
+    )
+
+
+def accepted_errors(workdir: pathlib.Path) -> list[str]:
+  """What was wrong with the data of a run and accepted."""
+  try:
+    told = json.loads((workdir / FINDINGS).read_text())["findings"]
+  except FileNotFoundError:  # a run of an older version
+    return []
+  return [f["what"] for f in told if f["level"] == "error"]
 
 
 def _lists(parts: Parts) -> dict[str, dict[str, list[str]]]:

@@ -113,9 +113,14 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     return cls.layout()
 
   @classmethod
-  def open(cls, raw_dir: str | os.PathLike[str]) -> source_lib.RawSource:
-    """The raw files of a folder or zip."""
-    return source_lib.RawSource(raw_dir, suffixes=cls.SUFFIXES)
+  def open(
+    cls,
+    raw_dir: str | os.PathLike[str],
+    *,
+    faults: list[errors.DataError] | None = None,
+  ) -> source_lib.RawSource:
+    """The raw files of a folder or zip; see `RawSource` of `faults`."""
+    return source_lib.RawSource(raw_dir, suffixes=cls.SUFFIXES, faults=faults)
 
   def own_layout(self) -> layout_lib.Layout:
     """The layout of what this builder prepares."""

@@ -26,9 +26,13 @@ def lung_contrast(image: np.ndarray, lungs: np.ndarray) -> float:
   Returns:
     Mean grey level of the surroundings less that of the lungs, in levels.
   """
-  reach = 2 * max(1, len(image) // _RING) + 1
-  ring = ndimage.maximum_filter(lungs, size=reach) & ~lungs
-  return float(image[ring].mean() - image[lungs].mean())
+  return float(image[surroundings(lungs)].mean() - image[lungs].mean())
+
+
+def surroundings(lungs: np.ndarray) -> np.ndarray:
+  """The ring around the lungs, bool [h, w]."""
+  reach = 2 * max(1, len(lungs) // _RING) + 1
+  return ndimage.maximum_filter(lungs, size=reach) & ~lungs
 
 
 def is_negative(

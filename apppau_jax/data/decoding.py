@@ -15,6 +15,10 @@ from apppau_jax.data import source as source_lib
 _PICTURE = b"\x89PNG"
 
 
+class FrameError(errors.DataError):
+  """A mask of another size than its image."""
+
+
 def read_example(
   source: source_lib.RawSource,
   raw: raw_index.RawExample,
@@ -32,7 +36,7 @@ def read_example(
     DataError: a file that cannot be used.
   """
   features, remarks = _pictures(source, raw, side=side, layout=layout)
-  told, remark = _told(source, raw, layout=layout, metadata=metadata)
+  told, remark = read_told(source, raw, layout=layout, metadata=metadata)
   features |= {
     "id": raw.id,
     "has_mask": bool(raw.masks),
@@ -55,9 +59,9 @@ def _pictures(
 ) -> tuple[dict[str, Any], list[str]]:
   """The features that are pictures, or about them, and remarks."""
   size = (side, side)
-  image, stated = _read_image(source, raw, layout=layout)
+  image, stated = read_image(source, raw, layout=layout)
   read = functools.partial(
-    _read_masks, source, shape=image.shape, scaled=layout.scaled
+    read_masks, source, shape=image.shape, scaled=layout.scaled
   )
   remarks, lungs = [], None
   if image.min() == image.max():
@@ -92,7 +96,7 @@ def _png(image: np.ndarray) -> io.BytesIO:
   return io.BytesIO(reading.encode_png(image.astype(np.uint8)))
 
 
-def _read_image(
+def read_image(
   source: source_lib.RawSource,
   raw: raw_index.RawExample,
   *,
@@ -105,7 +109,7 @@ def _read_image(
   return layout.read_raw(content, name), True
 
 
-def _told(
+def read_told(
   source: source_lib.RawSource,
   raw: raw_index.RawExample,
   *,
@@ -122,7 +126,7 @@ def _told(
   return told, "" if understood else f"reading not understood: {text[:80]!r}"
 
 
-def _read_masks(
+def read_masks(
   source: source_lib.RawSource,
   keys: Sequence[str],
   *,
@@ -144,16 +148,36 @@ def _read_masks(
   union: np.ndarray | None = None
   for key in keys:
     mask = reading.read_mask(source.read(key), name=source.describe(key))
-    fits = _same_frame(mask.shape, shape) if scaled else mask.shape == shape
-    if not fits or (union is not None and mask.shape != union.shape):
-      raise errors.DataError(
-        f"The mask {source.describe(key)} is {mask.shape[1]}x{mask.shape[0]} "
-        f"pixels but its image is {shape[1]}x{shape[0]}. They belong "
-        "together pixel by pixel; neither is stretched to fit."
-      )
+    name = source.describe(key)
+    check_frame(mask.shape, shape, name=name, scaled=scaled)
+    if union is not None:
+      check_frame(mask.shape, union.shape, name=name, scaled=False)
     union = mask if union is None else union | mask
   assert union is not None  # the caller has looked
   return union
+
+
+def check_frame(
+  mask: tuple[int, ...], image: tuple[int, ...], *, name: str, scaled: bool
+) -> None:
+  """Makes sure that a mask, called `name`, shows the frame of its image.
+
+  Args:
+    mask: its (height, width).
+    image: that of the image, or of another of its masks.
+    name: what messages call the mask.
+    scaled: see `read_masks`.
+
+  Raises:
+    FrameError: it does not.
+  """
+  if _same_frame(mask, image) if scaled else mask == image:
+    return
+  raise FrameError(
+    f"The mask {name} is {mask[1]}x{mask[0]} pixels but its image is "
+    f"{image[1]}x{image[0]}. They belong together pixel by pixel; neither is "
+    "stretched to fit."
+  )
 
 
 def _same_frame(mask: tuple[int, ...], image: tuple[int, ...]) -> bool:

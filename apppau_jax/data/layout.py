@@ -92,8 +92,7 @@ class Layout:
     structure_file: the file of (a structure, an id).
     scaled: masks show the frame of their image, maybe coarser or finer.
     negatives: copies with bright lungs go round (see `contrast`).
-    edited: its owner may change files at any time, so that a fingerprint
-      takes more than their names and sizes; bright lungs are told of.
+    edited: it is a user's own: bright lungs are told of.
     without_mask: ids that are published without a mask.
     groups: ids of one patient, where there are several.
     patients: the patient of an id, where a name is known.

@@ -34,6 +34,8 @@ BUILDERS: dict[str, type[builder_lib.LungBuilder]] = {
   "folder": folder.Folder,
 }
 PROBLEMS = "problems.json"
+# What a write says that finds no room: the disk's, a quota's, a file's limit.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def builder_class(dataset: str) -> type[builder_lib.LungBuilder]:
@@ -137,17 +139,21 @@ def prepare(
     return _build(make_builder, target, wanted=wanted)
   except OSError as e:
     raise _disk_error(e, target=target) from e
+  except RuntimeError as e:  # of array_record, which writes in C++
+    if not any(os.strerror(number) in str(e) for number in _FULL):
+      raise
+    raise _disk_full(target) from e
 
 
 def _look(
   dataset: str, raw_dir: str | os.PathLike[str]
 ) -> tuple[raw_index.RawIndex, str]:
-  """What the source holds and its fingerprint; reads names and sizes only."""
+  """What the source holds and its fingerprint; decodes nothing."""
   builder = builder_class(dataset)
   with builder.open(raw_dir) as source:
     layout = builder.layout_in(source)
     found = raw_index.find_all(source, layout, allow_missing=True)
-    return found, raw_index.fingerprint(source, found, edited=layout.edited)
+    return found, raw_index.fingerprint(source, found)
 
 
 def _staging(target: Path) -> Path:
@@ -273,13 +279,17 @@ def _check_disk(target: Path, *, images: int, side: int) -> None:
 
 
 def _disk_error(error: OSError, *, target: Path) -> errors.UserError:
-  if error.errno == errno.ENOSPC:
-    return errors.ResourceError(
-      f"The disk filled up while preparing {target}. The unfinished part was "
-      "removed; make room, or give another --data_dir, and run the same "
-      "command again."
-    )
+  if error.errno in _FULL:
+    return _disk_full(target)
   return errors.DataError(
     f"Preparing {target} failed: {error}. Check that --data_dir is a folder "
     "that you may write to."
+  )
+
+
+def _disk_full(target: Path) -> errors.ResourceError:
+  return errors.ResourceError(
+    f"The disk filled up while preparing {target}. The unfinished part was "
+    "removed; make room, or give another --data_dir, and run the same "
+    "command again."
   )

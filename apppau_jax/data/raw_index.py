@@ -2,7 +2,10 @@
 
 import dataclasses
 import hashlib
+import itertools
+import os
 from collections.abc import Iterable
+from concurrent import futures
 from pathlib import PurePosixPath
 
 from apppau_jax import errors
@@ -185,29 +188,29 @@ def _find_masks(
   return (), lacks[0]
 
 
-def fingerprint(
-  source: source_lib.RawSource, found: RawIndex, *, edited: bool = False
-) -> str:
-  """SHA-256 of the ids, file names and sizes that an index refers to.
+def fingerprint(source: source_lib.RawSource, found: RawIndex) -> str:
+  """SHA-256 of the ids, and of names and checksums of all their files.
 
-  A folder and its zip have the same fingerprint; not so with `edited`, which
-  adds the times of the last changes (in a zip, checksums).
+  A folder and its zip have the same fingerprint. Sizes would not do: raw
+  images without a header all have the same. Reads every file, in threads.
   """
+  files = {e.id: _files(e) for e in found.examples}
+  keys = [*found.tables, *itertools.chain(*files.values())]
+  with futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    state = dict(zip(keys, pool.map(source.crc32, keys)))
   digest = hashlib.sha256()
-
-  def state(key: str) -> str:
-    return f"{source.size(key)}{f' {source.stamp(key)}' if edited else ''}"
-
   for key in found.tables:
     name = key.rpartition("::")[2].rpartition("/")[2]
-    digest.update(f"{name} {state(key)}\n".encode())
-  for e in found.examples:
-    keys = (
-      e.image, *e.masks, *([e.reading] if e.reading else []), *e.structures
-    )  # fmt: skip
-    line = [e.id, *(f"{_name(key)} {state(key)}" for key in keys)]
+    digest.update(f"{name} {state[key]:08x}\n".encode())
+  for example_id, own in files.items():
+    line = [example_id, *(f"{_name(key)} {state[key]:08x}" for key in own)]
     digest.update("\t".join(line).encode() + b"\n")
   return digest.hexdigest()
+
+
+def _files(e: RawExample) -> tuple[str, ...]:
+  reading = (e.reading,) if e.reading else ()
+  return (e.image, *e.masks, *reading, *e.structures)
 
 
 def _name(key: str) -> str:

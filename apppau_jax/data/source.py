@@ -22,6 +22,7 @@ SUFFIXES = (".png", ".gif", ".img", ".txt", ".csv")
 MAX_BYTES = 128 * 1024 * 1024  # of one file
 MAX_RATIO = 200  # of one zip member, as a guard against zip bombs
 MAX_FILES = 100_000
+_BLOCK = 1024 * 1024  # bytes read at a time for a checksum
 _MAX_DEPTH = 6
 _ZIP_DEPTH = 2
 _JUNK = ("__macosx", "thumbs.db", "desktop.ini")
@@ -32,7 +33,6 @@ class _File:
   path: str  # posix, relative to the folder or inside the zip
   size: int
   archive: str = ""  # the zip that holds it; "" for a plain file
-  stamp: int = 0  # time of the last change; in a zip the checksum
 
 
 class RawSource:
@@ -47,12 +47,14 @@ class RawSource:
     raw_dir: str | os.PathLike[str],
     *,
     suffixes: Collection[str] | None = SUFFIXES,
+    faults: list[errors.DataError] | None = None,
   ):
     """Lists the files.
 
     Args:
       raw_dir: a folder or a zip.
       suffixes: ends of the names that matter, in small letters; None for all.
+      faults: takes what is wrong with a zip, which is then left out.
 
     Raises:
       DataError: the folder or zip is missing, damaged, unsafe or much too
@@ -60,6 +62,7 @@ class RawSource:
     """
     self.root = Path(raw_dir).expanduser()
     self._suffixes = suffixes
+    self._faults = faults
     self._archives: dict[str, zipfile.ZipFile] = {}
     self._by_name: dict[str, list[_File]] = collections.defaultdict(list)
     try:
@@ -113,9 +116,23 @@ class RawSource:
     """Bytes of a file that `find` has found."""
     return self._file(key).size
 
-  def stamp(self, key: str) -> int:
-    """A number that changes when the file does, without its being read."""
-    return self._file(key).stamp
+  def crc32(self, key: str) -> int:
+    """Checksum of a file; that of a zip's member stands in the zip.
+
+    Raises:
+      DataError: it cannot be read.
+    """
+    file = self._file(key)
+    if file.archive:
+      return self._archives[file.archive].getinfo(file.path).CRC
+    checksum = 0
+    try:
+      with self._stream(file) as stream:
+        while block := stream.read(_BLOCK):
+          checksum = zlib.crc32(block, checksum)
+    except OSError as e:
+      raise self._unreadable(key, e) from e
+    return checksum
 
   def read(self, key: str) -> bytes:
     """The content of a file that `find` has found.
@@ -134,9 +151,7 @@ class RawSource:
       zipfile.BadZipFile,
       zlib.error,
     ) as e:
-      raise errors.DataError(
-        f"{self.describe(key)} cannot be read: {e}. Copy or download it again."
-      ) from e
+      raise self._unreadable(key, e) from e
     if len(content) > MAX_BYTES:
       raise errors.DataError(
         f"{self.describe(key)} is larger than {MAX_BYTES:,} bytes: not one "
@@ -170,6 +185,12 @@ class RawSource:
     parent = PurePosixPath(file.path).parent.name
     return (parent or Path(file.archive or self.root).stem).lower()
 
+  def _unreadable(self, key: str, error: Exception) -> errors.DataError:
+    return errors.DataError(
+      f"{self.describe(key)} cannot be read: {error}. Copy or download it "
+      "again."
+    )
+
   def _file(self, key: str) -> _File:
     archive, path = key.split("::", 1)
     name = PurePosixPath(path).name.lower()
@@ -187,7 +208,7 @@ class RawSource:
     if self.root.is_dir():
       yield from self._list_folder()
     elif self.root.is_file():
-      yield from self._list_archive(self.root)
+      yield from self._archive(self.root)
     else:
       raise errors.DataError(
         f"The raw data {self.root} does not exist. Give --raw_dir the folder "
@@ -216,13 +237,19 @@ class RawSource:
           if _is_junk(name) or not stat.S_ISREG(status.st_mode):
             continue
           if path.suffix.lower() == ".zip" and depth < _ZIP_DEPTH:
-            yield from self._list_archive(path)
+            yield from self._archive(path)
           elif self._matters(path):
-            yield _File(
-              (relative / name).as_posix(),
-              status.st_size,
-              stamp=status.st_mtime_ns,
-            )
+            yield _File((relative / name).as_posix(), status.st_size)
+
+  def _archive(self, path: Path) -> list[_File]:
+    """All files of a zip; none of it where something is wrong with it."""
+    try:
+      return list(self._list_archive(path))
+    except errors.DataError as e:
+      if self._faults is None:
+        raise
+      self._faults.append(e)
+      return []
 
   def _list_archive(self, path: Path) -> Iterator[_File]:
     try:
@@ -243,9 +270,7 @@ class RawSource:
       if member.is_dir() or junk or not self._matters(pure):
         continue
       _check_member(member, archive=path)
-      yield _File(
-        member.filename, member.file_size, str(path), stamp=member.CRC
-      )
+      yield _File(member.filename, member.file_size, str(path))
 
   def _matters(self, path: PurePath) -> bool:
     return self._suffixes is None or path.suffix.lower() in self._suffixes

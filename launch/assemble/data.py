@@ -113,7 +113,7 @@ def parts(config: Config, known: examples.Catalogue) -> Parts:
   """The split of the images at hand, and the two budgets of labels."""
   knobs = config.data
   entries = [e for e in known.entries if e.has_mask]
-  patients = _patients(known)
+  patients = patients_of(known)
   divide = functools.partial(
     splits.make_split,
     knobs.split,
@@ -155,7 +155,7 @@ def _unmasked(
     split: that of the images with masks.
     respected: whether a part that the set gives these images counts.
   """
-  patients, given = _patients(known), _given(known) if respected else {}
+  patients, given = patients_of(known), _given(known) if respected else {}
   judged = {patients[i] for i in (*split.validation, *split.test)}
   return [
     e.id
@@ -166,7 +166,7 @@ def _unmasked(
   ]
 
 
-def _patients(known: examples.Catalogue) -> dict[str, str]:
+def patients_of(known: examples.Catalogue) -> dict[str, str]:
   """Patient of each id; two sets may call two people the same."""
   several = sets.is_combined(known.dataset)
   return {

@@ -1,0 +1,126 @@
+"""All checks on the films of a set or a combination."""
+
+import collections
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from apppau_jax import errors
+from apppau_jax.data import splits as splits_lib
+from apppau_jax.data.verify import (
+  collection,
+  leaks,
+  likeness,
+  masks,
+  pictures,
+)
+from apppau_jax.data.verify.film import Film
+from apppau_jax.data.verify.findings import Finding, warning, worst_first
+from apppau_jax.data.verify.likeness import Pair
+
+ON_A_FILM = (
+  pictures.size,
+  pictures.constant,
+  pictures.contrast,
+  pictures.polarity,
+  masks.fraction,
+  masks.components,
+  masks.sides,
+)
+ON_A_SET = (collection.texts, collection.likeness_to_mean)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Examination:
+  """What does not depend on a split.
+
+  Attributes:
+    findings: worst first.
+    alike: pictures under two names; how bad that is, a split decides.
+  """
+
+  findings: tuple[Finding, ...]
+  alike: tuple[Pair, ...]
+
+
+def examine(
+  films: Sequence[Film], *, found: Sequence[Finding] = ()
+) -> Examination:
+  """Does all checks of films and sets.
+
+  Args:
+    films: measured ones, of one or more sets.
+    found: what reading them has found.
+  """
+  found = [*found, *leaks.shared((film.id, film.source) for film in films)]
+  for film in films:
+    for check in ON_A_FILM:
+      found += check(film)
+  by_set = collections.defaultdict(list)
+  for film in films:
+    by_set[film.source].append(film)
+  for own in by_set.values():
+    for check in ON_A_SET:
+      found += check(own)
+  return Examination(
+    findings=tuple(worst_first(found)), alike=tuple(likeness.pairs(films))
+  )
+
+
+def divided(
+  examined: Examination,
+  films: Sequence[Film],
+  *,
+  dataset: str,
+  names: Sequence[str],
+) -> list[Finding]:
+  """All findings, with what parts of the named splits share; worst first.
+
+  Args:
+    examined: the same films.
+    films: measured ones.
+    dataset: the set's or combination's name.
+    names: of splits (see `splits.make_split`), or files that hold one.
+  """
+  groups = _patients(films)
+  made, found = {}, list(examined.findings)
+  for name in names:
+    try:
+      made[name] = _split(name, dataset, films, groups=groups)
+    except (errors.DataError, errors.ConfigError) as error:
+      found.append(warning("split", f"{name}: {error}"))
+  found += leaks.all_findings(
+    examined.alike,
+    splits=made,
+    groups=groups,
+    labels={film.id: film.label for film in films},
+    names={film.id: film.name for film in films},
+  )
+  return worst_first(found)
+
+
+def _split(
+  name: str, dataset: str, films: Sequence[Film], *, groups: Mapping[str, str]
+) -> splits_lib.Split:
+  if name.endswith(".json"):
+    return splits_lib.read_splits(name)
+  masked = [film for film in films if film.outline is not None]
+  classes = sorted({film.label for film in masked})
+  return splits_lib.make_split(
+    name,
+    dataset=dataset,
+    ids=[film.id for film in masked],
+    labels={film.id: classes.index(film.label) for film in masked},
+    groups=groups,
+    seed=0,
+    given={film.id: film.part for film in masked if film.part},
+    sources={film.id: film.source for film in masked},
+  )
+
+
+def _patients(films: Sequence[Film]) -> dict[str, str]:
+  """Patient of each id; two sets may call two people the same."""
+  several = len({film.source for film in films}) > 1
+  return {
+    film.id: f"{film.source}/{film.patient}" if several else film.patient
+    for film in films
+  }

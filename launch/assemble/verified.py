@@ -1,0 +1,91 @@
+"""Data with errors are refused before anything is trained on them."""
+
+from collections.abc import Sequence
+
+from apppau_jax.data import examples
+from apppau_jax.data.verify import (
+  examination,
+  findings,
+  leaks,
+  prepared,
+  verdict,
+)
+from apppau_jax.data.verify.findings import Finding
+from apppau_jax.errors import DataError
+from launch.assemble import data
+from launch.assemble.networks import Config
+
+_NAMED = 5  # findings in the message
+
+
+def check(
+  config: Config, known: examples.Catalogue, chosen: data.Parts
+) -> list[Finding]:
+  """Examines the images of a run, or reads the verdict on them.
+
+  Of masks only those are looked at that the run may see.
+
+  Returns:
+    What was found in the run's images, worst first; errors are accepted ones.
+
+  Raises:
+    DataError: errors that `config.data.accept` does not name.
+  """
+  parts = leaks.roles(chosen.split)
+  seen = set(parts).difference(chosen.split.train_unlabelled)
+  examined = _examine(config, known, masks_of=seen)
+  found = [f for f in examined.findings if _concerns(f, parts, seen=seen)]
+  found += leaks.all_findings(
+    examined.alike,
+    splits={config.data.split: chosen.split},
+    groups=data.patients_of(known),
+    labels={entry.id: str(entry.label) for entry in known.entries},
+    names={entry.id: entry.id for entry in known.entries},
+  )
+  found = findings.worst_first(f for f in found if _concerns(f, parts))
+  refused = [
+    f
+    for f in found
+    if f.level == "error" and not findings.accepted(f, config.data.accept)
+  ]
+  if refused:
+    raise DataError(_refusal(config, refused))
+  return found
+
+
+def _examine(config: Config, known: examples.Catalogue, *, masks_of: set[str]):
+  where = {"dataset": known.dataset, "resolution": known.resolution}
+  examined = verdict.read(
+    verdict.path(config.data.data_dir, **where),
+    content_sha256=data.content_sha256(config),
+  )
+  if examined is not None:
+    return examined
+  films, found = prepared.read(config.data.data_dir, known, masks_of=masks_of)
+  return examination.examine(films, found=found)
+
+
+def _concerns(finding: Finding, parts, *, seen=None) -> bool:
+  """Whether a finding is about an image, or a mask, that the run uses."""
+  of_mask = seen is not None and finding.check in findings.OF_MASKS
+  used = seen if of_mask else parts
+  return not finding.ids or any(i in used for i in finding.ids)
+
+
+def _refusal(config: Config, refused: Sequence[Finding]) -> str:
+  named = "; ".join(f"({f.check}) {f.what}" for f in refused[:_NAMED])
+  more = len(refused) - _NAMED
+  more = f"; and {more} more" if more > 0 else ""
+  accept = tuple(
+    dict.fromkeys(
+      (*config.data.accept, *(":".join([f.check, *f.ids[:1]]) for f in refused))
+    )
+  )
+  return (
+    f"The prepared data {config.data.dataset} in {config.data.data_dir} have "
+    f"{len(refused)} errors: {named}{more}. Look at them with: python -m "
+    f"launch.verify_data --dataset={config.data.dataset} "
+    f"--data_dir={config.data.data_dir} --resolution="
+    f"{config.data.resolution} --out=FOLDER. Mend the files and prepare them "
+    f'again, or train all the same with --config.data.accept="{accept}".'
+  )
