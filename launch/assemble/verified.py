@@ -1,5 +1,6 @@
 """Data with errors are refused before anything is trained on them."""
 
+import contextlib
 from collections.abc import Sequence
 
 from apppau_jax.data import examples
@@ -12,10 +13,12 @@ from apppau_jax.data.verify import (
 )
 from apppau_jax.data.verify.findings import Finding
 from apppau_jax.errors import DataError
+from launch import console
 from launch.assemble import data
 from launch.assemble.networks import Config
 
 _NAMED = 5  # findings in the message
+_MANY = 1000  # images that take seconds
 
 
 def check(
@@ -61,7 +64,11 @@ def _examine(config: Config, known: examples.Catalogue, *, masks_of: set[str]):
   )
   if examined is not None:
     return examined
-  films, found = prepared.read(config.data.data_dir, known, masks_of=masks_of)
+  many = len(known.entries) > _MANY
+  with console.bar("checking") if many else contextlib.nullcontext() as bar:
+    films, found = prepared.read(
+      config.data.data_dir, known, masks_of=masks_of, progress=bar
+    )
   return examination.examine(films, found=found)
 
 

@@ -76,7 +76,7 @@ def twins(
     )
     what = f"{names[pair.first]} and {names[pair.second]}: {how}"
     across = [
-      f"{split} has them in {part[ids[0]]} and {part[ids[1]]}"
+      f"split {split} has them in {part[ids[0]]} and {part[ids[1]]}"
       for split, part in parts.items()
       if part.get(ids[0], "") != part.get(ids[1], "")
       and all(map(part.get, ids))

@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from apppau_jax.data import jsrt, phantom
+from apppau_jax.data.verify import examination, raw
+from apppau_jax.errors import DataError
+
 ONE, OTHER, TB = "MCUCXR_0002_0", "MCUCXR_0003_0", "MCUCXR_0008_1"
 
 
@@ -245,3 +249,53 @@ def test_a_set_mirrored_as_a_whole_is_told(spoilt):
   whole = [f for f in spoilt.examine() if not f.ids]
   assert [(f.level, f.check) for f in whole] == [("warning", "sides")]
   assert "as a whole" in whole[0].what
+
+
+# The other layouts.
+
+
+def _of(dataset, root):
+  films, found = raw.read(dataset, root, workers=1)
+  found = examination.examine(films, found=found).findings
+  return films, {(f.level, f.check) for f in found}, found
+
+
+def test_jsrt_is_read_as_its_owner_publishes_it(tmp_path, monkeypatch):
+  monkeypatch.setattr(jsrt, "SIDE", 128)
+  phantom.write_jsrt(tmp_path, count=5, seed=4, size=128)
+  films, found, _ = _of("jsrt", tmp_path)
+  assert found == {("warning", "counts")}
+  assert [f.label for f in films] == ["nodule"] * 3 + ["normal"] * 2
+  assert {f.text for f in films[3:]} == {"non-nodule"}
+
+  first, second, third = sorted(tmp_path.glob("All247images/*.IMG"))[:3]
+  first.write_bytes(first.read_bytes()[:-1])
+  pixels = jsrt.read_raw(second.read_bytes(), "")
+  second.unlink()
+  Image.fromarray(255 - pixels).save(second.with_suffix(".png"))
+  swapped = np.frombuffer(third.read_bytes(), "<u2").astype(">u2")
+  third.write_bytes(swapped.tobytes())
+  left = tmp_path / f"scratch/fold2/masks/left lung/{second.stem}.gif"
+  with Image.open(left) as image:
+    image.resize((50, 50), Image.Resampling.NEAREST).save(left)
+  _, found, listed = _of("jsrt", tmp_path)
+  assert found == {
+    ("error", "readable"), ("error", "shape"), ("error", "polarity"),
+    ("warning", "counts"),
+  }  # fmt: skip
+  broken = [f.ids for f in listed if f.check == "readable"]
+  assert sorted(broken) == [(first.stem,), (third.stem,)]
+
+
+def test_shenzhen_is_read_as_its_owner_publishes_it(tmp_path):
+  phantom.write_shenzhen(tmp_path, count=8, seed=0, size=160)
+  films, found, listed = _of("shenzhen", tmp_path)
+  assert found == {("warning", "counts")}
+  assert len(films) == 8
+  assert all(f.lungs for f in films)
+  assert "654 of 662" in listed[0].what
+
+
+def test_a_folder_without_the_set_is_an_error_that_says_so(tmp_path):
+  with pytest.raises(DataError, match="expected MontgomerySet"):
+    raw.read("montgomery", tmp_path)
