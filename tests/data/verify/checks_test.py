@@ -220,7 +220,7 @@ def test_sides_of_files():
 
 def test_a_heart_far_to_the_right_of_the_patient_is_remarked_on():
   mask = _two_lungs()
-  mask[:, 35:50] = False
+  mask[:, 30:50] = False
   image = np.where(mask, 40, 100).astype(np.uint8)
   (found,) = masks.sides(_film(image, mask))
   assert (found.level, found.check) == ("warning", "sides")
