@@ -162,7 +162,7 @@ def test_any_suffix_and_what_lies_below(make_zip, tmp_path):
 
 
 def test_checksums_are_those_of_the_contents(make_zip, tmp_path):
-  for content in (b"1", b"2" * 3_000_000):
+  for content in (b"1", os.urandom(3_000_000)):
     _write(tmp_path / "plain/M.png", content)
     with RawSource(tmp_path / "plain") as source:
       assert source.crc32(source.find("M.png")) == zlib.crc32(content)

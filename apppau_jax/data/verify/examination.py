@@ -14,7 +14,12 @@ from apppau_jax.data.verify import (
   pictures,
 )
 from apppau_jax.data.verify.film import Film
-from apppau_jax.data.verify.findings import Finding, warning, worst_first
+from apppau_jax.data.verify.findings import (
+  Finding,
+  error,
+  warning,
+  worst_first,
+)
 from apppau_jax.data.verify.likeness import Pair
 
 ON_A_FILM = (
@@ -86,8 +91,10 @@ def divided(
   for name in names:
     try:
       made[name] = _split(name, dataset, films, groups=groups)
-    except (errors.DataError, errors.ConfigError) as error:
-      found.append(warning("split", f"{name}: {error}"))
+    except errors.ConfigError as e:  # not offered for this set
+      found.append(warning("split", f"{name}: {e}"))
+    except errors.DataError as e:
+      found.append(error("split", f"{name}: {e}"))
   found += leaks.all_findings(
     examined.alike,
     splits=made,

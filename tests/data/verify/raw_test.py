@@ -182,7 +182,7 @@ def test_a_bomb_is_told_from_damage(spoilt, monkeypatch):
   monkeypatch.setattr("apppau_jax.data.reading.MAX_PIXELS", 100 * 100)
   found = spoilt.examine()
   assert {(f.level, f.check) for f in found} == {
-    ("error", "size"), ("warning", "split"),
+    ("error", "size"), ("error", "split"),
   }  # fmt: skip
   assert len([f for f in found if f.check == "size"]) == 30
 
@@ -294,6 +294,28 @@ def test_shenzhen_is_read_as_its_owner_publishes_it(tmp_path):
   assert len(films) == 8
   assert all(f.lungs for f in films)
   assert "654 of 662" in listed[0].what
+
+
+def test_a_set_of_the_users_own_is_read_with_its_table(spoilt, tmp_path):
+  own, rows = tmp_path / "own", ["id,label,patient,split"]
+  (own / "images").mkdir(parents=True)
+  (own / "masks").mkdir()
+  for i, path in enumerate(sorted(spoilt.root.glob("CXR_png/*.png"))):
+    left, right = (spoilt.pixels(mask) for mask in spoilt.masks(path.stem))
+    spoilt.put(own / f"images/{i}.png", spoilt.pixels(path))
+    spoilt.put(own / f"masks/{i}.png", left | right)
+    part = ("train", "validation", "test")[i % 3]
+    rows.append(f"{i},{'ab'[i % 2]},p{i - i % 2},{part}")
+  (own / "labels.csv").write_text("\n".join(rows))
+  films, found, _ = _of("folder:mine", own)
+  assert found == set()
+  assert [f.label for f in films] == list("ab" * 5)
+  listed = examination.divided(
+    examination.examine(films), films, dataset="folder:mine", names=["given"]
+  )
+  # Every two neighbours are one patient, and in two parts.
+  assert [(f.level, f.check) for f in listed] == [("error", "split")]
+  assert "Patient 'p0' is in two parts" in listed[0].what
 
 
 def test_a_folder_without_the_set_is_an_error_that_says_so(tmp_path):
