@@ -15,5 +15,6 @@ def get_config(arg=None):
   config = base.semi_supervised(phantom.get_config())
   config.data.class_fraction = 1.0
   config.discriminator.base_width = 16
+  config.optim.warmup_epochs = 2.0
   config.train.epochs = 40
   return base.quick(config) if arg.quick else config

@@ -58,6 +58,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.discriminator.learning_rate = 1e-4  # the paper's
   config.discriminator.b1 = 0.9  # the paper's "momentum 0.9"
   config.discriminator.weight_decay = 0.0  # decoupled
+  config.discriminator.grad_clip = 0.0  # global norm; 0 off
   config.discriminator.class_weight = 1.0  # of eq. (6)
   config.discriminator.real_weight = 0.5  # of eq. (7)
   config.discriminator.fake_weight = 0.5  # of eq. (8)
@@ -162,7 +163,8 @@ def semi_supervised(config: ml_collections.ConfigDict):
   config.discriminator.dropout = 0.2
   config.discriminator.learning_rate = 1e-3
   config.discriminator.weight_decay = 0.05
-  config.discriminator.predicted_weight = 0.5
+  config.discriminator.grad_clip = 1.0
+  config.discriminator.predicted_weight = 1.0
   config.discriminator.consistency_weight = 1.0
   config.discriminator.mask_smoothing = 0.05
   config.adversarial.ramp_up = 0.1

@@ -194,6 +194,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "discriminator.learning_rate": Number(0, 10, above=True),
   "discriminator.b1": Number(0, 0.9999),
   "discriminator.weight_decay": Number(0, 1),
+  "discriminator.grad_clip": Number(0),
   "discriminator.class_weight": Number(0),
   "discriminator.real_weight": Number(0),
   "discriminator.fake_weight": Number(0),

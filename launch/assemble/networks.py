@@ -72,7 +72,7 @@ def optimizer(
     b1=own.b1,
     b2=config.optim.b2,
     weight_decay=own.weight_decay,
-    grad_clip=config.optim.grad_clip,
+    grad_clip=own.grad_clip,
   )
 
 
