@@ -58,8 +58,10 @@ setuptools.setup(
     "cuda": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
     "dicom": ["pydicom>=3.0", "python-gdcm>=3.0.24"],  # gdcm decompresses
+    "streaming": ["grain>=0.2.18"],
     "onnx": ["onnx>=1.17", "onnxruntime>=1.20"],
     "test": [
+      "grain>=0.2.18",
       "hypothesis>=6.100",
       "import-linter>=2.0",
       "pydicom>=3.0",

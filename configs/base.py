@@ -26,6 +26,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.class_fraction = 0.0  # whose class is known; 0: as the masks
   config.data.class_count = 0  # exact number instead; 0: the fraction
   config.data.unmasked_images = False  # train on images without masks too
+  config.data.structures = ()  # names of masks kept apart; () united lungs
+  config.data.streaming = False  # True: from disk as wanted, not in memory
   config.data.normalize = "minmax"  # minmax (paper) | percentile | zscore
   config.data.accept = ()  # errors of launch.verify_data: check or check:id
 

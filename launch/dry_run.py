@@ -1,11 +1,12 @@
 """What a run would cost: its steps, and one of them timed."""
 
+import contextlib
+import itertools
 import pathlib
 import tempfile
 import time
 
 import jax
-import numpy as np
 
 from launch.assemble import data
 from launch.assemble.networks import Config
@@ -36,6 +37,7 @@ def cost(config: Config, *, known: dict[str, float]) -> tuple[int, float]:
       config.train.accumulate,
       config.train.steps_per_call,
       config.data.resolution,
+      tuple(config.data.structures),
     )
   )
   if kind not in known:
@@ -50,13 +52,11 @@ def cost(config: Config, *, known: dict[str, float]) -> tuple[int, float]:
 def _time(run, state) -> float:
   """Median seconds of a few steps after the one that compiles."""
   took = []
-  rows = run.order(0)
-  several = run.plan.steps_per_call
-  if several > 1:
-    rows = np.stack([rows] * several)
-  for _ in range(_STEPS + 1):
-    began = time.perf_counter()
-    state, _ = run.train_step(state, run.resident, rows)
-    jax.block_until_ready(state)
-    took.append(time.perf_counter() - began)
-  return sorted(took[1:])[_STEPS // 2] / several
+  with contextlib.closing(run.feed(0)) as feed:
+    for examples, rows in itertools.islice(feed, _STEPS + 1):
+      began = time.perf_counter()
+      state, _ = run.train_step(state, examples, rows)
+      jax.block_until_ready(state)
+      took.append(time.perf_counter() - began)
+  took = took[1:] or took  # a run of one call has the one that compiles
+  return sorted(took)[len(took) // 2] / len(run.plan.call(0))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apppau_jax import files
-from apppau_jax.data import examples, sets, splits
+from apppau_jax.data import sets, splits, stored
 from apppau_jax.errors import DataError
 from apppau_jax.evaluation import evaluate, report
 from apppau_jax.training import state, writer
@@ -28,17 +28,17 @@ def measure(
   if data_dir:
     config.data.data_dir = data_dir
   variables, step = inference.trained(config, workdir=workdir)
-  split = data.parts(config, data.catalogue(config)).split
-  loaded = _load_unseen(config, split, part=part, workdir=workdir)
-  infer = inference.predict(config, final=True)
+  known = data.catalogue(config)
+  split = data.parts(config, known).split
+  source = _load_unseen(config, split, part=part, workdir=workdir)
+  players = inference.players(config, final=True)
   how = inference.options(config)
   scored = evaluate.score(
-    infer,
-    variables["segmentor"],
-    ids=loaded.ids,
-    image=loaded.image,
-    mask=loaded.mask,
+    players,
+    variables,
+    source,
     options=how,
+    structures=config.data.structures,
   )
   facts = {
     "dataset": config.data.dataset,
@@ -64,23 +64,26 @@ def measure(
   }
   diagnosis = inference.diagnosis(
     config,
-    variables,
-    loaded,
-    scored.prob[..., None],
+    scored,
+    label=source.label,
     temperature=inference.fit_temperature(
       config, variables, ids=split.validation
     ),
   )
-  numbers = evaluate.make_report(scored, facts=facts, diagnosis=diagnosis)
+  of = {entry.id: entry.source for entry in known.entries}
+  numbers = evaluate.make_report(
+    scored,
+    facts=facts,
+    diagnosis=diagnosis,
+    of=[of[name] for name in scored.ids],
+  )
   folder = workdir / "eval" / part
   files.write_json(folder / "report.json", numbers)
   report.write_report(
     folder / "report.html",
     report=numbers,
     history=writer.read_history(workdir / "metrics.jsonl"),
-    cases=evaluate.pick_cases(
-      infer, variables["segmentor"], scored, options=how
-    ),
+    cases=evaluate.pick_cases(players, variables, scored, source, options=how),
     config=config.to_dict(),
     environment=workdir_lib.environment(),
   )
@@ -99,7 +102,7 @@ def show(workdir: pathlib.Path) -> None:
 
 def _load_unseen(
   config, split: splits.Split, *, part: str, workdir: pathlib.Path
-) -> examples.Examples:
+) -> stored.Source:
   """The part's images; none may be measured that this run has trained on."""
   ids = getattr(split, part)
   seen = splits.read_splits(workdir / "splits.json")
@@ -141,6 +144,11 @@ def _notes(config, manifest: Mapping[str, Any]) -> list[str]:
     notes.append(
       "Class probabilities are scaled by a temperature fitted on the "
       "validation images: their own ECE and Brier score flatter."
+    )
+  if config.data.structures:
+    notes.append(
+      "Segmentation is the mean over the structures of each image; images "
+      "without the outline of one of them are not measured."
     )
   if "phantom" in sets.parts(config.data.dataset):
     notes.append("Procedural phantoms, not patients.")

@@ -2,10 +2,11 @@
 
   python -m launch.predict --workdir=runs/mc --input=films --output=masks
 
-Needs a trained run and no data set. Writes a mask and an overlay a picture,
-at its own size, and predictions.csv with every file's status. What is there
-is left alone without --overwrite, so an interrupted call goes on. Exit status
-3 if a picture could not be read; the others are done all the same.
+Needs a trained run and no data set. Writes a mask (of several structures one
+each: they overlap) and an overlay a picture, at its own size, and
+predictions.csv with every file's status. What is there is left alone without
+--overwrite, so an interrupted call goes on. Exit status 3 if a picture could
+not be read; the others are done all the same.
 """
 
 import pathlib
@@ -54,6 +55,7 @@ def main() -> None:
       infer=infer,
       resolution=config.data.resolution,
       options=inference.options(config),
+      structures=config.data.structures,
       overwrite=_OVERWRITE.value,
     ):
       rows.append(prediction.merge(row, earlier))
@@ -61,12 +63,21 @@ def main() -> None:
       if len(rows) % config.eval.batch_size == 0 or len(rows) == len(paths):
         done = {prediction.printable(row.file) for row in rows}
         later = [row for name, row in earlier.items() if name not in done]
-        prediction.write_table(table, [*rows, *later], class_names=class_names)
+        prediction.write_table(
+          table,
+          [*rows, *later],
+          class_names=class_names,
+          structures=config.data.structures,
+        )
   counts = {s: sum(r.status == s for r in rows) for s in ("ok", "exists")}
   failed = [row for row in rows if row.status == "failed"]
-  fractions = [r.lung_fraction for r in rows if r.lung_fraction is not None]
-  if fractions:
-    print(f"lungs cover {np.median(fractions):.1%} of a picture (median)")
+  fractions = [r.fractions for r in rows if r.fractions]
+  names = config.data.structures or ("lungs",)
+  for name, share in zip(
+    names, np.median(fractions, axis=0) if fractions else ()
+  ):
+    words = name.replace("_", " ")
+    print(f"{words}: {share:.1%} of a picture (median)")
   print(f"{counts['ok']} done, {counts['exists']} were there; table: {table}")
   if failed:
     raise DataError(

@@ -169,6 +169,8 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "data.class_count": Number(0, kind=int),
   "data.unmasked_images": _SWITCH,
   "data.accept": Checks(),
+  "data.structures": Names(),
+  "data.streaming": _SWITCH,
   "data.normalize": Choice(("minmax", "percentile", "zscore")),
   "model.preset": Choice(PRESETS),
   "model.base_width": Number(1, 1024, kind=int),

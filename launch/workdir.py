@@ -27,6 +27,7 @@ FINDINGS = "verify.json"
 _HARMLESS = (
   "data.data_dir",
   "data.accept",
+  "data.streaming",
   "train.log_every",
   "eval.checkpoint",
   "eval.batch_size",

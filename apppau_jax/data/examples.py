@@ -1,47 +1,20 @@
-"""Prepared datasets to arrays in memory: the only reader of the shards.
-
-A combination (`data.sets`) is read from its members: labels become positions
-in the union of their classes, ids and pixels stay as they are.
-"""
+"""Prepared datasets: what they hold, and the images of some ids."""
 
 import dataclasses
 import hashlib
-import io
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent import futures
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
-from PIL import Image
 
 from apppau_jax import errors
 from apppau_jax.data import builder as builder_lib
 from apppau_jax.data import manifest, raw_index, sets
+from apppau_jax.data import structures as structures_lib
 from apppau_jax.data.prepare import prepared_folder
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-  """n images in memory, in the order of `ids`.
-
-  Attributes:
-    ids: n names.
-    image: uint8 [n, h, w, 1], grey.
-    mask: uint8 [n, h, w, 1] in {0, 1}; zeros where `has_mask` is False.
-    label: int32 [n]; -1 where `has_label` is False.
-    has_mask: bool [n].
-    has_label: bool [n].
-  """
-
-  ids: tuple[str, ...]
-  image: np.ndarray
-  mask: np.ndarray
-  label: np.ndarray
-  has_mask: np.ndarray
-  has_label: np.ndarray
+from apppau_jax.data.records import Place, Record, Records
+from apppau_jax.data.stored import Examples, Stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +32,7 @@ class Entry:
     age: whole years, or "".
     finding: the reading's words, or "".
     source: the prepared set it lies in.
+    structures: names of what is outlined besides the lungs.
     details: what only that set tells, as JSRT of its nodules.
   """
 
@@ -72,6 +46,7 @@ class Entry:
   age: str
   finding: str
   source: str = ""
+  structures: tuple[str, ...] = ()
   details: Mapping[str, int | str] = dataclasses.field(
     default_factory=dict, hash=False
   )
@@ -98,12 +73,12 @@ def read_catalogue(
   Raises:
     DataError: not prepared or damaged, with the command that mends it.
   """
-  names, read = _records(data_dir, dataset=dataset, resolution=resolution)
-  entries = [_entry(record, source=member) for member, record in read]
+  records = Records(data_dir, dataset=dataset, resolution=resolution)
+  entries = [_entry(r, source=place.member) for place, r in records.scan()]
   return Catalogue(
     dataset,
     resolution,
-    names,
+    records.class_names,
     tuple(sorted(entries, key=lambda entry: entry.id)),
   )
 
@@ -136,10 +111,25 @@ def load_examples(
   dataset: str,
   resolution: int,
   ids: Sequence[str],
+  **known: Any,
+) -> Examples:
+  """`open_examples`, all of them decoded into memory."""
+  return open_examples(
+    data_dir, dataset=dataset, resolution=resolution, ids=ids, **known
+  ).load()
+
+
+def open_examples(
+  data_dir: str | os.PathLike[str],
+  *,
+  dataset: str,
+  resolution: int,
+  ids: Sequence[str],
   masks_of: Iterable[str] | None = None,
   labels_of: Iterable[str] | None = None,
-) -> Examples:
-  """Loads images, with only those masks and labels that may be seen.
+  structures: Sequence[str] = (),
+) -> Stored:
+  """Finds images, with only those masks and labels that may be seen.
 
   Args:
     data_dir: where prepared datasets live.
@@ -147,91 +137,64 @@ def load_examples(
     resolution: its side in pixels.
     ids: which images, in the order wanted.
     masks_of: the ids whose masks may be read (default: all of `ids`). No
-      other mask is decoded: it is absent from memory, not merely unused.
+      other mask is ever decoded: it is absent from memory, not merely unused.
     labels_of: the same for labels.
+    structures: names of masks kept apart, in this order; () for the united
+      lungs. An image that lacks one of them has no mask.
 
   Returns:
     The examples, in the order of `ids`.
 
   Raises:
     DataError: not prepared or damaged, or ids that it does not hold.
+    ConfigError: structures that the set does not outline.
   """
-  chosen = chosen_records(
-    data_dir, dataset=dataset, resolution=resolution, ids=ids
-  )
-  mask_ids = frozenset(ids if masks_of is None else masks_of)
-  label_ids = frozenset(ids if labels_of is None else labels_of)
-  return _decode(
-    chosen,
+  if structures:
+    structures_lib.check(structures, dataset=dataset)
+  records = Records(data_dir, dataset=dataset, resolution=resolution)
+  row_of = {name: row for row, name in enumerate(ids)}
+  places: list[Place | None] = [None] * len(ids)
+  label = np.full(len(ids), -1, np.int32)
+  has_mask = np.zeros(len(ids), bool)
+  may_see = frozenset(ids if masks_of is None else masks_of)
+  may_name = frozenset(ids if labels_of is None else labels_of)
+  for place, record in records.scan():
+    name = record["id"].decode()
+    row = row_of.get(name)
+    if row is None:
+      continue
+    places[row] = place
+    outlined = structures_lib.outlined(record, member=place.member)
+    there = set(structures) <= {*outlined} and bool(record["has_mask"])
+    has_mask[row] = there and name in may_see
+    if name in may_name:
+      label[row] = record["label"]
+  _check_found(ids, places, what=f"{dataset} in {data_dir}")
+  return Stored(
+    ids=tuple(ids),
+    label=label,
+    has_mask=has_mask,
+    has_label=label >= 0,
+    records=records,
+    places=tuple(place for place in places if place),
     side=resolution,
-    masks_of=mask_ids,
-    labels_of=label_ids,
+    structures=tuple(structures),
   )
 
 
-def chosen_records(
-  data_dir: str | os.PathLike[str],
-  *,
-  dataset: str,
-  resolution: int,
-  ids: Sequence[str],
-) -> list[dict[str, Any]]:
-  """The records of some images, pictures as PNG bytes, in the order of `ids`.
-
-  Raises:
-    DataError: see `load_examples`.
-  """
-  _, read = _records(data_dir, dataset=dataset, resolution=resolution)
-  by_id = {record["id"].decode(): record for _, record in read}
-  unknown = sorted(set(ids) - by_id.keys())
+def _check_found(
+  ids: Sequence[str], places: Sequence[Place | None], *, what: str
+) -> None:
+  unknown = sorted(name for name, place in zip(ids, places) if place is None)
   if unknown:
     raise errors.DataError(
-      f"{len(unknown)} ids are not in the prepared dataset {dataset} in "
-      f"{data_dir}: {raw_index.summarise(unknown)} Either the split belongs "
-      "to another dataset, or these files were missing when it was prepared."
+      f"{len(unknown)} ids are not in the prepared dataset {what}: "
+      f"{raw_index.summarise(unknown)} Either the split belongs to another "
+      "dataset, or these files were missing when it was prepared."
     )
-  return [by_id[i] for i in ids]
 
 
-def _records(
-  data_dir: str | os.PathLike[str], *, dataset: str, resolution: int
-) -> tuple[tuple[str, ...], list[tuple[str, dict[str, Any]]]]:
-  """The classes, and all records, each with its set, labels made common."""
-  opened = {}
-  for member in sets.members(dataset):
-    folder = prepared_folder(data_dir, dataset=member, resolution=resolution)
-    opened[member] = _open(folder, dataset=member, resolution=resolution)
-  names = sets.union(own for own, _ in opened.values())
-  read: list[tuple[str, dict[str, Any]]] = []
-  for member, (own, records) in opened.items():
-    common = {i: names.index(name) for i, name in enumerate(own)}
-    for record in records:
-      label = common.get(int(record["label"]), -1)
-      read.append((member, {**record, "label": label}))
-  seen: dict[bytes, str] = {}
-  for member, record in read:
-    other = seen.setdefault(record["id"], member)
-    if other != member:
-      raise errors.DataError(
-        f"The sets {other} and {member} both have an image "
-        f"{record['id'].decode()!r}; ids must be unique, so these sets cannot "
-        "be combined."
-      )
-  return names, read
-
-
-def _open(
-  folder: Path, *, dataset: str, resolution: int
-) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
-  """A set's classes and all its records, pictures undecoded, once verified."""
-  manifest.verified(folder, dataset=dataset, resolution=resolution)
-  prepared = tfds.builder_from_directory(folder)
-  source: Any = builder_lib.encoded(prepared)
-  names = tuple(prepared.info.features["label"].names)
-  return names, source.__getitems__(range(len(source)))
-
-
-def _entry(record: Mapping[str, Any], *, source: str) -> Entry:
+def _entry(record: Record, *, source: str) -> Entry:
   told: dict[str, Any] = {
     name: value.decode() if isinstance(value, bytes) else int(value)
     for name, value in record.items()
@@ -239,40 +202,10 @@ def _entry(record: Mapping[str, Any], *, source: str) -> Entry:
   }
   own = {field.name for field in dataclasses.fields(Entry)}
   details = {name: told.pop(name) for name in told.keys() - own}
-  has_mask = bool(record["has_mask"])
-  return Entry(has_mask=has_mask, source=source, details=details, **told)
-
-
-def _decode(
-  records: Sequence[dict[str, Any]],
-  *,
-  side: int,
-  masks_of: Collection[str],
-  labels_of: Collection[str],
-) -> Examples:
-  count, shape = len(records), (len(records), side, side, 1)
-  ids = tuple(record["id"].decode() for record in records)
-  image, mask = np.empty(shape, np.uint8), np.zeros(shape, np.uint8)
-  has_mask = np.array(
-    [bool(r["has_mask"]) and i in masks_of for i, r in zip(ids, records)], bool
+  return Entry(
+    has_mask=bool(record["has_mask"]),
+    source=source,
+    details=details,
+    structures=structures_lib.outlined(record, member=source),
+    **told,
   )
-  has_label = np.array(
-    [r["label"] >= 0 and i in labels_of for i, r in zip(ids, records)], bool
-  )
-  label = np.full(count, -1, np.int32)
-
-  def fill(i: int) -> None:
-    image[i, ..., 0] = pixels(records[i]["image"])
-    if has_mask[i]:
-      mask[i, ..., 0] = pixels(records[i]["mask"])
-    if has_label[i]:
-      label[i] = records[i]["label"]
-
-  with futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-    list(pool.map(fill, range(count)))
-  return Examples(ids, image, mask, label, has_mask, has_label)
-
-
-def pixels(png: bytes) -> np.ndarray:
-  """Decodes a picture of a record."""
-  return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)))

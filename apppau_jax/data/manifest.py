@@ -29,10 +29,15 @@ def command(dataset: str, resolution: int) -> str:
 def checksums(folder: Path) -> dict[str, str]:
   """SHA-256 of every file of a prepared folder except the manifest."""
   return {
-    path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+    path.name: _sha256(path)
     for path in sorted(folder.iterdir())
     if path.is_file() and path.name != NAME and path.name[0] != "."
   }
+
+
+def _sha256(path: Path) -> str:
+  with path.open("rb") as file:  # piece by piece: a shard may be gigabytes
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read(folder: Path) -> dict[str, Any] | None:

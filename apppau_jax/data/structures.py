@@ -1,76 +1,65 @@
 """What a set outlines besides the lungs, each structure kept apart.
 
-Prepared as one picture an image, bit k for structure k, beside the united
-lungs that all sets have. JSRT has five; they overlap (clavicles and lungs).
+Prepared as one picture an image, bit k for structure k of the set's layout,
+beside the united lungs that all sets have. JSRT has five; they overlap
+(clavicles and lungs).
+
+An image has all that is asked for, or it has none: it then counts as
+unlabelled, for a mask of zeros would teach that the structure is not there.
 """
 
-import dataclasses
-import os
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from apppau_jax.data import examples, sets
+from apppau_jax.data import sets
 from apppau_jax.data.prepare import builder_class
+from apppau_jax.errors import ConfigError
 
 
-@dataclasses.dataclass(frozen=True)
-class Structures:
-  """The structures of n images.
-
-  Attributes:
-    names: the k structures.
-    mask: uint8 [n, h, w, k] in {0, 1}; zeros where `known` is False.
-    known: bool [n].
-  """
-
-  names: tuple[str, ...]
-  mask: np.ndarray
-  known: np.ndarray
-
-
+@functools.lru_cache
 def structure_names(dataset: str) -> tuple[str, ...]:
-  """The structures that a set or combination outlines; often none."""
+  """The structures that a set or combination outlines; often none.
+
+  Names are as in a configuration: `left_lung` for the owner's "left lung".
+  """
   layouts = (builder_class(member).layout() for member in sets.members(dataset))
   return tuple(
-    dict.fromkeys(name for one in layouts for name in one.structures)
+    dict.fromkeys(
+      name.replace(" ", "_") for one in layouts for name in one.structures
+    )
   )
 
 
-def load_structures(
-  data_dir: str | os.PathLike[str],
-  *,
-  dataset: str,
-  resolution: int,
-  ids: Sequence[str],
-  masks_of: Iterable[str] | None = None,
-) -> Structures:
-  """Loads the structures of some images; no other picture is decoded.
-
-  Args:
-    data_dir: where prepared datasets live.
-    dataset: its name, or that of a combination.
-    resolution: its side in pixels.
-    ids: which images, in the order wanted.
-    masks_of: the ids whose structures may be read (default: all of `ids`).
+def check(wanted: Sequence[str], *, dataset: str) -> None:
+  """Makes sure that some set of a combination outlines all of `wanted`.
 
   Raises:
-    DataError: see `examples.load_examples`.
+    ConfigError: no set does; says what there is.
   """
-  names = structure_names(dataset)
-  chosen = examples.chosen_records(
-    data_dir, dataset=dataset, resolution=resolution, ids=ids
+  members = sets.members(dataset)
+  if any(set(wanted) <= {*structure_names(member)} for member in members):
+    return
+  offered = ", ".join(structure_names(dataset)) or "none"
+  raise ConfigError(
+    f"config.data.structures asks for {', '.join(wanted)}, which no set of "
+    f"{dataset} outlines in one image; it offers: {offered}. Leave it () for "
+    "the united lungs, which every set has."
   )
-  allowed = frozenset(ids if masks_of is None else masks_of)
-  known = np.array(
-    [
-      bool(r.get("has_structures")) and i in allowed
-      for i, r in zip(ids, chosen)
-    ],
-    bool,
-  )
-  mask = np.zeros((len(ids), resolution, resolution, len(names)), np.uint8)
-  for i in np.flatnonzero(known):
-    bits = examples.pixels(chosen[i]["structures"])
-    mask[i] = bits[..., None] >> np.arange(len(names)) & 1
-  return Structures(names, mask, known)
+
+
+def outlined(record: Mapping[str, Any], *, member: str) -> tuple[str, ...]:
+  """The structures that a record of a set outlines."""
+  known = bool(record.get("has_structures"))
+  return structure_names(member) if known else ()
+
+
+def unpack(
+  picture: np.ndarray, *, member: str, wanted: Sequence[str]
+) -> np.ndarray:
+  """The masks uint8 [h, w, k] of `wanted` in a picture uint8 [h, w] of bits."""
+  names = structure_names(member)
+  bits = np.array([names.index(name) for name in wanted], np.uint8)
+  return picture[..., None] >> bits & 1

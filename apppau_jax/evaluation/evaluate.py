@@ -1,26 +1,23 @@
 """From images and a trained segmentor to numbers and the cases to look at."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from scipy import special
 
+from apppau_jax.data.stored import Source
 from apppau_jax.evaluation import (
   classification,
   figures,
+  looking,
   metrics,
   paper_compat,
+  sources,
   statistics,
 )
-
-# (variables, uint8 images [b, h, w, 1]) to S's named outputs, compiled.
-Predict = Callable[[Any, np.ndarray], Any]
-# (variables, uint8 images [b, h, w, 1], float32 masks [b, h, w, 1]) to D's
-# logits [b, n + 1], the fake class last, compiled.
-Diagnose = Callable[[Any, np.ndarray, np.ndarray], Any]
 
 _ORACLE = (
   "Diagnostic only, not a result: D was shown the true masks, which nobody has"
@@ -29,39 +26,25 @@ _ORACLE = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-  """How probabilities become a mask.
-
-  Attributes:
-    threshold: lung where the probability is at least this.
-    largest_components: keep this many connected components; 0 keeps all.
-    batch_size: images at a time; shapes never change, nothing retraces.
-  """
-
-  threshold: float = 0.5
-  largest_components: int = 0
-  batch_size: int = 16
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Scored:
   """A part of a data set, segmented and measured.
 
   Attributes:
     ids: the images' names.
-    image: `[n, h, w]` uint8.
-    mask: `[n, h, w]` bool, the truth.
-    prob: `[n, h, w]` float32.
-    prediction: `[n, h, w]` bool.
-    per_image: one mapping of metric to value each.
+    per_image: one mapping of metric to value each; with structures their mean
+      over the structures.
+    structures: the same of each structure by its name; empty for the lungs.
+    paper_compat: see `paper_compat`; empty with structures.
+    logits: `[n, c + 1]` of D(x, S(x)), c classes; None without D.
+    oracle_logits: `[n, c + 1]` of D(x, true mask).
   """
 
   ids: tuple[str, ...]
-  image: np.ndarray
-  mask: np.ndarray
-  prob: np.ndarray
-  prediction: np.ndarray
   per_image: list[dict[str, float]]
+  structures: Mapping[str, list[dict[str, float]]]
+  paper_compat: Mapping[str, float]
+  logits: np.ndarray | None = None
+  oracle_logits: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,103 +66,52 @@ class Diagnosis:
   oracle_logits: np.ndarray | None = None
 
 
-def _batches(total: int, *, size: int):
-  """Yields (rows [size], how many count); the last is padded by repetition."""
-  for start in range(0, total, size):
-    count = min(size, total - start)
-    yield start + np.resize(np.arange(count), size), count
-
-
-def predict_probs(
-  predict: Predict, variables, image: np.ndarray, *, batch_size: int
-) -> np.ndarray:
-  """Lung probabilities `[n, h, w, k]` of uint8 images `[n, h, w, 1]`."""
-  parts = [
-    special.expit(np.asarray(predict(variables, image[rows]).logits))[:count]
-    for rows, count in _batches(len(image), size=batch_size)
-  ]
-  return np.concatenate(parts)
-
-
-def diagnose_logits(
-  diagnose: Diagnose,
-  variables,
-  image: np.ndarray,
-  mask: np.ndarray,
-  *,
-  batch_size: int,
-) -> np.ndarray:
-  """D's logits `[m, n + 1]` float32, the fake class last.
-
-  Args:
-    diagnose: compiled inference of D.
-    variables: passed on to it as they are.
-    image: `[m, h, w, 1]` uint8, m >= 1.
-    mask: `[m, h, w, 1]` in [0, 1]: S's probabilities, or the true masks.
-    batch_size: images at a time; shapes never change, nothing retraces.
-
-  Raises:
-    ValueError: not one mask for each image.
-  """
-  if image.shape != mask.shape:
-    raise ValueError(f"image {image.shape} and mask {mask.shape} differ")
-  mask = mask.astype(np.float32)
-  parts = [
-    np.asarray(diagnose(variables, image[rows], mask[rows]), np.float32)[:count]
-    for rows, count in _batches(len(image), size=batch_size)
-  ]
-  return np.concatenate(parts)
-
-
-def binarize(prob: np.ndarray, *, options: Options) -> np.ndarray:
-  """Masks `[n, h, w]` bool of probabilities `[n, h, w]`."""
-  prediction = prob >= options.threshold
-  if not options.largest_components:
-    return prediction
-  keep = metrics.keep_largest_components
-  count = options.largest_components
-  return np.stack([keep(p, count=count) for p in prediction])
-
-
-def dice(prediction: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  """Lung Dice of each image `[n]`, of masks `[n, h, w]` bool; both empty: 1."""
-  both = np.sum(prediction & mask, axis=(1, 2))
-  total = prediction.sum(axis=(1, 2)) + mask.sum(axis=(1, 2))
-  return np.where(total, 2.0 * both / np.maximum(total, 1), 1.0)
-
-
 def score(
-  predict: Predict,
-  variables,
+  players: looking.Players,
+  variables: Mapping[str, Any],
+  source: Source,
   *,
-  ids: Sequence[str],
-  image: np.ndarray,
-  mask: np.ndarray,
-  options: Options,
+  options: looking.Options,
+  structures: Sequence[str] = (),
 ) -> Scored:
-  """Segments and measures n images.
+  """Segments, measures and diagnoses n images, a batch at a time.
 
   Args:
-    predict: compiled inference of S.
-    variables: `{"params", "batch_stats"}`.
-    ids: the images' names.
-    image: `[n, h, w, 1]` uint8.
-    mask: `[n, h, w, 1]` in {0, 1}.
+    players: the compiled networks.
+    variables: their weights by player.
+    source: the images with their masks.
     options: how probabilities become masks.
+    structures: names of the masks; none for the united lungs.
   """
-  prob = predict_probs(predict, variables, image, batch_size=options.batch_size)
-  prob, truth = prob[..., 0], mask[..., 0].astype(bool)
-  prediction = binarize(prob, options=options)
+  rows: list[list[dict[str, float]]] = []  # [n] [k]
+  tallies, logits, oracle = [], [], []
+  for seen in looking.look(
+    players, variables, source, options=options, oracle=True
+  ):
+    for found, mask in zip(seen.found, seen.mask):
+      planes = zip(np.moveaxis(found, -1, 0), np.moveaxis(mask, -1, 0))
+      rows.append([metrics.segmentation_metrics(*pair) for pair in planes])
+      if not structures:
+        tallies.append(paper_compat.tally(found[..., 0], mask[..., 0]))
+    logits.append(seen.logits)
+    oracle.append(seen.oracle_logits)
+  diagnosed = {}
+  if players.diagnose is not None:
+    diagnosed["logits"] = np.concatenate(logits)
+    diagnosed["oracle_logits"] = np.concatenate(oracle)
   return Scored(
-    ids=tuple(ids),
-    image=image[..., 0],
-    mask=truth,
-    prob=prob,
-    prediction=prediction,
-    per_image=[
-      metrics.segmentation_metrics(p, t) for p, t in zip(prediction, truth)
-    ],
+    ids=tuple(source.ids),
+    per_image=[_mean(row) if structures else row[0] for row in rows],
+    structures={
+      name: [row[k] for row in rows] for k, name in enumerate(structures)
+    },
+    paper_compat=paper_compat.of_tallies(tallies) if tallies else {},
+    **diagnosed,
   )
+
+
+def _mean(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+  return {name: float(np.mean([v[name] for v in values])) for name in values[0]}
 
 
 def make_report(
@@ -187,6 +119,7 @@ def make_report(
   *,
   facts: Mapping[str, Any],
   diagnosis: Diagnosis | None = None,
+  of: Sequence[str] = (),
 ) -> dict[str, Any]:
   """What report.json holds: `facts` first, then every number.
 
@@ -194,36 +127,61 @@ def make_report(
   `classification` (`classification.summarise` of those images, with the
   `temperature`), `classification_oracle_mask` (the same with the true masks,
   with a `note` that it is no result; None if not asked) and, in `per_image`,
-  `label` and `probs` of each of them.
+  `label` and `probs` of each of them. With structures there is a summary of
+  each under `structures`, in `per_image` too, and no `paper_compat`. Of a
+  combination there are the same numbers `by_source`, and
+  `classification.source_only`.
 
   Args:
     scored: the measured images.
     facts: what the numbers are of (dataset, split, seed, parameters, ...).
     diagnosis: what D said of the same images.
+    of: the data set of each image, where they come from several.
 
   Raises:
     ValueError: not one label and one row of logits for each image.
   """
-  diagnosed, classes = _classification(scored, diagnosis)
+  diagnosed, classes, by_source = _classification(scored, diagnosis, of)
+  if len(set(of)) > 1:
+    parts = sources.segmentation(
+      of, per_image=scored.per_image, structures=scored.structures
+    )
+    by_source = {
+      name: {**part, **by_source.get(name, {})} for name, part in parts.items()
+    }
+  blocks = {
+    "structures": {
+      name: statistics.summarise(rows)
+      for name, rows in scored.structures.items()
+    },
+    **diagnosed,
+    "by_source": by_source,
+    "paper_compat": scored.paper_compat,
+  }
   return {
     **facts,
     "n": len(scored.ids),
     "segmentation": statistics.summarise(scored.per_image),
-    **diagnosed,
-    "paper_compat": paper_compat.paper_compat(scored.prediction, scored.mask),
+    **{name: block for name, block in blocks.items() if block != {}},
     "per_image": [
-      {"id": name, **values, **classes.get(i, {})}
-      for i, (name, values) in enumerate(zip(scored.ids, scored.per_image))
+      {"id": name, **_row(scored, i), **classes.get(i, {})}
+      for i, name in enumerate(scored.ids)
     ],
   }
 
 
+def _row(scored: Scored, i: int) -> dict[str, Any]:
+  """One image's values: the headline's, then each structure's."""
+  apart = {name: rows[i] for name, rows in scored.structures.items()}
+  return {**scored.per_image[i], **({"structures": apart} if apart else {})}
+
+
 def _classification(
-  scored: Scored, diagnosis: Diagnosis | None
-) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
-  """The report's two blocks, and what to add to which image."""
+  scored: Scored, diagnosis: Diagnosis | None, of: Sequence[str]
+) -> tuple[dict[str, Any], dict[int, dict[str, Any]], dict[str, Any]]:
+  """The report's two blocks, what to add to which image and to which set."""
   if diagnosis is None or not (np.asarray(diagnosis.label) >= 0).any():
-    return {}, {}
+    return {}, {}, {}
   label, names = np.asarray(diagnosis.label), diagnosis.class_names
   known = np.flatnonzero(label >= 0)
 
@@ -242,35 +200,62 @@ def _classification(
   oracle = diagnosis.oracle_logits
   if oracle is not None:
     oracle = {"note": _ORACLE, **judge(oracle)[1]}
+  by_source = {}
+  if len(set(of)) > 1:
+    told = {"label": label[known], "class_names": names}
+    of = [of[int(i)] for i in known]
+    block["source_only"] = sources.source_only(of, **told)
+    each = sources.diagnosis(of, probs=probs, **told)
+    by_source = {name: {"classification": part} for name, part in each.items()}
   classes = {
     int(i): {"label": names[label[i]], "probs": dict(zip(names, row.tolist()))}
     for i, row in zip(known, probs)
   }
   blocks = {"classification": block, "classification_oracle_mask": oracle}
-  return blocks, classes
+  return blocks, classes, by_source
 
 
 def pick_cases(
-  predict: Predict, variables, scored: Scored, *, options: Options
+  players: looking.Players,
+  variables: Mapping[str, Any],
+  scored: Scored,
+  source: Source,
+  *,
+  options: looking.Options,
 ) -> list[figures.Case]:
   """The best, median and worst image by Dice, with all that S said of them."""
   order = np.argsort([-m["dice"] for m in scored.per_image], kind="stable")
   chosen = {"best": order[0], "median": order[len(order) // 2]}
   chosen["worst"] = order[-1]
   rows = np.resize(list(chosen.values()), max(3, options.batch_size))
-  output = predict(variables, scored.image[rows][..., None])
+  part = source.take(rows)
+  output = players.predict(variables["segmentor"], part.image)
   output = jax.tree.map(np.asarray, output)
-  return [
-    figures.Case(
-      id=scored.ids[i],
-      kind=kind,
-      metrics=scored.per_image[i],
-      image=scored.image[i] / 255.0,
-      mask=scored.mask[i],
-      prob=scored.prob[i],
-      prediction=scored.prediction[i],
-      side_probs=[special.expit(s[row, ..., 0]) for s in output.side_logits],
-      attention={k: a[row, ..., 0] for k, a in output.attention.items()},
+  names = tuple(scored.structures)
+
+  def planes(x: np.ndarray) -> np.ndarray:
+    """[..., k]; without structures the one plane."""
+    return x if names else x[..., 0]
+
+  cases = []
+  for row, (kind, i) in enumerate(chosen.items()):
+    prob = special.expit(output.logits[row])
+    found = [
+      looking.binarize(p[None], options=options)[0]
+      for p in np.moveaxis(prob, -1, 0)
+    ]
+    cases.append(
+      figures.Case(
+        id=scored.ids[i],
+        kind=kind,
+        metrics=scored.per_image[i],
+        image=part.image[row, ..., 0] / 255.0,
+        mask=planes(part.mask[row].astype(bool)),
+        prob=planes(prob),
+        prediction=planes(np.stack(found, axis=-1)),
+        side_probs=[special.expit(planes(s[row])) for s in output.side_logits],
+        attention={k: a[row, ..., 0] for k, a in output.attention.items()},
+        structures=names,
+      )
     )
-    for row, (kind, i) in enumerate(chosen.items())
-  ]
+  return cases

@@ -29,7 +29,10 @@ _VARIABLES = {INK: "muted", GRID: "rule", SERIES: "series", MARK: "mark"}
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """One test image and everything that a picture of it needs."""
+  """One test image and everything that a picture of it needs.
+
+  With `structures` mask, prob, prediction and side_probs have a last axis k.
+  """
 
   id: str  # untrusted text
   kind: str  # 'best', 'median' or 'worst'
@@ -41,6 +44,7 @@ class Case:
   attention: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   # The mask that was scored, clean-up included; None for prob >= threshold.
   prediction: np.ndarray | None = None
+  structures: Sequence[str] = ()  # names of the k masks
 
 
 class Plot(NamedTuple):

@@ -89,10 +89,21 @@ def overlap_metrics(
   precision are then 1. Where only one of the two arrays is empty they are 0,
   those with a zero denominator included.
   """
+  return ratios(*counts(prediction, mask))
+
+
+def counts(
+  prediction: NDArray[np.bool_], mask: NDArray[np.bool_]
+) -> tuple[int, int, int, int]:
+  """Pixels tp, fp, fn, tn of two bool arrays, over all axes."""
   tp = int(np.count_nonzero(prediction & mask))
   fp = int(np.count_nonzero(prediction)) - tp
   fn = int(np.count_nonzero(mask)) - tp
-  tn = mask.size - tp - fp - fn
+  return tp, fp, fn, mask.size - tp - fp - fn
+
+
+def ratios(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
+  """What `overlap_metrics` makes of the counts, of one image or of many."""
   if_undefined = 1.0 if tp + fp + fn == 0 else 0.0
   return {
     "dice": _ratio(2 * tp, 2 * tp + fp + fn, if_undefined=if_undefined),
@@ -100,7 +111,7 @@ def overlap_metrics(
     "sensitivity": _ratio(tp, tp + fn, if_undefined=if_undefined),
     "specificity": _ratio(tn, tn + fp, if_undefined=1.0),
     "precision": _ratio(tp, tp + fp, if_undefined=if_undefined),
-    "accuracy": (tp + tn) / mask.size,
+    "accuracy": (tp + tn) / (tp + fp + fn + tn),
   }
 
 

@@ -18,15 +18,17 @@ from PIL import Image
 from apppau_jax import files
 from apppau_jax.data import reading
 from apppau_jax.errors import DataError
-from apppau_jax.evaluation import evaluate, figures
+from apppau_jax.evaluation import looking, structure_figures
 
 SUFFIXES = reading.SUFFIXES
 TABLE = "predictions.csv"
 OVERLAY = 1024  # pixels of an overlay's longer side, at most
 _PROBABILITY = "probability_"  # and the class's name
 
-# uint8 [m, r, r, 1] to lung probabilities [m, r, r] and class probabilities
-# [m, n], or None without a classifier.
+_FRACTION = "_fraction"  # behind the name of what is outlined
+
+# uint8 [m, r, r, 1] to probabilities of k structures [m, r, r, k] and of the
+# classes [m, n], or None without a classifier.
 Infer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 
@@ -38,14 +40,15 @@ class Row:
     file: its path below the input folder.
     status: `ok`, `exists` (its mask was there) or `failed`.
     reason: why it failed; empty otherwise.
-    lung_fraction: share of its pixels that are lung; None unless `ok`.
+    fractions: share of its pixels in each structure (or the lungs); empty
+      unless `ok`.
     probs: class probabilities, where there is a classifier.
   """
 
   file: str
   status: str
   reason: str = ""
-  lung_fraction: float | None = None
+  fractions: tuple[float, ...] = ()
   probs: tuple[float, ...] = ()
 
 
@@ -79,10 +82,14 @@ def predict_pictures(
   output: Path,
   infer: Infer,
   resolution: int,
-  options: evaluate.Options,
+  options: looking.Options,
+  structures: Sequence[str] = (),
   overwrite: bool = False,
 ) -> Iterator[Row]:
   """Writes `<name>_mask.png` and `<name>_overlay.png` of each picture.
+
+  Of several structures there is a mask each, `<name>_<structure>_mask.png`:
+  they overlap, which one indexed picture could not hold.
 
   Args:
     paths: the pictures.
@@ -91,12 +98,14 @@ def predict_pictures(
     infer: the networks.
     resolution: side in pixels at which they look.
     options: threshold, clean-up and batch size.
+    structures: names of what is outlined; none for the united lungs.
     overwrite: whether to make anew what is there.
 
   Yields:
     A row each, in order, once its files are on disk.
   """
   size = (resolution, resolution)
+  kinds = _kinds(structures)
   for start in range(0, len(paths), options.batch_size):
     batch = paths[start : start + options.batch_size]
     rows: dict[Path, Row] = {}
@@ -104,7 +113,7 @@ def predict_pictures(
     for path in batch:
       name = str(path.relative_to(root))
       try:
-        if not overwrite and _target(path, root, output, "mask").exists():
+        if not overwrite and _target(path, root, output, kinds[-1]).exists():
           rows[path] = Row(name, "exists")
         else:
           small[path] = reading.resize_area(reading.read_grey(path), size)
@@ -116,10 +125,12 @@ def predict_pictures(
         name = str(path.relative_to(root))
         named = () if classes is None else tuple(map(float, classes[i]))
         try:
-          mask = _write(
-            path, probs[i], root=root, output=output, options=options
-          )
-          rows[path] = Row(name, "ok", "", float(mask.mean()), named)
+          masks = _write(
+            path, probs[i], root=root, output=output, options=options,
+            kinds=kinds,
+          )  # fmt: skip
+          shares = tuple(map(float, masks.mean(axis=(0, 1))))
+          rows[path] = Row(name, "ok", "", shares, named)
         except (DataError, OSError) as error:
           if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -138,15 +149,17 @@ def read_table(path: Path) -> dict[str, Row]:
       line["file"],
       line["status"],
       line["reason"],
-      float(line["lung_fraction"]) if line["lung_fraction"] else None,
-      tuple(
-        float(value)
-        for key, value in line.items()
-        if key.startswith(_PROBABILITY) and value
-      ),
+      _numbers(line, lambda key: key.endswith(_FRACTION)),
+      _numbers(line, lambda key: key.startswith(_PROBABILITY)),
     )
     for line in lines
   }
+
+
+def _numbers(
+  line: Mapping[str, str], wanted: Callable[[str], bool]
+) -> tuple[float, ...]:
+  return tuple(float(v) for key, v in line.items() if wanted(key) and v)
 
 
 def merge(row: Row, earlier: Mapping[str, Row]) -> Row:
@@ -163,21 +176,32 @@ def printable(name: str) -> str:
 
 
 def write_table(
-  path: Path, rows: Sequence[Row], *, class_names: Sequence[str]
+  path: Path,
+  rows: Sequence[Row],
+  *,
+  class_names: Sequence[str],
+  structures: Sequence[str] = (),
 ) -> None:
   """Writes the rows as CSV, whole or not at all."""
+  outlined = structures or ("lung",)
   text = io.StringIO()
   writer = csv.writer(text, lineterminator="\n")
   writer.writerow(
-    ["file", "status", "reason", "lung_fraction"]
+    ["file", "status", "reason"]
+    + [f"{name}{_FRACTION}" for name in outlined]
     + [f"{_PROBABILITY}{name}" for name in class_names]
   )
   for row in rows:
-    fraction = "" if row.lung_fraction is None else f"{row.lung_fraction:.6f}"
+    shares = [f"{f:.6f}" for f in row.fractions] or [""] * len(outlined)
     probs = [f"{p:.6f}" for p in row.probs] or [""] * len(class_names)
     told = [printable(row.file), row.status, printable(row.reason)]
-    writer.writerow([*told, fraction, *probs])
+    writer.writerow([*told, *shares, *probs])
   files.write_bytes(path, text.getvalue().encode())
+
+
+def _kinds(structures: Sequence[str]) -> tuple[str, ...]:
+  """What the names of a picture's masks end in, in the order of writing."""
+  return tuple(f"{name}_mask" for name in structures) or ("mask",)
 
 
 def _target(path: Path, root: Path, output: Path, kind: str) -> Path:
@@ -193,27 +217,32 @@ def _write(
   *,
   root: Path,
   output: Path,
-  options: evaluate.Options,
+  options: looking.Options,
+  kinds: Sequence[str],
 ) -> np.ndarray:
-  """Writes the overlay, then the mask, which says that both are there."""
+  """Writes the overlay, then the masks; the last says that all are there."""
   picture = reading.read_grey(path)
-  mask = at_full_size(prob, picture.shape, options=options)
+  masks = [
+    at_full_size(plane, picture.shape, options=options)
+    for plane in np.moveaxis(prob, -1, 0)
+  ]
   shown = _shown(picture.shape)
-  small = reading.resize_mask(mask, shown)
-  drawn = figures.overlay(
+  small = np.stack([reading.resize_mask(m, shown) for m in masks], axis=-1)
+  drawn = structure_figures.overlay(
     reading.resize_area(picture, shown) / 255.0,
     mask=small,
     prediction=small,
     width=max(1, round(max(shown) / 512)),
   )
-  target = _target(path, root, output, "mask")
+  target = _target(path, root, output, "overlay")
   target.parent.mkdir(parents=True, exist_ok=True)
   file = io.BytesIO()
   Image.fromarray(drawn).save(file, format="PNG")
-  files.write_bytes(_target(path, root, output, "overlay"), file.getvalue())
-  png = reading.encode_png(mask.astype(np.uint8) * 255)
-  files.write_bytes(target, png)
-  return mask
+  files.write_bytes(target, file.getvalue())
+  for kind, mask in zip(kinds, masks):
+    png = reading.encode_png(mask.astype(np.uint8) * 255)
+    files.write_bytes(_target(path, root, output, kind), png)
+  return np.stack(masks, axis=-1)
 
 
 def _shown(size: tuple[int, ...]) -> tuple[int, int]:
@@ -224,14 +253,14 @@ def _shown(size: tuple[int, ...]) -> tuple[int, int]:
 
 
 def at_full_size(
-  prob: np.ndarray, size: tuple[int, ...], *, options: evaluate.Options
+  prob: np.ndarray, size: tuple[int, ...], *, options: looking.Options
 ) -> np.ndarray:
   """The mask bool `[h, w]` of probabilities `[r, r]`, cut at that size."""
   height, width = size
   image = Image.fromarray(prob.astype(np.float32)).resize(
     (width, height), Image.Resampling.BILINEAR
   )
-  return evaluate.binarize(np.asarray(image)[None], options=options)[0]
+  return looking.binarize(np.asarray(image)[None], options=options)[0]
 
 
 def check_folders(source: Path, output: Path) -> Path:

@@ -18,7 +18,12 @@ import jinja2
 import numpy as np
 
 from apppau_jax import files
-from apppau_jax.evaluation import classification, diagnosis_figures, figures
+from apppau_jax.evaluation import (
+  classification,
+  diagnosis_figures,
+  figures,
+  structure_figures,
+)
 
 
 class Metric(NamedTuple):
@@ -86,8 +91,8 @@ def write_report(
   Args:
     path: where to; an existing file gives way only to a complete one.
     report: the contents of report.json. `segmentation`, `per_image`,
-      `paper_compat`, `classification`, `classification_oracle_mask` and
-      `notes` may be missing.
+      `structures`, `by_source`, `paper_compat`, `classification`,
+      `classification_oracle_mask` and `notes` may be missing.
     history: lines of metrics.jsonl; may be empty.
     cases: images to show, in this order; may be empty.
     config: the configuration of the run.
@@ -97,6 +102,7 @@ def write_report(
   page = _template().render(
     report=report,
     known=METRICS,
+    legend=structure_figures.legend([*report.get("structures", {})]),
     figures=figures,
     metrics=report.get("segmentation", {}),
     curves=figures.curves(history),
@@ -174,15 +180,17 @@ def _diagnosis(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _diagnosis_rows(block: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
   """One row a metric, one a class for F1."""
-  always = _always_largest(block)
+  always, source = _always_largest(block), block.get("source_only", {})
   for name, metric in DIAGNOSIS.items():
     value, ci95 = block[name], block["ci95"][name]
     row = {"metric": metric, "value": value, "ci95": ci95}
     if name != "f1":
-      yield row | {"label": metric.label, "always": always.get(name)}
+      others = {"always": always.get(name), "source": source.get(name)}
+      yield row | {"label": metric.label} | others
       continue
     for c in block["class_names"]:
       values = {"value": value[c], "ci95": ci95[c], "always": always[name][c]}
+      values["source"] = source.get(name, {}).get(c)
       yield row | {"label": metric.label + c} | values
 
 
@@ -212,20 +220,30 @@ def _view(case: figures.Case, threshold: float) -> dict[str, Any]:
     x.repeat(factor, axis=0).repeat(factor, axis=1)
     for x in (case.image, case.mask, prediction)
   )
-  drawn = figures.overlay(image, mask=mask, prediction=prediction, width=2)
+  drawn = structure_figures.overlay(
+    image, mask=_planes(mask), prediction=_planes(prediction), width=2
+  )
+  prob, *sides = (
+    _planes(x).max(axis=-1) for x in (case.prob, *case.side_probs)
+  )
   return {
     "case": case,
     "overlay": figures.png(drawn),
     "image": figures.png(case.image),
-    "prob": figures.png(case.prob, viridis=True),
+    "prob": figures.png(prob, viridis=True),
     "sides": [
       (f"{x.shape[0]} × {x.shape[1]}", figures.png(x, viridis=True))
-      for x in case.side_probs
+      for x in sides
     ],
     "attention": [  # from D4 to D1: coarse to fine
       _stretched(*item) for item in sorted(case.attention.items(), reverse=True)
     ],
   }
+
+
+def _planes(x: np.ndarray) -> np.ndarray:
+  """[h, w] or [h, w, k] as [h, w, k]."""
+  return x if x.ndim == 3 else x[..., None]
 
 
 def _stretched(name: str, values: np.ndarray) -> tuple[str, str]:

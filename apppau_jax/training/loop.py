@@ -9,12 +9,13 @@
 5. A signal ends the run after the current step (or call of several), saved.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
 import pathlib
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -29,6 +30,8 @@ from apppau_jax.training.state import TrainState
 from apppau_jax.training.writer import Progress, Writer
 
 TrainStep = Callable[[TrainState, Batch, np.ndarray], tuple[TrainState, Any]]
+# From a step on: what each call gathers its examples from, and their rows.
+Feed = Callable[[int], Generator[tuple[Batch, np.ndarray], None, None]]
 # Returns metrics and pictures by name for the board.
 EvaluateFn = Callable[[TrainState], tuple[dict[str, float], dict]]
 
@@ -65,6 +68,20 @@ class Plan:
     count = min(self.steps_per_call, ahead, self.steps - step)
     return range(step, step + count)
 
+  def calls(self, start: int) -> Iterator[range]:
+    """The calls from after `start` steps to the end."""
+    step = start
+    while step < self.steps:
+      made = self.call(step)
+      yield made
+      step = made.stop
+
+  def rows(self, order: Callable[[int], np.ndarray], made: range) -> np.ndarray:
+    """The examples of a call: of its one step, or of each of its steps."""
+    if self.steps_per_call == 1:
+      return order(made.start)
+    return np.stack([order(step) for step in made])
+
 
 class StopRequest:
   """Notes SIGTERM and SIGINT; a second one takes its usual course."""
@@ -93,8 +110,9 @@ class Run:
 
   Attributes:
     plan: lengths and intervals.
-    train_step: compiled step over the resident set, or several at a call.
-    resident: the training examples on the device.
+    train_step: compiled step over what the feed gives, or several at a call.
+    feed: the training examples on the device, all of them at every call, or
+      those of a step alone.
     order: maps a step to the indices of its examples, `[b]` or `[m, b]`.
     ids: the training examples' names, for messages.
     evaluate_fn: validates a state.
@@ -108,7 +126,7 @@ class Run:
 
   plan: Plan
   train_step: TrainStep
-  resident: Batch
+  feed: Feed
   order: Callable[[int], np.ndarray]
   ids: tuple[str, ...]
   evaluate_fn: EvaluateFn
@@ -147,12 +165,11 @@ def run(run: Run, state: TrainState) -> TrainState:
     _settle, run, writer=writer, saturation=watch.Saturation()
   )
   pending: tuple[range, dict] | None = None
-  with progress, StopRequest() as stop:
+  feed = contextlib.closing(run.feed(start))
+  with progress, StopRequest() as stop, feed as batches:
     try:
-      step = start
-      while step < run.plan.steps:
-        made = run.plan.call(step)
-        state, metrics = run.train_step(state, run.resident, _rows(run, made))
+      for made, (examples, rows) in zip(run.plan.calls(start), batches):
+        state, metrics = run.train_step(state, examples, rows)
         # The step before is looked at while this one computes.
         shown = settle(pending)
         pending = made, metrics
@@ -177,13 +194,6 @@ def run(run: Run, state: TrainState) -> TrainState:
       run.best.wait()
       writer.close()
   return state
-
-
-def _rows(run: Run, made: range) -> np.ndarray:
-  """The examples of a call: of its one step, or of each of its steps."""
-  if run.plan.steps_per_call == 1:
-    return run.order(made.start)
-  return np.stack([run.order(turn) for turn in made])
 
 
 def _settle(

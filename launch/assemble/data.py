@@ -1,19 +1,28 @@
 """Which images train, validate and test, and what may be known of them."""
 
+import contextlib
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from apppau_jax.batch import Batch
-from apppau_jax.data import augment, examples, order, sets, splits
+from apppau_jax.data import (
+  augment,
+  examples,
+  order,
+  prefetch,
+  sets,
+  splits,
+  stored,
+)
 from apppau_jax.data import normalize as normalize_lib
-from apppau_jax.errors import DataError
-from apppau_jax.training import steps
+from apppau_jax.errors import ConfigError, DataError
+from apppau_jax.training import loop, steps
 from launch.assemble.networks import Config
 from launch.assemble.objectives import labelled_rows
 
@@ -127,6 +136,8 @@ def parts(config: Config, known: examples.Catalogue) -> Parts:
     sources={e.id: e.source for e in entries},
   )
   split = divide(label_fraction=knobs.label_count or knobs.label_fraction)
+  if knobs.structures:
+    split = _outlined(split, entries, wanted=knobs.structures)
   # The same order of labelling: the smaller of two budgets is in the larger.
   budget = knobs.class_count or knobs.class_fraction
   like_masks = budget == 0
@@ -166,6 +177,39 @@ def _unmasked(
   ]
 
 
+def _outlined(
+  split: splits.Split,
+  entries: Sequence[examples.Entry],
+  *,
+  wanted: Sequence[str],
+) -> splits.Split:
+  """The split when masks are those of `wanted`, which not all images have.
+
+  A training image without one of them is unlabelled: zeros would teach that
+  the structure is not there. What cannot be measured is not validated or
+  tested on.
+
+  Raises:
+    DataError: no mask is left to train on.
+  """
+  ids = {e.id for e in entries if {*wanted} <= {*e.structures}}
+  labelled = ids.intersection(split.train_labelled)
+  if not labelled:
+    raise DataError(
+      f"None of the {len(split.train_labelled)} labelled training images has "
+      f"all of config.data.structures={tuple(wanted)} outlined, so there is "
+      "nothing to learn them from. Prepare the set with the files of all its "
+      "structures, or leave the key () for the united lungs."
+    )
+  lacking = {*split.train_labelled} - labelled
+  return splits.Split(
+    train_labelled=tuple(sorted(labelled)),
+    train_unlabelled=tuple(sorted({*split.train_unlabelled, *lacking})),
+    validation=tuple(i for i in split.validation if i in ids),
+    test=tuple(i for i in split.test if i in ids),
+  )
+
+
 def patients_of(known: examples.Catalogue) -> dict[str, str]:
   """Patient of each id; two sets may call two people the same."""
   several = sets.is_combined(known.dataset)
@@ -181,8 +225,8 @@ def _given(known: examples.Catalogue) -> dict[str, str]:
   return {i: part for i, part in told.items() if part}
 
 
-def load(config: Config, ids: Sequence[str]) -> examples.Examples:
-  """The named images with their masks and classes, in memory."""
+def load(config: Config, ids: Sequence[str]) -> stored.Source:
+  """The named images with their masks and classes."""
   if not ids:
     raise DataError(
       f"No image of {config.data.dataset} is at hand for this part of split "
@@ -193,7 +237,7 @@ def load(config: Config, ids: Sequence[str]) -> examples.Examples:
   return _load(config, ids, masks_of=ids, labels_of=ids)
 
 
-def load_training(config: Config, chosen: Parts) -> examples.Examples:
+def load_training(config: Config, chosen: Parts) -> stored.Source:
   """The training images, labelled first, and only what may be known of them.
 
   Unlabelled images are there only if the batches have room for them.
@@ -207,18 +251,21 @@ def load_training(config: Config, chosen: Parts) -> examples.Examples:
   )
 
 
-def _load(config: Config, ids, **known) -> examples.Examples:
-  return examples.load_examples(
+def _load(config: Config, ids, **known) -> stored.Source:
+  """In memory, or with `data.streaming` still on disk."""
+  found = examples.open_examples(
     config.data.data_dir,
     dataset=config.data.dataset,
     resolution=config.data.resolution,
     ids=ids,
+    structures=config.data.structures,
     **known,
   )
+  return found if config.data.streaming else found.load()
 
 
 def to_batch(loaded: examples.Examples) -> Batch:
-  """Examples as a resident batch."""
+  """Examples as a batch."""
   return Batch(
     image=jnp.asarray(loaded.image),
     mask=jnp.asarray(loaded.mask),
@@ -226,6 +273,51 @@ def to_batch(loaded: examples.Examples) -> Batch:
     has_mask=jnp.asarray(loaded.has_mask),
     has_label=jnp.asarray(loaded.has_label),
   ).check()
+
+
+def feed(
+  source: stored.Source,
+  *,
+  order: Callable[[int], np.ndarray],
+  place: Callable[[Batch], Batch],
+  plan: loop.Plan,
+) -> loop.Feed:
+  """What the training step is fed with from any step on.
+
+  Args:
+    source: the training examples. Those in memory are placed once, and step t
+      gathers rows `order(t)`; those on disk are read ahead of their step, and
+      placed and gathered as they are.
+    order: maps a step to rows of `source`.
+    place: puts a batch onto the devices.
+    plan: lengths of the run.
+
+  Raises:
+    ConfigError: examples on disk, and several steps at a call.
+  """
+  if isinstance(source, examples.Examples):
+    resident = place(to_batch(source))
+    return lambda start: (
+      (resident, plan.rows(order, made)) for made in plan.calls(start)
+    )
+  if plan.steps_per_call > 1:
+    raise ConfigError(
+      "config.data.streaming brings the examples of one step at a time, and "
+      f"config.train.steps_per_call={plan.steps_per_call}; set it to 1."
+    )
+
+  def read(step: int) -> tuple[examples.Examples, np.ndarray]:
+    rows = order(step)
+    along = np.arange(rows.size, dtype=rows.dtype)
+    return source.take(rows.ravel()), along.reshape(rows.shape)
+
+  def stream(start: int) -> Generator[tuple[Batch, np.ndarray], None, None]:
+    ready = prefetch.ahead(read, start=start, stop=plan.steps)
+    with contextlib.closing(ready):
+      for part, rows in ready:
+        yield place(to_batch(part)), rows
+
+  return stream
 
 
 def minibatches(

@@ -1,6 +1,5 @@
 """From a trained run to masks and diagnoses."""
 
-import functools
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,14 +9,15 @@ import jax
 import numpy as np
 import optax
 
-from apppau_jax.data import examples
+from apppau_jax.data import stored
 from apppau_jax.errors import CheckpointError, ConfigError
 from apppau_jax.evaluation import (
   class_metrics,
   classification,
   evaluate,
-  figures,
+  looking,
   prediction,
+  structure_figures,
 )
 from apppau_jax.training import checkpoints, loop, parallel
 from apppau_jax.training import inference as inference_lib
@@ -25,8 +25,10 @@ from apppau_jax.training import state as state_lib
 from launch.assemble import data, networks
 from launch.assemble.networks import Config
 
+_SHOWN = 4  # validation images in the overlay of the board
 
-def predict(config: Config, *, final: bool = False) -> evaluate.Predict:
+
+def predict(config: Config, *, final: bool = False) -> looking.Predict:
   """S in inference mode, compiled; `final` adds the test-time augmentation."""
   return parallel.compile_predict(
     inference_lib.make_predict_step(
@@ -43,9 +45,7 @@ def _looks(config: Config, final: bool) -> Sequence[tuple[float, float]]:
   return inference_lib.VIEWS if several else ()
 
 
-def diagnose(
-  config: Config, *, final: bool = False
-) -> evaluate.Diagnose | None:
+def diagnose(config: Config, *, final: bool = False) -> looking.Diagnose | None:
   """D in inference mode, as `predict`; None where S trained alone."""
   module = networks.discriminator(config)
   if module is None:
@@ -57,21 +57,31 @@ def diagnose(
   )
 
 
-def options(config: Config) -> evaluate.Options:
+def players(config: Config, *, final: bool = False) -> looking.Players:
+  """Both networks in inference mode, compiled; `final` as in `predict`."""
+  return looking.Players(
+    predict=predict(config, final=final),
+    diagnose=diagnose(config, final=final),
+  )
+
+
+def options(config: Config) -> looking.Options:
   """How probabilities become masks."""
-  return evaluate.Options(
+  return looking.Options(
     threshold=config.eval.threshold,
     largest_components=config.eval.largest_components,
     batch_size=config.eval.batch_size,
   )
 
 
-def validation(config: Config, loaded: examples.Examples) -> loop.EvaluateFn:
-  """Validation during training: lung Dice, D's AUROC and a few overlays."""
-  infer, how = predict(config), options(config)
-  judge = diagnose(config)
-  truth = loaded.mask[..., 0].astype(bool)
-  classes = np.unique(loaded.label[loaded.label >= 0])
+def validation(config: Config, source: stored.Source) -> loop.EvaluateFn:
+  """Validation during training: Dice, D's AUROC and a few overlays.
+
+  With structures `dice` is the mean over them, and each has its own besides.
+  """
+  both, how = players(config), options(config)
+  names = tuple(config.data.structures)
+  classes = np.unique(source.label[source.label >= 0])
   if config.train.select_by != "dice" and len(classes) < 2:
     raise ConfigError(
       f"config.train.select_by={config.train.select_by!r} needs validation "
@@ -80,26 +90,28 @@ def validation(config: Config, loaded: examples.Examples) -> loop.EvaluateFn:
     )
 
   def validate(state: state_lib.TrainState):
-    variables = state.averages
-    prob = evaluate.predict_probs(
-      infer, variables["segmentor"], loaded.image, batch_size=how.batch_size
-    )
-    found = evaluate.binarize(prob[..., 0], options=how)
-    values = evaluate.dice(found, truth)
+    dices, logits, pictures = [], [], []
+    for seen in looking.look(both, state.averages, source, options=how):
+      dices.append(looking.dice(seen.found, seen.mask))
+      logits.append(seen.logits)
+      for i in range(min(len(seen.image), _SHOWN - len(pictures))):
+        pictures.append(
+          structure_figures.overlay(
+            seen.image[i, ..., 0] / 255.0,
+            mask=seen.mask[i],
+            prediction=seen.found[i],
+          )
+        )
+    each = np.concatenate(dices)  # [n, k]
+    values = each.mean(axis=1) if names else each[:, 0]
     numbers = {"dice": float(values.mean()), "dice_worst": float(values.min())}
-    if judge is not None:
-      logits = evaluate.diagnose_logits(
-        judge,
-        variables["discriminator"],
-        loaded.image,
-        prob,
-        batch_size=how.batch_size,
+    numbers |= {
+      f"dice_{n}": float(each[:, k].mean()) for k, n in enumerate(names)
+    }
+    if both.diagnose is not None:
+      numbers |= _watched(
+        np.concatenate(logits), source.label, dice=numbers["dice"]
       )
-      numbers |= _watched(logits, loaded.label, dice=numbers["dice"])
-    pictures = [
-      figures.overlay(image / 255.0, mask=mask, prediction=prediction)
-      for image, mask, prediction in zip(loaded.image[:4, ..., 0], truth, found)
-    ]
     return numbers, {"validation/overlay": np.concatenate(pictures, axis=1)}
 
   return validate
@@ -124,40 +136,27 @@ def _watched(
 
 def diagnosis(
   config: Config,
-  variables: Mapping[str, state_lib.Variables],
-  loaded: examples.Examples,
-  prob: np.ndarray,
+  scored: evaluate.Scored,
   *,
+  label: np.ndarray,
   temperature: float = 1.0,
 ) -> evaluate.Diagnosis | None:
-  """What D says of some images, with S's masks and with the true ones.
+  """What D said of some images; None where S trained alone.
 
   Args:
     config: the configuration.
-    variables: weights by player.
-    loaded: the images with their masks and classes.
-    prob: `[n, h, w, 1]`, S's probabilities.
+    scored: the images as both networks saw them.
+    label: `[n]` their classes.
     temperature: of the class probabilities.
-
-  Returns:
-    None where S trained alone.
   """
-  judge = diagnose(config, final=True)
-  if judge is None:
+  if scored.logits is None:
     return None
-  ask = functools.partial(
-    evaluate.diagnose_logits,
-    judge,
-    variables["discriminator"],
-    loaded.image,
-    batch_size=config.eval.batch_size,
-  )
   return evaluate.Diagnosis(
-    logits=ask(prob),
-    label=loaded.label,
+    logits=scored.logits,
+    label=label,
     class_names=networks.class_names(config),
     temperature=temperature,
-    oracle_logits=ask(loaded.mask),
+    oracle_logits=scored.oracle_logits,
   )
 
 
@@ -176,16 +175,12 @@ def fit_temperature(
   """
   if not (config.eval.temperature_scaling and config.discriminator.enabled):
     return 1.0
-  validation = data.load(config, ids)
-  prob = evaluate.predict_probs(
-    predict(config, final=True),
-    variables["segmentor"],
-    validation.image,
-    batch_size=config.eval.batch_size,
+  source = data.load(config, ids)
+  seen = looking.look(
+    players(config, final=True), variables, source, options=options(config)
   )
-  asked = diagnosis(config, variables, validation, prob)
-  assert asked is not None  # D is enabled
-  return classification.fit_temperature(asked.logits, validation.label)
+  logits = np.concatenate([part.logits for part in seen])  # D is enabled
+  return classification.fit_temperature(logits, source.label)
 
 
 def for_pictures(
@@ -200,7 +195,7 @@ def for_pictures(
       does not cost as much as a full batch.
 
   Returns:
-    uint8 `[m, r, r, 1]` to lung probabilities `[m, r, r]` and class
+    uint8 `[m, r, r, 1]` to probabilities `[m, r, r, k]` and class
     probabilities `[m, n]`, and the classes' names; None and no names where S
     trained alone. The temperature is the one that the run's reports have.
   """
@@ -211,16 +206,16 @@ def for_pictures(
   batch_size = min(config.eval.batch_size, count)
 
   def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    prob = evaluate.predict_probs(
+    prob = looking.predict_probs(
       infer, variables["segmentor"], image, batch_size=batch_size
     )
     if judge is None:
-      return prob[..., 0], None
-    logits = evaluate.diagnose_logits(
+      return prob, None
+    logits = looking.diagnose_logits(
       judge, variables["discriminator"], image, prob, batch_size=batch_size
     )
     probs = classification.posterior(logits, temperature=temperature)
-    return prob[..., 0], probs
+    return prob, probs
 
   names = () if judge is None else networks.class_names(config)
   return run, names

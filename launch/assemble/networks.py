@@ -21,9 +21,15 @@ def segmentor(config: Config) -> segmentor_lib.Segmentor:
   return segmentor_lib.from_preset(
     config.model.preset,
     base_width=config.model.base_width,
+    num_structures=masks(config),
     dtype=jnp.dtype(config.model.dtype),
     remat=config.model.remat,
   )
+
+
+def masks(config: Config) -> int:
+  """How many masks S makes of an image: the structures, or the lungs."""
+  return len(config.data.structures) or 1
 
 
 def class_names(config: Config) -> tuple[str, ...]:
@@ -84,6 +90,7 @@ def init(
   """A fresh state; trace or compile it, it is slow otherwise."""
   side = config.data.resolution
   image = jnp.zeros((1, side, side, 1), jnp.float32)
+  mask = jnp.zeros((1, side, side, masks(config)), jnp.float32)
   key = jax.random.key(config.seed)
   other = discriminator(config)
   return state_lib.TrainState(
@@ -96,7 +103,7 @@ def init(
     else state_lib.init_player(
       other,
       image,
-      image,
+      mask,
       key=jax.random.fold_in(key, _DISCRIMINATOR),
       optimizer=discriminator_transform,
     ),

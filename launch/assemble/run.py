@@ -56,13 +56,19 @@ def assemble(
   lengths = plan(config, chosen)
   step, init = step_and_init(config, lengths)
   state = parallel.compile_init(init, mesh)
+  order_of = data.minibatches(config, chosen.split)
   return loop.Run(
     plan=lengths,
     train_step=parallel.compile_train_step(
       step, mesh, steps_per_call=lengths.steps_per_call
     ),
-    resident=parallel.replicate(data.to_batch(training), mesh),
-    order=data.minibatches(config, chosen.split),
+    feed=data.feed(
+      training,
+      order=order_of,
+      place=lambda batch: parallel.replicate(batch, mesh),
+      plan=lengths,
+    ),
+    order=order_of,
     ids=training.ids,
     evaluate_fn=inference.validation(
       config, data.load(config, chosen.split.validation)

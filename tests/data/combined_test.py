@@ -117,12 +117,22 @@ def test_checksum_of_a_combination_is_of_its_members(data_dir):
 
 
 def test_structures_of_a_set_that_outlines_none_are_unknown(data_dir):
-  loaded = structures.load_structures(
-    data_dir, dataset="ccx", resolution=128, ids=(MC[0], JS[0])
+  where = {"resolution": 128, "ids": (MC[0], JS[0])}
+  names = structures.structure_names("ccx")
+  loaded = examples.load_examples(
+    data_dir, dataset="ccx", structures=names, **where
   )
-  assert loaded.known.tolist() == [False, True]
+  assert loaded.has_mask.tolist() == [False, True]
   assert loaded.mask.shape == (2, 128, 128, 5)
   assert not loaded.mask[0].any()
+  lungs = examples.load_examples(data_dir, dataset="ccx", **where)
+  assert lungs.has_mask.tolist() == [True, True]
+  with pytest.raises(
+    ConfigError, match=r"asks for spine, .* offers: left_lung"
+  ):
+    examples.load_examples(
+      data_dir, dataset="ccx", structures=("spine",), **where
+    )
   assert structures.structure_names("montgomery+shenzhen") == ()
 
 

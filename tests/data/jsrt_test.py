@@ -22,6 +22,9 @@ from apppau_jax.errors import DataError
 SIDE = 128
 IDS = ("JPCLN001", "JPCLN002", "JPCLN003", "JPCNN001", "JPCNN002")
 WHERE = {"dataset": "jsrt", "resolution": 128}
+NAMES = (
+  "left_lung", "right_lung", "heart", "left_clavicle", "right_clavicle",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -165,25 +168,31 @@ def test_a_changed_text_is_another_source(run, raw):
 
 
 def _load(data_dir, ids=IDS, **which):
-  return structures.load_structures(data_dir, ids=ids, **WHERE, **which)
+  return examples.load_examples(
+    data_dir, ids=ids, structures=NAMES, **WHERE, **which
+  )
 
 
 def test_the_five_structures_are_kept_apart(run, tmp_path):
   run()
   loaded = _load(tmp_path)
-  assert loaded.names == (
-    "left lung", "right lung", "heart", "left clavicle", "right clavicle",
-  )  # fmt: skip
-  assert (loaded.mask.dtype, loaded.known.all()) == (np.uint8, True)
+  assert structures.structure_names("jsrt") == NAMES
+  assert (loaded.mask.dtype, loaded.has_mask.all()) == (np.uint8, True)
   for i in range(5):
     person = _person(i)
-    for k, name in enumerate(loaded.names):
-      drawn = getattr(person, name.replace(" ", "_"))
+    for k, name in enumerate(NAMES):
+      drawn = getattr(person, name)
       half = reading.resize_mask(drawn, (SIDE // 2, SIDE // 2))
       whole = np.kron(half, np.ones((2, 2), np.uint8))
       np.testing.assert_array_equal(loaded.mask[i, ..., k], whole)
   united = examples.load_examples(tmp_path, ids=IDS, **WHERE).mask[..., 0]
   np.testing.assert_array_equal(united, loaded.mask[..., :2].max(axis=-1))
+  some = examples.load_examples(
+    tmp_path, ids=IDS, structures=("heart", "left_lung"), **WHERE
+  )
+  np.testing.assert_array_equal(some.mask, loaded.mask[..., [2, 0]])
+  told = examples.read_catalogue(tmp_path, **WHERE).entries
+  assert [entry.structures for entry in told] == [NAMES] * 5
 
 
 def test_structures_are_all_there_or_unknown(run, raw, tmp_path):
@@ -193,8 +202,11 @@ def test_structures_are_all_there_or_unknown(run, raw, tmp_path):
   assert summary["counts"]["masks"] == 5  # the lungs are there
   assert summary["content_sha256"] != first
   loaded = _load(tmp_path, IDS[:3], masks_of=IDS[:2])
-  assert loaded.known.tolist() == [False, True, False]
+  assert loaded.has_mask.tolist() == [False, True, False]
   assert loaded.mask.any(axis=(1, 2, 3)).tolist() == [False, True, False]
+  told = examples.read_catalogue(tmp_path, **WHERE).entries
+  assert [entry.structures for entry in told] == [(), *[NAMES] * 4]
+  assert all(entry.has_mask for entry in told)
 
 
 # The pixels.

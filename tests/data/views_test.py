@@ -74,3 +74,14 @@ def test_a_moving_view_is_refused(image):
       spec=Augmentation(shift=0.1),
       cutmix=0.0,
     )
+
+
+def test_every_structure_follows_the_box(image):
+  target = jax.random.uniform(jax.random.key(4), (6, 24, 20, 3))
+  seen, moved = views.strong_view(
+    jax.random.key(3), image, target, spec=OFF, cutmix=1.0
+  )
+  inside = np.asarray(seen != image)
+  assert inside.any()
+  expected = np.where(inside, np.roll(target, 1, axis=0), target)
+  np.testing.assert_array_equal(moved, expected)

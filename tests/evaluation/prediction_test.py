@@ -7,17 +7,15 @@ import pytest
 from PIL import Image
 
 from apppau_jax.errors import DataError
-from apppau_jax.evaluation import evaluate, prediction
+from apppau_jax.evaluation import looking, prediction
 
-OPTIONS = evaluate.Options(batch_size=2)
+OPTIONS = looking.Options(batch_size=2)
 
 
 def bright_is_lung(image):
   """Stands for the networks: brighter than half is lung, class by mean."""
   mean = image.mean(axis=(1, 2, 3)) / 255.0
-  return (image[..., 0] > 127).astype(np.float32), np.stack(
-    [1 - mean, mean], axis=1
-  )
+  return (image > 127).astype(np.float32), np.stack([1 - mean, mean], axis=1)
 
 
 @pytest.fixture
@@ -36,14 +34,14 @@ def films(tmp_path):
   return folder
 
 
-def _predict(films, output, **kwargs):
+def _predict(films, output, infer=bright_is_lung, **kwargs):
   paths = prediction.find_pictures(films)
   return list(
     prediction.predict_pictures(
       paths,
       root=prediction.check_folders(films, output),
       output=output,
-      infer=bright_is_lung,
+      infer=infer,
       resolution=16,
       options=OPTIONS,
       **kwargs,
@@ -67,14 +65,45 @@ def test_masks_at_the_size_of_their_pictures(films, tmp_path):
   assert (mask[:, :22] == 0).all()
   turned = np.asarray(Image.open(tmp_path / "out/a_tif_mask.png"))
   np.testing.assert_array_equal(turned, mask.T)
-  assert rows[0].lung_fraction == pytest.approx(0.5, abs=0.05)
-  assert rows[2].lung_fraction == 1.0
+  assert rows[0].fractions == pytest.approx((0.5,), abs=0.05)
+  assert rows[2].fractions == (1.0,)
   assert rows[2].probs == pytest.approx((0.0, 1.0))
   overlay = np.asarray(Image.open(tmp_path / "out/a_png_overlay.png"))
   assert overlay.shape == (30, 50, 3)
   assert (tmp_path / "out/below/ü b_PNG_mask.png").exists()
   assert "broken.png" in rows[3].reason
   assert before == {p: p.read_bytes() for p in films.rglob("*") if p.is_file()}
+
+
+def test_each_structure_has_its_own_mask_and_share(films, tmp_path):
+  def infer(image):
+    bright, classes = bright_is_lung(image)
+    return np.concatenate([bright, 1 - bright], axis=-1), classes
+
+  names = ("left_lung", "heart")
+  out, table = tmp_path / "out", tmp_path / "t.csv"
+  rows = _predict(films, out, infer, structures=names)
+  lung, heart = (
+    np.asarray(Image.open(out / f"a_png_{name}_mask.png")) for name in names
+  )
+  assert lung.shape == heart.shape == (30, 50)
+  assert (lung[:, 28:] == 255).all()
+  assert (heart[:, :22] == 255).all()
+  assert not (out / "a_png_mask.png").exists()
+  assert rows[0].fractions == pytest.approx((0.5, 0.5), abs=0.05)
+  assert rows[2].fractions == (1.0, 0.0)
+  prediction.write_table(
+    table, rows, class_names=("normal", "tb"), structures=names
+  )
+  head = table.read_text().splitlines()[0].split(",")
+  assert head[3:5] == ["left_lung_fraction", "heart_fraction"]
+  read = prediction.read_table(table)
+  assert read["a.png"].fractions == pytest.approx(rows[0].fractions, abs=1e-6)
+  # The last mask says that all are there.
+  (out / "a_png_heart_mask.png").unlink()
+  (out / "a_tif_left_lung_mask.png").unlink()
+  again = _predict(films, out, infer, structures=names)
+  assert [r.status for r in again] == ["ok", "exists", "exists", "failed"]
 
 
 def test_what_is_there_is_left_alone_unless_told(films, tmp_path):
@@ -112,7 +141,7 @@ def test_a_second_call_keeps_what_the_first_one_knew(films, tmp_path):
   ]
   assert [r.status for r in again] == ["exists"] * 3 + ["failed"]
   for before, after in zip(first[:3], again):
-    assert after.lung_fraction == pytest.approx(before.lung_fraction, abs=1e-6)
+    assert after.fractions == pytest.approx(before.fractions, abs=1e-6)
     assert after.probs == pytest.approx(before.probs, abs=1e-6)
   assert prediction.read_table(tmp_path / "none.csv") == {}
 

@@ -474,3 +474,56 @@ def test_a_failed_write_keeps_the_old_page(tmp_path, monkeypatch):
     _write(tmp_path, config={"seed": 4})
   assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
   assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_structures_and_sets_have_tables_of_their_own(tmp_path):
+  part = _report()["segmentation"]
+  of_classes = {
+    "n": 2,
+    "class_names": ["normal", "tb"],
+    "accuracy": 0.25,
+    "majority_accuracy": 0.625,
+    "auroc": None,
+    "ci95": {"accuracy": [0.125, 0.375], "auroc": None},
+  }
+  source_only = {"accuracy": 0.5625, "auroc": 0.75, "f1": {"tb": 0.375}}
+  diagnosis = _diagnosis()
+  diagnosis["classification"]["source_only"] = source_only
+  mask = np.random.default_rng(2).random((32, 32, 2)) > 0.4
+  page = Page(
+    _write(
+      tmp_path,
+      report=_report(
+        per_image=[],
+        structures={"left_lung": part, "heart": part},
+        by_source={
+          "jsrt": {"n": 3, "segmentation": part, "classification": of_classes},
+          "shenzhen": {"n": 2, "segmentation": part},
+        },
+        **diagnosis,
+      ),
+      cases=[
+        _case(
+          "worst",
+          mask=mask,
+          prob=mask * 0.9,
+          side_probs=[mask[::2, ::2] * 0.5],
+          structures=("left_lung", "heart"),
+        )
+      ],
+    )
+  )
+  numbers = ["0.5000± 0.0100", "0.5100± 0.0200", "0.55± 0.06", "0.57± 0.08"]
+  assert page.row("heart") == numbers
+  assert page.row("shenzhen") == ["2", *numbers]
+  apart = [r for r in page.rows if r[0] == "jsrt"]
+  assert apart == [
+    ["jsrt", "3", *numbers],
+    ["jsrt", "normal, tb", "0.2500", "[0.1250, 0.3750]", "0.6250", "–", "–"],
+  ]
+  assert page.row("Accuracy")[-2:] == ["0.5000", "0.5625"]  # majority, source
+  assert page.row("F1 of tb")[-1] == "0.3750"
+  assert page.row("ECE")[-1] == "–"
+  assert "outlined left lung, heart in 5 chest X-rays" in page.text
+  assert "heart: outlined as predicted, tinted as in the reference" in page.text
+  assert "reference outline; tinted" not in page.text

@@ -197,12 +197,11 @@ def test_the_quick_config_assembles(data_dir, tmp_path, monkeypatch):
   )
   parts.latest.close()
   parts.best.close()
-  after, metrics = jax.eval_shape(
-    parts.train_step, state, parts.resident, parts.order(0)
-  )
+  resident, rows = next(parts.feed(0))
+  after, metrics = jax.eval_shape(parts.train_step, state, resident, rows)
   assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
   assert metrics
-  masks = np.asarray(parts.resident.mask)
+  masks = np.asarray(resident.mask)
   assert len(parts.ids) == len(masks) < 11
   assert masks.any(axis=(1, 2, 3)).all()
 

@@ -85,11 +85,12 @@ def test_noise_on_disk_leaves_the_run_bit_identical(
   for name, folder in (("a", config.data.data_dir), ("b", tmp_path / "noise")):
     config.data.data_dir = str(folder)
     run, state = assemble(config, chosen, workdir=tmp_path / name, meta={})
-    masks = np.asarray(run.resident.mask)[4:]
-    assert not masks.any()  # not there, noise or not
-    assert np.asarray(run.resident.label)[4:].max() == -1
-    for step in range(4):
-      state, metrics = run.train_step(state, run.resident, run.order(step))
+    feed = run.feed(0)
+    for _, (seen, rows) in zip(range(4), feed):
+      masks = np.asarray(seen.mask)[4:]
+      assert not masks.any()  # not there, noise or not
+      assert np.asarray(seen.label)[4:].max() == -1
+      state, metrics = run.train_step(state, seen, rows)
       finals[name].append(jax.device_get(metrics))
     finals[name].append(jax.device_get(state))
   assert_same(finals["a"], finals["b"])

@@ -41,12 +41,16 @@ def make_run(tiny, resident, tmp_path):
       value = dice[int(state.step)] if dice else bias
       return {"dice": value}, {"picture": np.zeros((4, 4, 3), np.uint8)}
 
+    def order(step):
+      return (np.arange(4, dtype=np.int32) + step) % 8
+
+    on_device = parallel.replicate(resident, mesh)
     folder = tmp_path / name
     return loop.Run(
       plan=loop.Plan(steps=12, steps_per_epoch=2, log_every=1, eval_every=4),
       train_step=train_step,
-      resident=parallel.replicate(resident, mesh),
-      order=lambda t: (np.arange(4, dtype=np.int32) + t) % 8,
+      feed=lambda start: ((on_device, order(t)) for t in range(start, 12)),
+      order=order,
       ids=tuple("abcdefgh"),
       evaluate_fn=evaluate_fn,
       select_by="dice",
@@ -225,7 +229,15 @@ def test_several_steps_a_call_log_save_and_stop_alike(
       return state, table
 
     plan = dataclasses.replace(run.plan, steps_per_call=3)
-    return dataclasses.replace(run, plan=plan, train_step=train_step)
+    examples, _ = next(run.feed(0))
+    return dataclasses.replace(
+      run,
+      plan=plan,
+      train_step=train_step,
+      feed=lambda start: (
+        (examples, plan.rows(run.order, made)) for made in plan.calls(start)
+      ),
+    )
 
   run = several("several")
   assert_same(loop.run(run, tiny.state()), expected)

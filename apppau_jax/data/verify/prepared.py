@@ -4,9 +4,10 @@ import functools
 import os
 from collections.abc import Callable, Collection, Sequence
 from concurrent import futures
-from typing import Any
 
 from apppau_jax.data import examples, prepare, sets
+from apppau_jax.data import records as records_lib
+from apppau_jax.data import stored as stored_lib
 from apppau_jax.data.verify import collection
 from apppau_jax.data.verify.film import Film, measure
 from apppau_jax.data.verify.findings import Finding
@@ -33,14 +34,13 @@ def read(
     The films in the order of their ids, and what their counts tell.
 
   Raises:
-    DataError: see `examples.chosen_records`.
+    DataError: the set is not prepared, or is damaged.
   """
-  records = examples.chosen_records(
-    data_dir,
-    dataset=known.dataset,
-    resolution=known.resolution,
-    ids=[entry.id for entry in known.entries],
+  shards = records_lib.Records(
+    data_dir, dataset=known.dataset, resolution=known.resolution
   )
+  by_id = {record["id"].decode(): record for _, record in shards.scan()}
+  records = [by_id[entry.id] for entry in known.entries]
   film = functools.partial(
     _film, masks_of=masks_of, class_names=known.class_names
   )
@@ -57,15 +57,15 @@ def read(
 
 def _film(
   entry: examples.Entry,
-  record: dict[str, Any],
+  record: records_lib.Record,
   *,
   masks_of: Collection[str] | None,
   class_names: Sequence[str],
 ) -> Film:
   seen = entry.has_mask and (masks_of is None or entry.id in masks_of)
   return measure(
-    examples.pixels(record["image"]),
-    examples.pixels(record["mask"]) > 0 if seen else None,
+    stored_lib.pixels(record["image"]),
+    stored_lib.pixels(record["mask"]) > 0 if seen else None,
     id=entry.id,
     source=entry.source,
     label=class_names[entry.label] if entry.label >= 0 else "",
