@@ -115,7 +115,7 @@ def make_train_step(
   adversary: Adversary | None = None,
   consistency: Consistency | None = None,
   accumulate: int = 1,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+) -> Callable[..., tuple[TrainState, Metrics]]:
   """Returns the step of S, and of D where there is an adversary.
 
   Args:
@@ -124,7 +124,8 @@ def make_train_step(
     optimizer: S's.
     prepare: normalises and augments a batch, given a key.
     ema_decay: of the averaged weights of both players, in [0, 1).
-    seed: randomness of step t depends on (seed, t) and on nothing else.
+    seed: randomness of step t depends on (seed, t) and on nothing else; a
+      third argument of the step takes its place.
     adversary: the other player.
     consistency: the term of unlabelled images.
     accumulate: parts a minibatch is taken in, see `gradients.gradient`; it
@@ -141,7 +142,9 @@ def make_train_step(
     _descend, ema_decay=ema_decay, accumulate=accumulate
   )
 
-  def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+  def train_step(
+    state: TrainState, batch: Batch, seed: int | jax.Array = seed
+  ) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     key_s, key_d = jax.random.split(key)
     judge, judged = state.discriminator, {}

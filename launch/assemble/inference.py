@@ -24,22 +24,26 @@ from apppau_jax.training import inference as inference_lib
 from apppau_jax.training import state as state_lib
 from launch.assemble import data, networks
 from launch.assemble.networks import Config
+from launch.assemble.shared import shared
 
 _SHOWN = 4  # validation images in the overlay of the board
 
 
 def predict(config: Config, *, final: bool = False) -> looking.Predict:
   """S in inference mode, compiled; `final` adds the test-time augmentation."""
+  return _predict(config, views=_looks(config, final))
+
+
+@shared("model", "data.normalize", "data.structures")
+def _predict(config: Config, *, views: tuple) -> looking.Predict:
   return parallel.compile_predict(
     inference_lib.make_predict_step(
-      networks.segmentor(config),
-      prepare=data.normalize(config),
-      views=_looks(config, final),
+      networks.segmentor(config), prepare=data.normalize(config), views=views
     )
   )
 
 
-def _looks(config: Config, final: bool) -> Sequence[tuple[float, float]]:
+def _looks(config: Config, final: bool) -> tuple[tuple[float, float], ...]:
   """The views of test-time augmentation, where it is on."""
   several = final and config.eval.test_time_augmentation
   return inference_lib.VIEWS if several else ()
@@ -47,12 +51,17 @@ def _looks(config: Config, final: bool) -> Sequence[tuple[float, float]]:
 
 def diagnose(config: Config, *, final: bool = False) -> looking.Diagnose | None:
   """D in inference mode, as `predict`; None where S trained alone."""
+  return _diagnose(config, views=_looks(config, final))
+
+
+@shared("model.dtype", "data.normalize", *networks.D_KEYS)
+def _diagnose(config: Config, *, views: tuple) -> looking.Diagnose | None:
   module = networks.discriminator(config)
   if module is None:
     return None
   return parallel.compile_predict(
     inference_lib.make_diagnose_step(
-      module, prepare=data.normalize(config), views=_looks(config, final)
+      module, prepare=data.normalize(config), views=views
     )
   )
 
@@ -247,17 +256,7 @@ def trained(
   Raises:
     CheckpointError: nothing usable was saved there yet.
   """
-  mesh = parallel.make_mesh(batch_size=1, devices=jax.devices()[:1])
-  # Of the optimisers only the structure matters here, not their rates.
-  rate = optax.constant_schedule(0.0)
-  target = parallel.shapes(
-    lambda: networks.init(
-      config,
-      networks.optimizer(config, rate, player="segmentor"),
-      networks.optimizer(config, rate, player="discriminator"),
-    ),
-    mesh,
-  )
+  target = _shapes(config)
   name = config.eval.checkpoint
   folder = workdir / "checkpoints" / name
   if not folder.is_dir():
@@ -269,6 +268,23 @@ def trained(
     raise _untrained(workdir, name)
   tree, _, step = found
   return tree if name == "best" else tree.averages, step
+
+
+@shared(*networks.INIT_KEYS)
+def _shapes(config: Config) -> state_lib.TrainState:
+  """What a saved state looks like, on one device."""
+  mesh = parallel.make_mesh(batch_size=1, devices=jax.devices()[:1])
+  # Of the optimisers only the structure matters here, not their rates.
+  rate = optax.constant_schedule(0.0)
+  return parallel.shapes(
+    lambda: networks.init(
+      config,
+      networks.optimizer(config, rate, player="segmentor"),
+      networks.optimizer(config, rate, player="discriminator"),
+      seed=0,
+    ),
+    mesh,
+  )
 
 
 def _untrained(workdir: pathlib.Path, name: str) -> CheckpointError:

@@ -14,6 +14,9 @@ from apppau_jax.training import state as state_lib
 
 Config = Any  # ml_collections.ConfigDict, checked by launch.schema
 _DISCRIMINATOR = 2**31 - 1  # of its first weights' key: no step has this number
+# What D, and the first state, are made of: for `shared`.
+D_KEYS = ("discriminator", "data.dataset", "data.class_names")
+INIT_KEYS = ("model", "optim", "data.resolution", "data.structures", *D_KEYS)
 
 
 def segmentor(config: Config) -> segmentor_lib.Segmentor:
@@ -86,12 +89,21 @@ def init(
   config: Config,
   transform: optax.GradientTransformation,
   discriminator_transform: optax.GradientTransformation,
+  *,
+  seed: int | jax.Array | None = None,
 ) -> state_lib.TrainState:
-  """A fresh state; trace or compile it, it is slow otherwise."""
+  """A fresh state; trace or compile it, it is slow otherwise.
+
+  Args:
+    config: the configuration; its seed is asked for only without `seed`.
+    transform: S's optimiser.
+    discriminator_transform: D's.
+    seed: of the first weights.
+  """
   side = config.data.resolution
   image = jnp.zeros((1, side, side, 1), jnp.float32)
   mask = jnp.zeros((1, side, side, masks(config)), jnp.float32)
-  key = jax.random.key(config.seed)
+  key = jax.random.key(config.seed if seed is None else seed)
   other = discriminator(config)
   return state_lib.TrainState(
     step=jnp.int32(0),

@@ -1,16 +1,20 @@
 """Everything the loop needs, and the state to start from."""
 
+import functools
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from apppau_jax.data import order
 from apppau_jax.training import checkpoints, loop, parallel, steps
 from apppau_jax.training import state as state_lib
 from launch.assemble import data, inference, networks, objectives
 from launch.assemble.networks import Config
+from launch.assemble.shared import shared
 
 
 def plan(config: Config, chosen: data.Parts) -> loop.Plan:
@@ -54,14 +58,15 @@ def assemble(
   training = data.load_training(config, chosen)
   objectives.check_classes(config, known=training.label)
   lengths = plan(config, chosen)
-  step, init = step_and_init(config, lengths)
-  state = parallel.compile_init(init, mesh)
+  seed = np.uint32(config.seed)
+  step = _train_step(
+    config, lengths=lengths, mesh=mesh, examples=len(training.ids)
+  )
+  state = _init(config, lengths=lengths, mesh=mesh)(seed)
   order_of = data.minibatches(config, chosen.split)
   return loop.Run(
     plan=lengths,
-    train_step=parallel.compile_train_step(
-      step, mesh, steps_per_call=lengths.steps_per_call
-    ),
+    train_step=functools.partial(step, seed=seed),
     feed=data.feed(
       training,
       order=order_of,
@@ -80,6 +85,52 @@ def assemble(
     meta=meta,
     workdir=workdir,
   ), state
+
+
+@shared(*networks.INIT_KEYS)
+def _init(
+  config: Config, *, lengths: loop.Plan, mesh: Mesh
+) -> Callable[..., state_lib.TrainState]:
+  """Maps a seed to the state that its run begins with; compiled."""
+  _, transform, other = _optimizers(config, lengths)
+  return parallel.make_init(
+    lambda seed: networks.init(config, transform, other, seed=seed), mesh
+  )
+
+
+@shared(
+  "model",
+  "loss",
+  "optim",
+  "augment",
+  "adversarial",
+  "consistency",
+  *networks.D_KEYS,
+  "data.normalize",
+  "data.resolution",
+  "data.structures",
+  "data.streaming",
+  "train.batch_size",
+  "train.unlabelled_in_batch",
+  "train.accumulate",
+)
+def _train_step(
+  config: Config, *, lengths: loop.Plan, mesh: Mesh, examples: int
+) -> Callable[..., Any]:
+  """The compiled step of all runs that differ in seed and images only.
+
+  Args:
+    config: the configuration.
+    lengths: of the run; learning rates and ramps follow them.
+    mesh: the devices.
+    examples: how many there are; another number needs another program.
+  """
+  del examples
+  config.seed = 0  # in vain: every run gives its own
+  step, _ = step_and_init(config, lengths)
+  return parallel.compile_train_step(
+    step, mesh, steps_per_call=lengths.steps_per_call
+  )
 
 
 def step_and_init(

@@ -184,9 +184,12 @@ def test_two_sets_may_call_two_people_the_same():
 
 def test_the_quick_config_assembles(data_dir, tmp_path, monkeypatch):
   """Traced, not compiled: the slow test below runs it."""
-  monkeypatch.setattr(
-    run.parallel, "compile_init", lambda init, mesh: jax.eval_shape(init)
-  )
+
+  def init(config, *, lengths, mesh):
+    make = run.step_and_init(config, lengths)[1]
+    return lambda seed: jax.eval_shape(make)
+
+  monkeypatch.setattr(run, "_init", init)
   config = _config(data_dir, "name=clinic")
   config.model.preset = "unet"
   config.train.unlabelled_in_batch = 0

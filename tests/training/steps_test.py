@@ -123,3 +123,14 @@ def test_parameter_count_and_optimizer_moments(tiny):
   assert state_lib.parameter_count(state.segmentor.params) == 36 + 8 + 5
   mu = optax.tree_utils.tree_get(state.segmentor.opt_state, "mu")
   assert state_lib.parameter_count(mu) == 49
+
+
+def test_one_program_serves_every_seed(tiny, resident, assert_same):
+  shared = parallel.compile_train_step(tiny.step(seed=9), tiny.mesh())
+  after = {}
+  for seed in (0, 5):
+    own = parallel.compile_train_step(tiny.step(seed=seed), tiny.mesh())
+    expected = own(tiny.state(), resident, INDICES)
+    after[seed] = shared(tiny.state(), resident, INDICES, seed=np.uint32(seed))
+    assert_same(after[seed], expected)
+  assert float(after[0][1]["loss"]) != float(after[5][1]["loss"])
