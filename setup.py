@@ -29,6 +29,7 @@ setuptools.setup(
       "data/splits/*.json",
       "data/verify/*.jinja",
       "evaluation/*.jinja",
+      "evaluation/*.json",
       "py.typed",
     ]
   },
