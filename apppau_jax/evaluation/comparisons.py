@@ -9,6 +9,7 @@ other trainings: both are given.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -141,10 +142,16 @@ def _signed_rank(differences: np.ndarray) -> float:
 
 def _interval(each: np.ndarray) -> list[float]:
   """Percentile bootstrap of the mean of `[seeds, images]`, both redrawn."""
-  rng = np.random.default_rng(0)
-  seeds, images = each.shape
-  rows = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=_RESAMPLES)
-  columns = rng.multinomial(images, np.full(images, 1 / images), _RESAMPLES)
-  means = np.einsum("rs,si,ri->r", rows, each, columns) / each.size
+  rows, columns = _redrawn(*each.shape)
+  means = np.sum((rows @ each) * columns, axis=1) / each.size
   low, high = np.percentile(means, [2.5, 97.5])
   return [float(low), float(high)]
+
+
+@functools.lru_cache(maxsize=4)
+def _redrawn(seeds: int, images: int) -> tuple[np.ndarray, np.ndarray]:
+  """How often each seed and each image counts; the same for every pair."""
+  rng = np.random.default_rng(0)
+  rows = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=_RESAMPLES)
+  columns = rng.multinomial(images, np.full(images, 1 / images), _RESAMPLES)
+  return rows, columns

@@ -5,25 +5,10 @@ import pytest
 from scipy import stats
 
 from apppau_jax.evaluation import comparisons
-from apppau_jax.evaluation.comparisons import Run
 
 
-def _run(row, seed, dice, dataset="mc", ids=None):
-  ids = ids or [f"i{k}" for k in range(len(dice))]
-  return Run(
-    row=row,
-    dataset=dataset,
-    seed=seed,
-    report={
-      "segmentation": {"dice": {"mean": float(np.mean(dice)), "sd": 0.0}},
-      "parameters": {"segmentor": 7},
-      "per_image": [{"id": i, "dice": d} for i, d in zip(ids, dice)],
-    },
-  )
-
-
-def test_mean_and_sd_over_seeds_by_hand():
-  runs = [_run("a", s, [v, v]) for s, v in ((2, 0.9), (0, 0.8), (1, 0.7))]
+def test_mean_and_sd_over_seeds_by_hand(make_run):
+  runs = [make_run("a", s, [v, v]) for s, v in ((2, 0.9), (0, 0.8), (1, 0.7))]
   (entry,) = comparisons.summary(
     runs, ["segmentation.dice", "parameters.segmentor", "classification.auroc"]
   )
@@ -31,29 +16,35 @@ def test_mean_and_sd_over_seeds_by_hand():
   assert entry["values"]["segmentation.dice"] == pytest.approx(
     {"mean": 0.8, "sd": 0.1, "n": 3}
   )
-  assert entry["values"]["parameters.segmentor"]["mean"] == 7
+  assert entry["values"]["parameters.segmentor"]["mean"] == 7762945
   assert "classification.auroc" not in entry["values"]
 
 
-def test_one_seed_has_no_spread():
-  (entry,) = comparisons.summary([_run("a", 0, [0.5])], ["segmentation.dice"])
+def test_one_seed_has_no_spread(make_run):
+  (entry,) = comparisons.summary(
+    [make_run("a", 0, [0.5])], ["segmentation.dice"]
+  )
   assert entry["values"]["segmentation.dice"]["sd"] is None
 
 
-def test_rows_and_sets_are_kept_apart_in_order():
-  runs = [_run("b", 0, [1.0]), _run("a", 0, [1.0]), _run("b", 0, [1.0], "sz")]
+def test_rows_and_sets_are_kept_apart_in_order(make_run):
+  runs = [
+    make_run("b", 0, [1.0]),
+    make_run("a", 0, [1.0]),
+    make_run("b", 0, [1.0], dataset="sz"),
+  ]
   entries = comparisons.summary(runs, [])
   found = [(e["dataset"], e["row"]) for e in entries]
-  assert found == [("mc", "b"), ("mc", "a"), ("sz", "b")]
+  assert found == [("montgomery", "b"), ("montgomery", "a"), ("sz", "b")]
 
 
-def test_paired_difference_against_scipy():
+def test_paired_difference_against_scipy(make_run):
   rng = np.random.default_rng(0)
   a = rng.normal(0.9, 0.02, (3, 12))
   b = a - rng.normal(0.01, 0.01, (3, 12))
   found = comparisons.paired(
-    [_run("a", s, v) for s, v in enumerate(a)],
-    [_run("b", s, v) for s, v in enumerate(b)],
+    [make_run("a", s, v) for s, v in enumerate(a)],
+    [make_run("b", s, v) for s, v in enumerate(b)],
   )
   gaps = (a - b).mean(axis=0)
   assert found["difference"] == pytest.approx(gaps.mean())
@@ -69,18 +60,18 @@ def test_paired_difference_against_scipy():
   assert np.mean(found["ci95"]) == pytest.approx(gaps.mean(), abs=spread / 8)
 
 
-def test_only_common_seeds_and_the_same_images_compare():
-  a = [_run("a", 0, [0.9, 0.8]), _run("a", 5, [0.1, 0.1])]
-  b = [_run("b", 0, [0.8, 0.9])]
+def test_only_common_seeds_and_the_same_images_compare(make_run):
+  a = [make_run("a", 0, [0.9, 0.8]), make_run("a", 5, [0.1, 0.1])]
+  b = [make_run("b", 0, [0.8, 0.9])]
   assert comparisons.paired(a, b)["seeds"] == [0]
   assert comparisons.paired(a[1:], b) is None
-  other = [_run("b", 0, [0.8, 0.9], ids=["x", "y"])]
+  other = [make_run("b", 0, [0.8, 0.9], ids=["x", "y"])]
   with pytest.raises(ValueError, match="different images"):
     comparisons.paired(a, other)
 
 
-def test_equal_rows_do_not_differ():
-  runs = [_run("a", 0, [0.9, 0.8, 0.7])]
+def test_equal_rows_do_not_differ(make_run):
+  runs = [make_run("a", 0, [0.9, 0.8, 0.7])]
   found = comparisons.paired(runs, runs)
   assert (found["difference"], found["p"]) == (0.0, 1.0)
   assert found["ci95"] == [0.0, 0.0]
