@@ -6,10 +6,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from apppau_jax import files
 from apppau_jax.data import sets, splits, stored
 from apppau_jax.errors import DataError
-from apppau_jax.evaluation import evaluate, report
+from apppau_jax.evaluation import evaluate, report, saved
 from apppau_jax.training import state, writer
 from launch import workdir as workdir_lib
 from launch.assemble import data, inference
@@ -77,7 +79,16 @@ def measure(
     diagnosis=diagnosis,
     of=[of[name] for name in scored.ids],
   )
+  if sets.is_combined(config.data.dataset):
+    for image in numbers["per_image"]:
+      image["source"] = of[image["id"]]
   folder = workdir / "eval" / part
+  if len(scored.packed):
+    saved.write_predictions(
+      folder / "predictions.npz",
+      ids=scored.ids,
+      prediction=np.unpackbits(scored.packed, axis=-1).astype(bool),
+    )
   files.write_json(folder / "report.json", numbers)
   report.write_report(
     folder / "report.html",

@@ -35,6 +35,8 @@ class Scored:
       over the structures.
     structures: the same of each structure by its name; empty for the lungs.
     paper_compat: see `paper_compat`; empty with structures.
+    packed: `[n, h, w / 8]` uint8, the predicted lungs as `numpy.packbits` has
+      them; empty with structures.
     logits: `[n, c + 1]` of D(x, S(x)), c classes; None without D.
     oracle_logits: `[n, c + 1]` of D(x, true mask).
   """
@@ -43,6 +45,7 @@ class Scored:
   per_image: list[dict[str, float]]
   structures: Mapping[str, list[dict[str, float]]]
   paper_compat: Mapping[str, float]
+  packed: np.ndarray
   logits: np.ndarray | None = None
   oracle_logits: np.ndarray | None = None
 
@@ -84,7 +87,7 @@ def score(
     structures: names of the masks; none for the united lungs.
   """
   rows: list[list[dict[str, float]]] = []  # [n] [k]
-  tallies, logits, oracle = [], [], []
+  tallies, packed, logits, oracle = [], [], [], []
   for seen in looking.look(
     players, variables, source, options=options, oracle=True
   ):
@@ -93,6 +96,8 @@ def score(
       rows.append([metrics.segmentation_metrics(*pair) for pair in planes])
       if not structures:
         tallies.append(paper_compat.tally(found[..., 0], mask[..., 0]))
+    if not structures:
+      packed.append(np.packbits(seen.found[..., 0], axis=-1))
     logits.append(seen.logits)
     oracle.append(seen.oracle_logits)
   diagnosed = {}
@@ -106,6 +111,7 @@ def score(
       name: [row[k] for row in rows] for k, name in enumerate(structures)
     },
     paper_compat=paper_compat.of_tallies(tallies) if tallies else {},
+    packed=np.concatenate(packed) if packed else np.empty(0, np.uint8),
     **diagnosed,
   )
 

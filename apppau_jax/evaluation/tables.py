@@ -1,29 +1,39 @@
-"""Tables of many runs: JSON for machines, Markdown, LaTeX and HTML for people.
+"""Tables of many runs: JSON for machines, Markdown and LaTeX for people.
 
 Two blocks, never mixed: the lung's own metrics, and the paper's quantities
-(`paper_compat`). A row is marked only if its lung Dice leads every other row's:
-p < .05 after Holm's correction over all pairs, an interval above zero, and at
-least three seeds.
+(`paper_compat`) with what it printed beside them. A row is marked only if its
+lung Dice leads every other row's: p < .05 after Holm's correction over all
+pairs, an interval above zero, and at least three seeds.
 """
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from apppau_jax.evaluation import comparisons
+from apppau_jax.evaluation import baselines, comparisons, paper_numbers
 from apppau_jax.evaluation.comparisons import Run
 
 LEVEL = 0.05  # of the corrected p-value
-_PAIRS = "Lung Dice, row against row"
 SEEDS = 3  # fewer show nothing about other trainings
 
 
 class Column(NamedTuple):
-  """A metric of report.json by its dotted name, and how it is written."""
+  """A metric of report.json by its dotted name, and how it is written.
+
+  `printed` names the paper's column of the same quantity, if it has one.
+  """
 
   name: str
   title: str
   places: int
+  printed: str = ""
+
+
+class Block(NamedTuple):
+  """A heading, titles and lines of text: what every format writes."""
+
+  heading: str
+  titles: list[str]
+  lines: list[list[str]]
 
 
 OURS = (
@@ -32,14 +42,15 @@ OURS = (
   Column("segmentation.average_hausdorff", "average HD, px", 2),
   Column("segmentation.hausdorff95", "HD95, px", 2),
   Column("classification.accuracy", "accuracy", 3),
-  Column("classification.majority_accuracy", "majority class", 3),
   Column("classification.balanced_accuracy", "balanced accuracy", 3),
   Column("classification.auroc", "AUROC", 3),
-  Column("parameters.segmentor", "parameters", 0),
+  Column("parameters.segmentor", "parameters of S", 0),
+  Column("parameters.discriminator", "parameters of D", 0),
 )
 PAPERS = (
-  Column("paper_compat.js_pixel_accuracy", "JS (pixel accuracy)", 3),
-  Column("paper_compat.ds_from_accuracy", "DS (2a/(1+a))", 3),
+  Column("paper_compat.js_pixel_accuracy", "JS (pixel accuracy)", 3, "js"),
+  Column("paper_compat.ds_from_accuracy", "DS (2a/(1+a))", 3, "ds"),
+  Column("paper_compat.hausdorff_rows", "HD (between rows)", 2, "hd"),
 )
 
 
@@ -53,13 +64,44 @@ def make(runs: Iterable[Run], *, facts: Mapping[str, Any]) -> dict[str, Any]:
   runs = list(runs)
   names = [column.name for column in (*OURS, *PAPERS)]
   entries = comparisons.summary(runs, names)
+  for entry in entries:
+    entry["printed"] = paper_numbers.printed(
+      facts.get("table", 0), dataset=entry["dataset"], row=entry["row"]
+    )
   pairs = _comparisons(runs)
   return {
     **facts,
-    "rows": entries,
+    "rows": [*entries, *_without_images(runs)],
     "comparisons": pairs,
     "best": _best(pairs, runs),
   }
+
+
+def _without_images(runs: Sequence[Run]) -> list[dict[str, Any]]:
+  """Rows of the answers that need no image, a data set at a time."""
+  entries = []
+  for dataset, rows in _by_row(runs).items():
+    asked = [run for group in rows.values() for run in group]
+    found = next(filter(None, map(_answers, asked)), {})
+    for row, values in found.items():
+      known = {
+        f"classification.{name}": comparisons.over_seeds([value])
+        for name, value in values.items()
+      }
+      entries.append(
+        {
+          "dataset": dataset,
+          "row": row,
+          "seeds": [],
+          "values": known,
+          "printed": {},
+        }
+      )
+  return entries
+
+
+def _answers(run: Run) -> dict[str, dict[str, float]]:
+  return baselines.without_images(run.report)
 
 
 def _by_row(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
@@ -129,43 +171,42 @@ def cell(value: Mapping[str, Any] | None, places: int) -> str:
   return f"{text} ± {value['sd']:.{places}f}"
 
 
-def grid(
-  table: Mapping[str, Any], columns: Sequence[Column]
-) -> tuple[list[str], list[list[str]]]:
-  """Titles, and one line of text a row; columns nobody has are left out."""
-  rows = table["rows"]
+def blocks(table: Mapping[str, Any]) -> list[Block]:
+  """Everything there is to write, in order; what nobody has is left out."""
+  found = [
+    _block(table, "Lungs and classes", OURS),
+    _block(table, "In the paper's units", PAPERS),
+  ]
+  if table["comparisons"]:
+    found.append(_pairs(table))
+  if table.get("cross"):
+    found.append(_transfer(table["cross"]))
+  return found
+
+
+def _block(
+  table: Mapping[str, Any], heading: str, columns: Sequence[Column]
+) -> Block:
+  rows = [
+    r for r in table["rows"] if any(c.name in r["values"] for c in columns)
+  ]
   used = [c for c in columns if any(c.name in r["values"] for r in rows)]
+  printed = [c for c in used if any(c.printed in r["printed"] for r in rows)]
   titles = ["data", "row", "seeds", *(c.title for c in used)]
+  titles += [f"paper: {c.printed.upper()}" for c in printed]
   lines = []
   for row in rows:
     marked = table["best"].get(row["dataset"]) == row["row"]
     values = [cell(row["values"].get(c.name), c.places) for c in used]
+    values += [str(row["printed"].get(c.printed, "–")) for c in printed]
     name = f"{row['row']} *" if marked else row["row"]
-    lines.append([row["dataset"], name, str(len(row["seeds"])), *values])
-  return titles, lines
+    seeds = str(len(row["seeds"]) or "–")
+    lines.append([row["dataset"], name, seeds, *values])
+  return Block(heading, titles, lines)
 
 
-def markdown(table: Mapping[str, Any]) -> str:
-  """The two blocks and the comparisons as Markdown."""
-  parts = [f"# {table['title']}\n\n{table['caption']}\n"]
-  for heading, columns in (
-    ("Lungs and classes", OURS),
-    ("In the paper's units", PAPERS),
-  ):
-    titles, lines = grid(table, columns)
-    parts.append(f"## {heading}\n\n{_pipes([titles, *lines])}\n")
-  if table["comparisons"]:
-    parts.append(f"## {_PAIRS}\n\n{_pipes(_pairs(table))}\n")
-  return "\n".join(parts)
-
-
-def _pipes(lines: Sequence[Sequence[str]]) -> str:
-  head, *body = (f"| {' | '.join(line)} |" for line in lines)
-  return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
-
-
-def _pairs(table: Mapping[str, Any]) -> list[list[str]]:
-  """Titles, then one line a comparison."""
+def _pairs(table: Mapping[str, Any]) -> Block:
+  """A line a comparison."""
   titles = ["data", "first", "second", "difference", "95 % CI", "p (Holm)"]
   lines = [
     [
@@ -178,12 +219,46 @@ def _pairs(table: Mapping[str, Any]) -> list[list[str]]:
     ]
     for pair in table["comparisons"]
   ]
-  return [titles, *lines]
+  return Block("Lung Dice, row against row", titles, lines)
+
+
+def _transfer(cells: Sequence[Mapping[str, Any]]) -> Block:
+  """A line a row and pair of sets, mean ± sd over seeds."""
+  titles = ["trained on", "row", "measured on", "images", "seeds"]
+  titles += ["Lung Dice", "AUROC of TB", "not measured, because"]
+  lines = [
+    [
+      entry["trained_on"],
+      entry["row"],
+      entry["measured_on"],
+      str(entry["n"]) if entry["n"] else "–",
+      str(len(entry["seeds"]) or "–"),
+      cell(entry["dice"], 4),
+      cell(entry["auroc_tb"], 3),
+      "; ".join(entry["why_not"]),
+    ]
+    for entry in cells
+  ]
+  return Block("Trained on one set, measured on another", titles, lines)
+
+
+def markdown(table: Mapping[str, Any]) -> str:
+  """All blocks as Markdown."""
+  parts = [f"# {table['title']}\n\n{table['caption']}\n"]
+  for block in blocks(table):
+    pipes = _pipes([block.titles, *block.lines])
+    parts.append(f"## {block.heading}\n\n{pipes}\n")
+  return "\n".join(parts)
+
+
+def _pipes(lines: Sequence[Sequence[str]]) -> str:
+  head, *body = (f"| {' | '.join(line)} |" for line in lines)
+  return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
 
 
 def latex(table: Mapping[str, Any]) -> str:
   """The first block as a LaTeX tabular (booktabs)."""
-  titles, lines = grid(table, OURS)
+  _, titles, lines = blocks(table)[0]
   body = "\n".join(" & ".join(map(_tex, line)) + r" \\" for line in lines)
   return "\n".join(
     [
@@ -211,39 +286,3 @@ def _tex(text: str) -> str:
   ):
     text = text.replace(plain, written)
   return text
-
-
-def page(table: Mapping[str, Any]) -> str:
-  """Both blocks and the comparisons as one HTML page without scripts."""
-  grids = [
-    ("Lungs and classes", grid(table, OURS)),
-    ("In the paper's units", grid(table, PAPERS)),
-  ]
-  if table["comparisons"]:
-    titles, *lines = _pairs(table)
-    grids.append((_PAIRS, (titles, lines)))
-  blocks = []
-  for heading, (titles, lines) in grids:
-    head = "".join(f"<th>{html.escape(t)}</th>" for t in titles)
-    body = "".join(
-      "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>"
-      for line in lines
-    )
-    blocks.append(
-      f"<h2>{html.escape(heading)}</h2><table><thead><tr>{head}</tr></thead>"
-      f"<tbody>{body}</tbody></table>"
-    )
-  return (
-    '<!doctype html><html lang="en"><meta charset="utf-8">'
-    f"<title>{html.escape(table['title'])}</title><style>{_STYLE}</style>"
-    f"<h1>{html.escape(table['title'])}</h1>"
-    f"<p>{html.escape(table['caption'])}</p>{''.join(blocks)}</html>\n"
-  )
-
-
-_STYLE = (
-  "body{font:16px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;"
-  "padding:0 1rem;color-scheme:light dark}table{border-collapse:collapse;"
-  "font-variant-numeric:tabular-nums}td,th{padding:.3rem .7rem;"
-  "border-bottom:1px solid #8885;text-align:left}"
-)

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from apppau_jax.batch import Batch
 from apppau_jax.errors import ConfigError
 from apppau_jax.training.state import TrainState
 from apppau_jax.training.steps import Metrics

@@ -3,34 +3,17 @@
 import numpy as np
 import pytest
 
-from apppau_jax.evaluation import tables
-from apppau_jax.evaluation.comparisons import Run
+from apppau_jax.evaluation import table_page, tables
 
-FACTS = {"title": "Table 1", "caption": "a & b < c"}
-
-
-def _run(row, seed, dice, dataset="montgomery"):
-  return Run(
-    row=row,
-    dataset=dataset,
-    seed=seed,
-    report={
-      "segmentation": {"dice": {"mean": float(np.mean(dice)), "sd": 0.0}},
-      "paper_compat": {"js_pixel_accuracy": 0.99},
-      "parameters": {"segmentor": 7762945},
-      "per_image": [
-        {"id": f"i{k}", "dice": float(d)} for k, d in enumerate(dice)
-      ],
-    },
-  )
+FACTS = {"title": "Table 1", "caption": "a & b < c", "failed": {}}
 
 
 @pytest.fixture
-def table():
+def table(make_run):
   rng = np.random.default_rng(0)
   base = rng.normal(0.9, 0.01, 20)
   runs = [
-    _run(row, seed, base + gain + rng.normal(0, 0.001, 20))
+    make_run(row, seed, base + gain + rng.normal(0, 0.001, 20))
     for row, gain in (("A", 0.0), ("B_1", 0.02), ("C", 0.0))
     for seed in (0, 1, 2)
   ]
@@ -46,11 +29,11 @@ def test_every_pair_once_and_the_best_only_if_it_differs(table):
   assert table["best"] == {"montgomery": "B_1"}
 
 
-def test_two_seeds_or_a_doubtful_lead_mark_nothing(table):
+def test_two_seeds_or_a_doubtful_lead_mark_nothing(make_run):
   rng = np.random.default_rng(1)
   base = rng.normal(0.9, 0.01, 20)
   few = [
-    _run(r, s, base + g) for r, g in (("A", 0), ("B", 0.02)) for s in (0, 1)
+    make_run(r, s, base + g) for r, g in (("A", 0), ("B", 0.02)) for s in (0, 1)
   ]
   assert tables.make(few, facts=FACTS)["best"] == {}
   # Better on nearly every image, worse on the mean: no leader.
@@ -58,7 +41,7 @@ def test_two_seeds_or_a_doubtful_lead_mark_nothing(table):
   gaps[:2] = -0.5
   level = np.full(40, 0.9)
   runs = [
-    _run(row, seed, level + gain)
+    make_run(row, seed, level + gain)
     for row, gain in (("A", 0 * gaps), ("B", gaps))
     for seed in (0, 1, 2)
   ]
@@ -67,13 +50,13 @@ def test_two_seeds_or_a_doubtful_lead_mark_nothing(table):
   assert made["best"] == {}
 
 
-def test_runs_on_other_images_are_not_compared():
-  runs = [_run("A", 0, [0.9, 0.8]), _run("B", 0, [0.9, 0.8, 0.7])]
+def test_runs_on_other_images_are_not_compared(make_run):
+  runs = [make_run("A", 0, [0.9, 0.8]), make_run("B", 0, [0.9, 0.8, 0.7])]
   assert tables.make(runs, facts=FACTS)["comparisons"] == []
 
 
-def test_a_tie_has_no_best():
-  runs = [_run("A", 0, [0.9, 0.8, 0.7]), _run("B", 0, [0.7, 0.8, 0.9])]
+def test_a_tie_has_no_best(make_run):
+  runs = [make_run("A", 0, [0.9, 0.8, 0.7]), make_run("B", 0, [0.7, 0.8, 0.9])]
   assert tables.make(runs, facts=FACTS)["best"] == {}
   alone = tables.make(runs[:1], facts=FACTS)
   assert alone["best"] == {}
@@ -104,7 +87,7 @@ def test_latex_and_html_are_escaped(table):
   text = tables.latex(table)
   assert r"B\_1 *" in text
   assert text.count(r"\\") == 4
-  page = tables.page(table)
+  page = table_page.page(table)
   assert "a &amp; b &lt; c" in page
   assert "row against row" in page
   assert "<script" not in page

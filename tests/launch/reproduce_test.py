@@ -7,7 +7,8 @@ from absl import flags
 from absl.testing import flagsaver
 
 from apppau_jax.errors import ConfigError, DataError, Interrupted, UserError
-from launch import cells, experiment, reproduce, workdir
+from launch import cells, experiment, pictures, reproduce, workdir
+from launch import sweep as sweep_lib
 
 
 def test_the_paper_has_six_rows_and_three():
@@ -94,7 +95,7 @@ def test_overrides_are_read_and_checked():
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
   """Returns a function that runs a sweep of three cells and two seeds."""
-  ran = []
+  ran, drawn = [], []
 
   def start(*, fail=(), stop=(), seeds=("0", "1"), **more):
     def run(config, folder):
@@ -121,6 +122,13 @@ def sweep(tmp_path, monkeypatch):
       (folder / "manifest.json").write_text(json.dumps({"status": "done"}))
 
     monkeypatch.setattr(experiment, "run", run)
+
+    def draw(done, table, *, out, reference):
+      assert reference == "APPAU-Net, KLTV"
+      drawn.append(len(done))
+      return []
+
+    monkeypatch.setattr(pictures, "draw", draw)
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(
@@ -128,7 +136,7 @@ def sweep(tmp_path, monkeypatch):
     ):
       reproduce.main()
 
-  start.ran = ran
+  start.ran, start.drawn = ran, drawn
   start.out = tmp_path
   return start
 
@@ -143,6 +151,7 @@ def test_all_cells_and_a_table(sweep):
   assert "flatter" in table["caption"]
   for name in ("table.md", "table.tex", "table.html"):
     assert "KLTV" in (sweep.out / name).read_text()
+  assert sweep.drawn == [6]  # once, at the end
 
 
 def test_finished_runs_are_not_run_again(sweep):
@@ -174,6 +183,37 @@ def test_another_configuration_in_the_same_folder_is_refused(sweep):
   with pytest.raises(ConfigError, match="another configuration"):
     sweep(set=["model.base_width=2"])
   assert len(sweep.ran) == 6
+
+
+@pytest.mark.parametrize("protocol", ["letter", "paper:slow", "paper:", ""])
+def test_protocols_are_two_and_may_be_quick(sweep, protocol):
+  with pytest.raises(ConfigError, match=r"paper or best.*paper:quick"):
+    sweep(protocol=protocol)
+
+
+def test_quick_shrinks_every_run_and_says_so(sweep):
+  sweep(protocol="paper:quick")
+  (path, *_) = sweep.out.glob("runs/table2-paper/*/*/seed-0/config.json")
+  assert json.loads(path.read_text())["train"]["epochs"] == 2
+  table = json.loads((sweep.out / "table.json").read_text())
+  assert (table["protocol"], table["quick"]) == ("paper", True)
+  assert "not a result" in table["caption"]
+
+
+def test_the_board_says_what_became_of_each_run(sweep):
+  sweep(seeds=["0"])
+  if not flags.FLAGS.is_parsed():
+    flags.FLAGS.mark_as_parsed()
+  with flagsaver.flagsaver(
+    out=str(sweep.out), table="2", seeds=["0", "1"], extra=False
+  ):
+    runs = reproduce._runs(sweep.out)
+  failed = {runs[4].name: "broken"}
+  board = sweep_lib.board(runs, running=runs[3], failed=failed)
+  columns = [list(column.cells) for column in board.columns]
+  assert columns[1] == ["APPAU-Net, TV", "APPAU-Net, XETV", "APPAU-Net, KLTV"]
+  assert columns[2] == ["0.5700", "0.7100", "0.6000"]
+  assert columns[3] == ["running", "failed", "·"]
 
 
 @pytest.mark.parametrize("seeds", [["0", "0"], ["a"], ["-1"], []])

@@ -1,0 +1,42 @@
+"""Predicted masks of a measured part, kept beside its report."""
+
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from apppau_jax import files
+
+
+def write_predictions(
+  path: str | os.PathLike[str], *, ids: Sequence[str], prediction: np.ndarray
+) -> None:
+  """Writes masks as bits, whole or not at all.
+
+  Args:
+    path: an .npz file.
+    ids: the images' names.
+    prediction: `[n, h, w]` bool.
+  """
+  content = io.BytesIO()
+  np.savez_compressed(
+    content,
+    ids=np.array(ids, dtype=str),
+    shape=np.array(prediction.shape),
+    bits=np.packbits(prediction),
+  )
+  files.write_bytes(path, content.getvalue())
+
+
+def read_predictions(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+  """Masks `[h, w]` bool by id; none if nothing was written there."""
+  path = pathlib.Path(path)
+  if not path.exists():
+    return {}
+  with np.load(path) as content:
+    shape = tuple(content["shape"])
+    bits = np.unpackbits(content["bits"], count=int(np.prod(shape)))
+    masks = bits.reshape(shape).astype(bool)
+    return dict(zip(content["ids"].tolist(), masks, strict=True))

@@ -1,0 +1,139 @@
+"""Every trained model on every set's images that no run has learnt from."""
+
+import copy
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from apppau_jax import files
+from apppau_jax.data import sets, splits, stored
+from apppau_jax.errors import UserError
+from apppau_jax.evaluation import classification, looking, transfer
+from launch import sweep
+from launch.assemble import data, inference
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Target:
+  """The measured part of a set, or why it cannot be had."""
+
+  dataset: str
+  loaded: stored.Source | None
+  sha256: str
+  why_not: str = ""
+
+
+def measure(
+  done: Sequence[sweep.Run], *, part: str, datasets: Sequence[str]
+) -> list[dict[str, Any]]:
+  """The cells of all runs and sets, ready for `transfer.summarise`.
+
+  What was measured is kept in the runs' folders and not measured again.
+
+  Args:
+    done: finished runs.
+    part: `test` or `validation`, of each set under the run's own split.
+    datasets: the sets to measure on.
+  """
+  known: dict[str, _Target] = {}
+  return [cell for run in done for cell in _cells(run, part, datasets, known)]
+
+
+def _cells(
+  run: sweep.Run,
+  part: str,
+  datasets: Sequence[str],
+  known: dict[str, _Target],
+) -> Iterator[dict[str, Any]]:
+  for dataset in datasets:
+    config = copy.deepcopy(run.config)
+    config.data.dataset = dataset
+    if dataset not in known:
+      known[dataset] = _target(config, part)
+    target = known[dataset]
+    yield {
+      "trained_on": run.cell.dataset,
+      "row": run.cell.row,
+      "measured_on": dataset,
+      "seed": run.seed,
+      **_kept(run, target, part=part),
+    }
+
+
+def _target(config, part: str) -> _Target:
+  dataset = config.data.dataset
+  try:
+    split = data.parts(config, data.catalogue(config)).split
+    loaded = data.load(config, getattr(split, part))
+  except UserError as error:
+    return _Target(dataset=dataset, loaded=None, sha256="", why_not=str(error))
+  return _Target(
+    dataset=dataset, loaded=loaded, sha256=data.content_sha256(config)
+  )
+
+
+def _kept(run: sweep.Run, target: _Target, *, part: str) -> dict[str, Any]:
+  """Reads what an earlier call measured on the same images, or measures."""
+  path = run.folder / "eval" / part / f"on-{target.dataset}.json"
+  before = _read(path)
+  if before.get("sha256") == target.sha256 and target.sha256:
+    return before["values"]
+  values = _values(run, target, part=part)
+  if target.loaded is not None:
+    files.write_json(path, {"sha256": target.sha256, "values": values})
+  return values
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _values(run: sweep.Run, target: _Target, *, part: str) -> dict[str, Any]:
+  """`n`, `dice`, `auroc_tb` and `why_not` of one run on one set."""
+  nothing = {"n": None, "dice": None, "auroc_tb": None}
+  loaded = target.loaded
+  if loaded is None:
+    return {**nothing, "why_not": target.why_not}
+  seen = splits.read_splits(run.folder / "splits.json")
+  used = {*seen.train_labelled, *seen.train_unlabelled}
+  used |= {*seen.validation} if part == "test" else set()
+  leaked = used.intersection(loaded.ids)
+  if leaked:
+    return {**nothing, "why_not": f"{len(leaked)} of its images trained it"}
+  config = run.config
+  variables, _ = inference.trained(config, workdir=run.folder)
+  players = inference.players(config, final=True)
+  dice, logits = [], []
+  for seen in looking.look(
+    players, variables, loaded, options=inference.options(config)
+  ):
+    dice.append(looking.dice(seen.found[..., 0], seen.mask[..., 0]))
+    logits.append(seen.logits)
+  auroc, why_not = transfer.tb_auroc(
+    _class_probs(run, np.concatenate(logits), part=part),
+    loaded.label,
+    known=sets.class_names(config.data.dataset),
+    classes=sets.class_names(target.dataset),
+  )
+  return {
+    "n": len(loaded.ids),
+    "dice": float(np.concatenate(dice).mean()),
+    "auroc_tb": auroc,
+    "why_not": why_not,
+  }
+
+
+def _class_probs(
+  run: sweep.Run, logits: np.ndarray, *, part: str
+) -> np.ndarray | None:
+  """Class probabilities as the run's own report has them; None without D."""
+  if not run.config.discriminator.enabled:
+    return None
+  block = run.report(part).get("classification", {})
+  return classification.posterior(
+    logits, temperature=block.get("temperature", 1.0)
+  )
