@@ -87,3 +87,4 @@ def test_seeds_are_averaged_and_reasons_said_once():
   assert rows == ["mc: A"]
   np.testing.assert_allclose(values, [[0.85, 0.7, np.nan]])
   assert transfer.matrix([], name="dice", datasets=["mc"])[1].shape == (0, 1)
+  assert transfer.matrix([], name="dice", datasets=[])[1].shape == (0, 0)
