@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from apppau_jax import files
-from apppau_jax.data import sets, splits, stored
+from apppau_jax.data import splits, stored
 from apppau_jax.errors import UserError
 from apppau_jax.evaluation import classification, looking, transfer
 from launch import sweep
-from launch.assemble import data, inference
+from launch.assemble import data, inference, networks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,7 @@ class _Target:
   dataset: str
   loaded: stored.Source | None
   sha256: str
+  classes: tuple[str, ...] = ()
   why_not: str = ""
 
 
@@ -51,7 +52,7 @@ def _cells(
 ) -> Iterator[dict[str, Any]]:
   for dataset in datasets:
     config = copy.deepcopy(run.config)
-    config.data.dataset = dataset
+    config.data.dataset, config.data.class_names = dataset, ()
     if dataset not in known:
       known[dataset] = _target(config, part)
     target = known[dataset]
@@ -67,12 +68,16 @@ def _cells(
 def _target(config, part: str) -> _Target:
   dataset = config.data.dataset
   try:
-    split = data.parts(config, data.catalogue(config)).split
+    catalogue = data.catalogue(config)
+    split = data.parts(config, catalogue).split
     loaded = data.load(config, getattr(split, part))
   except UserError as error:
     return _Target(dataset=dataset, loaded=None, sha256="", why_not=str(error))
   return _Target(
-    dataset=dataset, loaded=loaded, sha256=data.content_sha256(config)
+    dataset=dataset,
+    loaded=loaded,
+    sha256=data.content_sha256(config),
+    classes=catalogue.class_names,
   )
 
 
@@ -98,9 +103,9 @@ def _values(run: sweep.Run, target: _Target, *, part: str) -> dict[str, Any]:
   loaded = target.loaded
   if loaded is None:
     return {**nothing, "why_not": target.why_not}
-  seen = splits.read_splits(run.folder / "splits.json")
-  used = {*seen.train_labelled, *seen.train_unlabelled}
-  used |= {*seen.validation} if part == "test" else set()
+  parts = splits.read_splits(run.folder / "splits.json")
+  used = {*parts.train_labelled, *parts.train_unlabelled}
+  used |= {*parts.validation} if part == "test" else set()
   leaked = used.intersection(loaded.ids)
   if leaked:
     return {**nothing, "why_not": f"{len(leaked)} of its images trained it"}
@@ -116,8 +121,8 @@ def _values(run: sweep.Run, target: _Target, *, part: str) -> dict[str, Any]:
   auroc, why_not = transfer.tb_auroc(
     _class_probs(run, np.concatenate(logits), part=part),
     loaded.label,
-    known=sets.class_names(config.data.dataset),
-    classes=sets.class_names(target.dataset),
+    known=networks.class_names(config),
+    classes=target.classes,
   )
   return {
     "n": len(loaded.ids),

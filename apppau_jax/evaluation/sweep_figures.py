@@ -132,6 +132,7 @@ def forest(
       where, [f"{pair['first']}  –  {pair['second']}" for pair in pairs]
     )
     axis.set_xlabel("difference of lung Dice, first – second")
+    axis.locator_params(axis="x", nbins=5)
     right = axis.secondary_yaxis("right")
     right.set_yticks(where, [_p(pair["p_holm"]) for pair in pairs])
     right.tick_params(length=0)

@@ -95,4 +95,6 @@ def matrix(
     line = rows.setdefault(key, np.full(len(datasets), np.nan))
     if entry[name] is not None:
       line[datasets.index(entry["measured_on"])] = entry[name]["mean"]
-  return list(rows), np.array([*rows.values()]).reshape(len(rows), len(datasets))
+  return list(rows), np.array([*rows.values()]).reshape(
+    len(rows), len(datasets)
+  )

@@ -226,8 +226,8 @@ def test_a_failed_write_keeps_the_old_page(reports, tmp_path, monkeypatch):
   assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_structures_and_sets_have_tables_of_their_own(tmp_path):
-  part = _report()["segmentation"]
+def test_structures_and_sets_have_tables_of_their_own(reports, tmp_path):
+  part = reports.report()["segmentation"]
   of_classes = {
     "n": 2,
     "class_names": ["normal", "tb"],
@@ -237,13 +237,13 @@ def test_structures_and_sets_have_tables_of_their_own(tmp_path):
     "ci95": {"accuracy": [0.125, 0.375], "auroc": None},
   }
   source_only = {"accuracy": 0.5625, "auroc": 0.75, "f1": {"tb": 0.375}}
-  diagnosis = _diagnosis()
+  diagnosis = reports.diagnosis()
   diagnosis["classification"]["source_only"] = source_only
   mask = np.random.default_rng(2).random((32, 32, 2)) > 0.4
-  page = Page(
-    _write(
+  page = reports.page(
+    reports.write(
       tmp_path,
-      report=_report(
+      report=reports.report(
         per_image=[],
         structures={"left_lung": part, "heart": part},
         by_source={
@@ -253,7 +253,7 @@ def test_structures_and_sets_have_tables_of_their_own(tmp_path):
         **diagnosis,
       ),
       cases=[
-        _case(
+        reports.case(
           "worst",
           mask=mask,
           prob=mask * 0.9,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from apppau_jax.data import examples, splits
+from apppau_jax.data import examples, sets, splits
 from apppau_jax.errors import DataError
 from configs import base
 from launch import cross, sweep
@@ -51,6 +51,9 @@ def world(tmp_path, monkeypatch):
   def catalogue(config):
     if config.data.dataset == "jsrt" and "jsrt" in world.absent:
       raise DataError("jsrt is not prepared")
+    return types.SimpleNamespace(
+      class_names=sets.class_names(config.data.dataset)
+    )
 
   def predict(config, *, final):
     def infer(variables, image):
@@ -59,7 +62,7 @@ def world(tmp_path, monkeypatch):
 
     return infer
 
-  def diagnose(config):
+  def diagnose(config, *, final):
     if not config.discriminator.enabled:
       return None
 
