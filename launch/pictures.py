@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from apppau_jax import files
-from apppau_jax.data import examples
 from apppau_jax.evaluation import (
   montage,
   saved,
@@ -153,7 +152,7 @@ def _films(config, reports: Sequence[Mapping[str, Any]]) -> list[montage.Film]:
   ids = montage.pick(means, count=FILMS)
   if not ids:
     return []
-  loaded: examples.Examples = data.load(config, ids)
+  loaded = data.load(config, ids).take(range(len(ids)))
   return [
     montage.Film(id=name, image=image[..., 0], mask=mask[..., 0].astype(bool))
     for name, image, mask in zip(loaded.ids, loaded.image, loaded.mask)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from apppau_jax.evaluation import evaluate, figures, sheets
+from apppau_jax.evaluation import figures, looking, sheets
 
 _INCHES = 1.35  # of a picture's side
 
@@ -70,7 +70,7 @@ def overlays(
         axis.imshow(
           figures.overlay(film.image / 255.0, mask=film.mask, prediction=found)
         )
-        dice = evaluate.dice(found[None], film.mask[None])[0]
+        dice = looking.dice(found[None], film.mask[None])[0]
         axis.set_xlabel(f"Dice {dice:.3f}", fontsize=6)
     for axis, name in zip(axes[0], ["image", *columns]):
       axis.set_title(sheets.wrapped(name))
