@@ -58,7 +58,7 @@ def main() -> None:
       "Say which --dataset, and where it is: either --raw_dir (the owner's "
       "folder or zip) or --data_dir (prepared data)."
     )
-  from apppau_jax.data import sets
+  from apppau_jax.data import protocols, sets
   from apppau_jax.data.verify import examination
 
   dataset = _DATASET.value
@@ -70,21 +70,12 @@ def main() -> None:
   examined = examination.examine(films, found=found)
   if _DATA_DIR.value:
     _keep_verdict(dataset, _DATA_DIR.value, examined)
-  names = _SPLITS.value or _splits(members, films)
+  given = any(film.part for film in films)
+  names = _SPLITS.value or protocols.offered(members, given=given)
   found = examination.divided(examined, films, dataset=dataset, names=names)
   _show(found, images=len(films))
   _write(dataset, films, found, splits=names)
   _judge(found)
-
-
-def _splits(members, films) -> list[str]:
-  """The splits that training offers for these sets."""
-  from apppau_jax.data import published
-
-  if any(film.part for film in films):
-    return ["given"]
-  listed = all(member in published.DATASETS for member in members)
-  return ["paper", "idiap"] if listed else ["paper"]
 
 
 def _read_raw(members, folders) -> tuple[list[Any], list[Any]]:

@@ -10,6 +10,15 @@ from apppau_jax.data.published import DATASETS, idiap_lists
 from apppau_jax.data.strata import Unit
 from apppau_jax.errors import ConfigError
 
+
+def offered(members: Sequence[str], *, given: bool) -> list[str]:
+  """The splits there are for some sets; `given`: labels.csv has one."""
+  if given:
+    return ["given"]
+  listed = all(member in DATASETS for member in members)
+  return ["paper", "idiap"] if listed else ["paper"]
+
+
 # Train, validation, test of the paper's Table 3.
 PAPER_COUNTS = {
   "montgomery": (93, 10, 35),

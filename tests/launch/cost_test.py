@@ -71,6 +71,7 @@ def test_the_main_prints_a_table(tmp_path):
     assert word in done.stdout
 
 
+@pytest.mark.slow
 def test_both_players_trace_in_parts():
   """Every term of the recipe, in halves: shapes only, nothing is compiled."""
   config = appau_montgomery.get_config()

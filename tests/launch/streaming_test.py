@@ -96,6 +96,7 @@ def test_batches_are_bitwise_the_same_from_any_step_on(
     assert not np.asarray(first.mask)[:, 2:].any()
 
 
+@pytest.mark.slow
 def test_parameters_are_bitwise_the_same(game, tmp_path, assert_same):
   chosen = _parts(game)
   finals = []

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from launch import verify_data
+from apppau_jax.data import protocols
 
 
 def _run(*flags):
@@ -60,8 +60,9 @@ def test_errors_end_with_status_3_and_are_all_told(data_dir, tmp_path):
 
 
 def test_public_sets_are_asked_for_both_splits():
-  for members, expected in (
-    (("montgomery", "jsrt"), ["paper", "idiap"]),
-    (("montgomery", "phantom"), ["paper"]),
+  for members, given, expected in (
+    (("montgomery", "jsrt"), False, ["paper", "idiap"]),
+    (("montgomery", "phantom"), False, ["paper"]),
+    (("folder:a",), True, ["given"]),
   ):
-    assert verify_data._splits(members, []) == expected
+    assert protocols.offered(members, given=given) == expected
