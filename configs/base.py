@@ -113,6 +113,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.train.epochs = 100  # passes over the training images
   config.train.batch_size = 16  # the paper's
   config.train.unlabelled_in_batch = 0  # of them; 8 in the paper's protocol
+  config.train.shard_parameters = False  # split over devices, not copied
   config.train.accumulate = 1  # parts a batch is taken in, to save memory
   config.train.steps_per_call = 1  # 50 on an accelerator; 1 on CPU
   config.train.log_every = 10  # steps

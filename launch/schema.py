@@ -241,6 +241,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "train.epochs": _COUNT,
   "train.batch_size": Number(1, 65536, kind=int),
   "train.unlabelled_in_batch": Number(0, 65536, kind=int),
+  "train.shard_parameters": _SWITCH,
   "train.accumulate": Number(1, 65536, kind=int),
   "train.steps_per_call": Number(1, 100000, kind=int),
   "train.log_every": _COUNT,

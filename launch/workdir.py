@@ -28,6 +28,7 @@ _HARMLESS = (
   "data.data_dir",
   "data.accept",
   "data.streaming",
+  "train.shard_parameters",
   "train.log_every",
   "eval.checkpoint",
   "eval.batch_size",
@@ -206,6 +207,7 @@ def environment() -> dict[str, str]:
     "python": platform.python_version(),
     **{name: importlib.metadata.version(name) for name in names},
     "devices": f"{len(devices)} x {devices[0].device_kind}",
+    "processes": str(jax.process_count()),
     "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
   }

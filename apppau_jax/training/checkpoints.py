@@ -4,6 +4,10 @@ Orbax writes atomically and survives `kill -9`, but a flipped byte restores
 without complaint. So every step also holds `integrity`: shape, dtype and
 SHA-256 of each leaf, checked at restore. A damaged step is set aside (renamed,
 never deleted) and the one before it is used.
+
+A run of several processes calls `save` and `restore` in all of them, and each
+writes and reads its own part; checksums are of whole arrays, so a step restores
+onto any number of devices and processes.
 """
 
 import hashlib
@@ -18,6 +22,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from apppau_jax.errors import CheckpointError
+from apppau_jax.training import parallel, processes
 from apppau_jax.training.state import Tree
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 def _digests(tree: Tree) -> dict[str, list]:
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
   return {
-    jax.tree_util.keystr(path): _digest(np.asarray(leaf))
+    jax.tree_util.keystr(path): _digest(parallel.fetch(leaf))
     for path, leaf in leaves
   }
 
@@ -56,6 +61,16 @@ def _abstract(leaf) -> jax.ShapeDtypeStruct:
   )
 
 
+def _alone() -> ocp.options.MultiprocessingOptions:
+  """This process waits for no other, and no other for it."""
+  if processes.count() == 1:
+    return ocp.options.MultiprocessingOptions()
+  me = jax.process_index()
+  return ocp.options.MultiprocessingOptions(
+    primary_host=me, active_processes={me}
+  )
+
+
 class Store:
   """A folder of verified checkpoints of one tree.
 
@@ -63,7 +78,8 @@ class Store:
     folder: where the steps lie, one folder each.
 
   With `read_only` nothing in the folder is made, moved or cleaned up, so that
-  a run can be looked at while it trains.
+  a run can be looked at while it trains; of several processes, one may look
+  without the others.
   """
 
   def __init__(
@@ -78,10 +94,18 @@ class Store:
     self._manager = ocp.CheckpointManager(
       self.folder,
       item_names=("tree", "integrity", "meta"),
-      options=ocp.CheckpointManagerOptions(read_only=True)
+      options=ocp.CheckpointManagerOptions(
+        read_only=True, multiprocessing_options=_alone()
+      )
       if read_only
       else ocp.CheckpointManagerOptions(
-        max_to_keep=keep, cleanup_tmp_directories=True, create=True
+        max_to_keep=keep,
+        cleanup_tmp_directories=True,
+        create=True,
+        # Two stores of one run must not wait at each other's barriers.
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+          barrier_sync_key_prefix=self.folder.name
+        ),
       ),
     )
 
@@ -166,9 +190,11 @@ class Store:
     for step in steps:
       folder = self.folder / str(step)
       target = self.folder.parent / f"{self.folder.name}-damaged-{step}"
-      folder.rename(target)
-      _LOG.warning("damaged checkpoint kept as %s", target)
+      if processes.is_first():
+        folder.rename(target)
+        _LOG.warning("damaged checkpoint kept as %s", target)
     if steps:
+      processes.barrier(f"{self.folder.name}-{steps[0]}-set-aside")
       self._manager.reload()
 
   def wait(self) -> None:

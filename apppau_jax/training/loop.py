@@ -7,12 +7,15 @@
    the evaluation at that step; the best one is decided by validation only.
 4. The first non-finite loss or gradient ends the run, naming step and term.
 5. A signal ends the run after the current step (or call of several), saved.
+6. Of several processes each runs this same loop; only the first one writes
+   metrics, and its validation decides.
 """
 
 import contextlib
 import dataclasses
 import functools
 import math
+import os
 import pathlib
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -24,14 +27,15 @@ import numpy as np
 from apppau_jax import files
 from apppau_jax.batch import Batch
 from apppau_jax.errors import Interrupted, NumericError
-from apppau_jax.training import watch
+from apppau_jax.training import processes, watch
 from apppau_jax.training.checkpoints import Store
 from apppau_jax.training.state import TrainState
-from apppau_jax.training.writer import Progress, Writer
+from apppau_jax.training.writer import Progress, Silence, Writer
 
-TrainStep = Callable[[TrainState, Batch, np.ndarray], tuple[TrainState, Any]]
-# From a step on: what each call gathers its examples from, and their rows.
-Feed = Callable[[int], Generator[tuple[Batch, np.ndarray], None, None]]
+TrainStep = Callable[[TrainState, Batch, Any], tuple[TrainState, Any]]
+# From a step on: what each call gathers its examples from, and their rows;
+# None where they are the very examples of the step.
+Feed = Callable[[int], Generator[tuple[Batch, np.ndarray | None], None, None]]
 # Returns metrics and pictures by name for the board.
 EvaluateFn = Callable[[TrainState], tuple[dict[str, float], dict]]
 
@@ -84,13 +88,21 @@ class Plan:
 
 
 class StopRequest:
-  """Notes SIGTERM and SIGINT; a second one takes its usual course."""
+  """Notes SIGTERM and SIGINT; a second one takes its usual course.
+
+  With several processes JAX hears the SIGTERM of any of them for all; what it
+  does not hear, the keyboard's, is passed on to it.
+  """
 
   def __init__(self):
-    self.signum: int | None = None
+    self._signum: int | None = None
     self._old: dict[int, Any] = {}
+    self._several = processes.count() > 1
 
   def __enter__(self) -> "StopRequest":
+    if self._several:
+      self._old[signal.SIGINT] = signal.signal(signal.SIGINT, _pass_on)
+      return self
     for signum in (signal.SIGTERM, signal.SIGINT):
       self._old[signum] = signal.signal(signum, self._note)
     return self
@@ -98,10 +110,24 @@ class StopRequest:
   def __exit__(self, *exc) -> None:
     for signum, handler in self._old.items():
       signal.signal(signum, handler)
+    if self._several:  # nobody asks JAX any more
+      signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+  def after(self, made: range) -> int | None:
+    """The signal that is to end the run after a call; asked at every call."""
+    # JAX names one step, of those that it is asked about: all of them, then.
+    if self._several:
+      asked = [processes.preempted(turn + 1) for turn in made]
+      self._signum = signal.SIGTERM if any(asked) else None
+    return self._signum
 
   def _note(self, signum, frame) -> None:
-    self.signum = signum
+    self._signum = signum
     signal.signal(signum, self._old[signum])
+
+
+def _pass_on(signum, frame) -> None:
+  os.kill(os.getpid(), signal.SIGTERM)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,11 +181,13 @@ def run(run: Run, state: TrainState) -> TrainState:
   """
   state, best = restore(run, state)
   start = int(state.step)
-  writer = Writer(run.workdir, start_step=start)
+  first = processes.is_first()
+  writer = Writer(run.workdir, start_step=start) if first else Silence()
   progress = Progress(
     steps=run.plan.steps,
     steps_per_epoch=run.plan.steps_per_epoch,
     start_step=start,
+    silent=not first,
   )
   settle = functools.partial(
     _settle, run, writer=writer, saturation=watch.Saturation()
@@ -174,7 +202,7 @@ def run(run: Run, state: TrainState) -> TrainState:
         shown = settle(pending)
         pending = made, metrics
         step = made.stop
-        signum = stop.signum  # read once: it may come at any moment
+        signum = stop.after(made)  # once: it may come at any moment
         if run.plan.evaluates_at(step) or signum is not None:
           shown |= settle(pending)
           pending = None
@@ -230,7 +258,10 @@ def _validate(
   writer.scalars("validation", step=step, values={**values, "epoch": epoch})
   for name, picture in pictures.items():
     writer.image(name, picture, step=step)
-  score = values[run.select_by]
+  # A host of another make may round otherwise, and all must do the same.
+  score = float(
+    processes.agree(f"score-{step}", repr(float(values[run.select_by])))
+  )
   if score <= best:
     return best
   meta = {**run.meta, "step": step, "best": score}
@@ -242,9 +273,11 @@ def _not_finite(run: Run, *, step: int, values: Mapping) -> NumericError:
   terms = [k for k, v in values.items() if not math.isfinite(v)]
   ids = [run.ids[i] for i in run.order(step - 1).ravel()]
   text = {k: repr(v) for k, v in values.items()}
-  files.write_json(
-    run.workdir / "nonfinite.json", {"step": step, "metrics": text, "ids": ids}
-  )
+  if processes.is_first():
+    files.write_json(
+      run.workdir / "nonfinite.json",
+      {"step": step, "metrics": text, "ids": ids},
+    )
   run.latest.wait()
   last = run.latest.steps()[-1:] or ["none"]
   return NumericError(

@@ -94,10 +94,37 @@ class Writer:
       self._board.close()
 
 
+class Silence(Writer):
+  """Writes nothing: another process of the run does."""
+
+  def __init__(self):
+    pass
+
+  def scalars(self, kind: str, *, step: int, values: Mapping) -> None:
+    """Nothing."""
+
+  def image(self, name: str, picture: np.ndarray, *, step: int) -> None:
+    """Nothing."""
+
+  def sync(self) -> None:
+    """Nothing."""
+
+  def close(self) -> None:
+    """Nothing."""
+
+
 class Progress:
   """A live bar with an estimate; one line an epoch where no terminal is."""
 
-  def __init__(self, *, steps: int, steps_per_epoch: int, start_step: int):
+  def __init__(
+    self,
+    *,
+    steps: int,
+    steps_per_epoch: int,
+    start_step: int,
+    silent: bool = False,
+  ):
+    self._silent = silent  # another process of the run tells
     self._steps, self._per_epoch = steps, steps_per_epoch
     self._start = start_step
     self._began: float | None = None
@@ -109,7 +136,7 @@ class Progress:
       rich.progress.TimeElapsedColumn(),
       rich.progress.TimeRemainingColumn(),
       console=self._console,
-      disable=not self._console.is_terminal,
+      disable=silent or not self._console.is_terminal,
     )
     self._task = self._bar.add_task("train", total=steps, completed=start_step)
     self._words = ""
@@ -131,8 +158,10 @@ class Progress:
     self._bar.update(
       self._task, completed=step, description=f"train {self._words}"
     )
+    if self._silent or not self._bar.disable:
+      return
     # A call of many steps may end in mid-epoch, several epochs on.
-    if self._bar.disable and step // self._per_epoch > self._epoch:
+    if step // self._per_epoch > self._epoch:
       self._epoch = step // self._per_epoch
       self._print_epoch(step)
 

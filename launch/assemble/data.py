@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ from apppau_jax.data import (
 )
 from apppau_jax.data import normalize as normalize_lib
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.training import loop, steps
+from apppau_jax.training import loop, parallel, steps
 from launch.assemble.networks import Config
 from launch.assemble.objectives import labelled_rows
 
@@ -265,38 +266,34 @@ def _load(config: Config, ids, **known) -> stored.Source:
 
 
 def to_batch(loaded: examples.Examples) -> Batch:
-  """Examples as a batch."""
-  return Batch(
-    image=jnp.asarray(loaded.image),
-    mask=jnp.asarray(loaded.mask),
-    label=jnp.asarray(loaded.label),
-    has_mask=jnp.asarray(loaded.has_mask),
-    has_label=jnp.asarray(loaded.has_label),
-  ).check()
+  """Examples as a batch, in this process's memory."""
+  names = (field.name for field in dataclasses.fields(Batch))
+  arrays: dict[str, Any] = {name: getattr(loaded, name) for name in names}
+  return Batch(**arrays).check()
 
 
 def feed(
   source: stored.Source,
   *,
   order: Callable[[int], np.ndarray],
-  place: Callable[[Batch], Batch],
+  mesh: parallel.Mesh,
   plan: loop.Plan,
 ) -> loop.Feed:
   """What the training step is fed with from any step on.
 
   Args:
-    source: the training examples. Those in memory are placed once, and step t
-      gathers rows `order(t)`; those on disk are read ahead of their step, and
-      placed and gathered as they are.
+    source: the training examples. Those in memory are copied to every device
+      once, and step t gathers rows `order(t)`; of those on disk each process
+      reads its own rows ahead of their step, which has nothing to gather.
     order: maps a step to rows of `source`.
-    place: puts a batch onto the devices.
+    mesh: the devices.
     plan: lengths of the run.
 
   Raises:
     ConfigError: examples on disk, and several steps at a call.
   """
   if isinstance(source, examples.Examples):
-    resident = place(to_batch(source))
+    resident = parallel.replicate(to_batch(source), mesh)
     return lambda start: (
       (resident, plan.rows(order, made)) for made in plan.calls(start)
     )
@@ -308,14 +305,14 @@ def feed(
 
   def read(step: int) -> tuple[examples.Examples, np.ndarray]:
     rows = order(step)
-    along = np.arange(rows.size, dtype=rows.dtype)
-    return source.take(rows.ravel()), along.reshape(rows.shape)
+    own = parallel.own_rows(rows, mesh)
+    return source.take(own.ravel()), rows
 
-  def stream(start: int) -> Generator[tuple[Batch, np.ndarray], None, None]:
+  def stream(start: int) -> Generator[tuple[Batch, None], None, None]:
     ready = prefetch.ahead(read, start=start, stop=plan.steps)
     with contextlib.closing(ready):
       for part, rows in ready:
-        yield place(to_batch(part)), rows
+        yield parallel.spread(to_batch(part), rows, mesh), None
 
   return stream
 

@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import optax
 
@@ -29,17 +28,28 @@ from launch.assemble.shared import shared
 _SHOWN = 4  # validation images in the overlay of the board
 
 
-def predict(config: Config, *, final: bool = False) -> looking.Predict:
-  """S in inference mode, compiled; `final` adds the test-time augmentation."""
-  return _predict(config, views=_looks(config, final))
+def predict(
+  config: Config, *, final: bool = False, mesh: parallel.Mesh | None = None
+) -> looking.Predict:
+  """S in inference mode, compiled.
+
+  Args:
+    config: the configuration.
+    final: with the test-time augmentation.
+    mesh: see `parallel.compile_predict`.
+  """
+  return _predict(config, views=_looks(config, final), mesh=mesh)
 
 
 @shared("model", "data.normalize", "data.structures")
-def _predict(config: Config, *, views: tuple) -> looking.Predict:
+def _predict(
+  config: Config, *, views: tuple, mesh: parallel.Mesh | None
+) -> looking.Predict:
   return parallel.compile_predict(
     inference_lib.make_predict_step(
       networks.segmentor(config), prepare=data.normalize(config), views=views
-    )
+    ),
+    mesh,
   )
 
 
@@ -49,28 +59,35 @@ def _looks(config: Config, final: bool) -> tuple[tuple[float, float], ...]:
   return inference_lib.VIEWS if several else ()
 
 
-def diagnose(config: Config, *, final: bool = False) -> looking.Diagnose | None:
+def diagnose(
+  config: Config, *, final: bool = False, mesh: parallel.Mesh | None = None
+) -> looking.Diagnose | None:
   """D in inference mode, as `predict`; None where S trained alone."""
-  return _diagnose(config, views=_looks(config, final))
+  return _diagnose(config, views=_looks(config, final), mesh=mesh)
 
 
 @shared("model.dtype", "data.normalize", *networks.D_KEYS)
-def _diagnose(config: Config, *, views: tuple) -> looking.Diagnose | None:
+def _diagnose(
+  config: Config, *, views: tuple, mesh: parallel.Mesh | None
+) -> looking.Diagnose | None:
   module = networks.discriminator(config)
   if module is None:
     return None
   return parallel.compile_predict(
     inference_lib.make_diagnose_step(
       module, prepare=data.normalize(config), views=views
-    )
+    ),
+    mesh,
   )
 
 
-def players(config: Config, *, final: bool = False) -> looking.Players:
-  """Both networks in inference mode, compiled; `final` as in `predict`."""
+def players(
+  config: Config, *, final: bool = False, mesh: parallel.Mesh | None = None
+) -> looking.Players:
+  """Both networks in inference mode, compiled; arguments as in `predict`."""
   return looking.Players(
-    predict=predict(config, final=final),
-    diagnose=diagnose(config, final=final),
+    predict=predict(config, final=final, mesh=mesh),
+    diagnose=diagnose(config, final=final, mesh=mesh),
   )
 
 
@@ -83,12 +100,14 @@ def options(config: Config) -> looking.Options:
   )
 
 
-def validation(config: Config, source: stored.Source) -> loop.EvaluateFn:
+def validation(
+  config: Config, source: stored.Source, mesh: parallel.Mesh
+) -> loop.EvaluateFn:
   """Validation during training: Dice, D's AUROC and a few overlays.
 
   With structures `dice` is the mean over them, and each has its own besides.
   """
-  both, how = players(config), options(config)
+  both, how = players(config, mesh=mesh), options(config)
   names = tuple(config.data.structures)
   classes = np.unique(source.label[source.label >= 0])
   if config.train.select_by != "dice" and len(classes) < 2:
@@ -273,7 +292,7 @@ def trained(
 @shared(*networks.INIT_KEYS)
 def _shapes(config: Config) -> state_lib.TrainState:
   """What a saved state looks like, on one device."""
-  mesh = parallel.make_mesh(batch_size=1, devices=jax.devices()[:1])
+  mesh = parallel.own_mesh()
   # Of the optimisers only the structure matters here, not their rates.
   rate = optax.constant_schedule(0.0)
   return parallel.shapes(

@@ -67,16 +67,11 @@ def assemble(
   return loop.Run(
     plan=lengths,
     train_step=functools.partial(step, seed=seed),
-    feed=data.feed(
-      training,
-      order=order_of,
-      place=lambda batch: parallel.replicate(batch, mesh),
-      plan=lengths,
-    ),
+    feed=data.feed(training, order=order_of, mesh=mesh, plan=lengths),
     order=order_of,
     ids=training.ids,
     evaluate_fn=inference.validation(
-      config, data.load(config, chosen.split.validation)
+      config, data.load(config, chosen.split.validation), mesh
     ),
     select_by=config.train.select_by,
     learning_rate=_optimizers(config, lengths)[0],
@@ -87,14 +82,17 @@ def assemble(
   ), state
 
 
-@shared(*networks.INIT_KEYS)
+@shared(*networks.INIT_KEYS, "train.shard_parameters")
 def _init(
   config: Config, *, lengths: loop.Plan, mesh: Mesh
 ) -> Callable[..., state_lib.TrainState]:
   """Maps a seed to the state that its run begins with; compiled."""
   _, transform, other = _optimizers(config, lengths)
   return parallel.make_init(
-    lambda seed: networks.init(config, transform, other, seed=seed), mesh
+    lambda seed: networks.init(config, transform, other, seed=seed),
+    mesh,
+    np.uint32(0),
+    shard=config.train.shard_parameters,
   )
 
 
@@ -113,6 +111,7 @@ def _init(
   "train.batch_size",
   "train.unlabelled_in_batch",
   "train.accumulate",
+  "train.shard_parameters",
 )
 def _train_step(
   config: Config, *, lengths: loop.Plan, mesh: Mesh, examples: int
@@ -127,9 +126,10 @@ def _train_step(
   """
   del examples
   config.seed = 0  # in vain: every run gives its own
-  step, _ = step_and_init(config, lengths)
+  step, init = step_and_init(config, lengths)
+  like = parallel.shapes(init, mesh, shard=config.train.shard_parameters)
   return parallel.compile_train_step(
-    step, mesh, steps_per_call=lengths.steps_per_call
+    step, mesh, like=like, steps_per_call=lengths.steps_per_call
   )
 
 

@@ -11,7 +11,7 @@ from apppau_jax.data.prepare import prepare
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.evaluation import evaluate, looking
 from apppau_jax.models.segmentor import SegmentorOutput
-from apppau_jax.training import loop
+from apppau_jax.training import loop, parallel
 from configs import appau_phantom, jsrt_structures
 from configs import phantom as phantom_config
 from launch.assemble import data
@@ -64,17 +64,20 @@ def _parts(config):
 
 def _batches(config, *, start, stop=6):
   """What the step gathers, with and without streaming."""
+  mesh = parallel.own_mesh()
   for config.data.streaming in (False, True):
     chosen = _parts(config)
     feed = data.feed(
       data.load_training(config, chosen),
       order=data.minibatches(config, chosen.split),
-      place=lambda batch: batch,
+      mesh=mesh,
       plan=loop.Plan(
         steps=stop, steps_per_epoch=stop, log_every=1, eval_every=stop
       ),
     )
-    yield [batch.take(rows) for batch, rows in feed(start)]
+    yield [
+      batch if rows is None else batch.take(rows) for batch, rows in feed(start)
+    ]
 
 
 @pytest.mark.parametrize("start", [0, 4])
