@@ -68,7 +68,7 @@ def _explain(message: str, argv: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
   """What the machine or the user's keyboard did, as errors of ours."""
   try:
     yield
@@ -110,7 +110,7 @@ def run(main: Callable[[], None]) -> None:
     del argv
     absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and TFDS chatter
     try:
-      with _translated():
+      with translated():
         main()
     except UserError as error:
       sys.exit(_complain(error))

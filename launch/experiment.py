@@ -7,9 +7,11 @@ import sys
 import time
 from typing import Any
 
+import jax
+
 from apppau_jax.data import manifest, phantom_set, prepare
-from apppau_jax.errors import Interrupted
-from apppau_jax.training import loop
+from apppau_jax.errors import ConfigError, DataError, Interrupted
+from apppau_jax.training import loop, processes
 from apppau_jax.training.state import parameter_count
 from launch import console, measure, schema, workdir
 from launch.assemble import data, verified
@@ -25,30 +27,43 @@ def run(config: Config, folder: pathlib.Path) -> None:
       "interrupted", and the same call goes on from the last checkpoint.
   """
   schema.check(config.to_dict())
-  ensure_phantoms(config)
+  first = processes.is_first()  # the one that writes
+  with processes.first_goes_first("phantoms"):
+    ensure_phantoms(config)
   known = data.catalogue(config)
   config = data.settled(config, known)
   tree = json.loads(json.dumps(config.to_dict()))  # as a file would have it
-  workdir.claim(folder, tree)
+  if first:
+    workdir.claim(folder, tree)
   chosen = data.parts(config, known)
   data_sha256 = data.content_sha256(config)
+  _check_alike(tree, data_sha256)
   workdir.check_same_data(folder, data_sha256=data_sha256, parts=chosen)
   found = verified.check(config, known, chosen)
-  workdir.write_findings(folder, found)
-  workdir.write_parts(folder, chosen)
+  if first:
+    workdir.write_findings(folder, found)
+    workdir.write_parts(folder, chosen)
   session: dict[str, Any] = {"environment": workdir.environment()}
   facts: dict[str, Any] = {
     "data_sha256": data_sha256,
     # Every process that worked on this run, the latest last.
     "sessions": [*workdir.read_manifest(folder).get("sessions", []), session],
   }
-  workdir.write_manifest(folder, status="running", config=tree, **facts)
+
+  def note(status: str, **more) -> None:
+    if first:
+      workdir.write_manifest(
+        folder, status=status, config=tree, **facts, **more
+      )
+
+  note("running")
   try:
     began = time.time()
     parts, state = assemble(
       config, chosen, workdir=folder, meta={"config": tree}
     )
-    _announce(config, chosen, parts, state)
+    if first:
+      _announce(config, chosen, parts, state)
     try:
       loop.run(parts, state)
     finally:
@@ -56,17 +71,36 @@ def run(config: Config, folder: pathlib.Path) -> None:
       parts.best.close()
     session["minutes"] = round((time.time() - began) / 60, 2)
     for part in ("validation", "test"):
-      if getattr(chosen.split, part):
+      if first and getattr(chosen.split, part):
         measure.measure(folder, part=part)
   except BaseException as error:
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     status = "interrupted" if stopped else "failed"
-    workdir.write_manifest(
-      folder, status=status, config=tree, **facts, error=str(error)
-    )
+    note(status, error=str(error))
     raise
-  workdir.write_manifest(folder, status="done", config=tree, **facts)
-  print(f"report: {folder / 'report.html'}")
+  note("done")
+  if first:
+    print(f"report: {folder / 'report.html'}")
+
+
+def _check_alike(tree: dict[str, Any], data_sha256: str) -> None:
+  """Every process of a run is given the same configuration and data.
+
+  Raises:
+    UserError: this one has others than the first.
+  """
+  me = f"process {jax.process_index()}"
+  words = json.dumps(tree, sort_keys=True)
+  if words != processes.agree("config", words):
+    raise ConfigError(
+      f"{me} was given another configuration than process 0; start all of "
+      "them with the same command."
+    )
+  if data_sha256 != processes.agree("data", data_sha256):
+    raise DataError(
+      f"{me} has other prepared data in config.data.data_dir than process 0; "
+      "prepare them alike on every host, or once where all can read them."
+    )
 
 
 def ensure_phantoms(config) -> None:

@@ -13,7 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from apppau_jax.errors import ConfigError
-from launch import cli, runtime, schema, unused
+from launch import cli, cluster, runtime, schema, unused
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "configs/NAME.py, or configs/NAME.py:quick"
@@ -34,9 +34,10 @@ def main() -> None:
   for line in unused.unused(schema.flatten(tree), given=given):
     print(f"note: {line}", file=sys.stderr)
   runtime.set_up()
-  from launch import experiment
+  with cluster.joined():
+    from launch import experiment
 
-  experiment.run(_CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser())
+    experiment.run(_CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser())
 
 
 if __name__ == "__main__":

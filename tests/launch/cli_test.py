@@ -83,6 +83,6 @@ def test_unprepared_data_names_the_command(call, tmp_path):
   ],
 )
 def test_what_the_machine_does_has_its_status(raised, expected, code):
-  with pytest.raises(expected) as error, cli._translated():
+  with pytest.raises(expected) as error, cli.translated():
     raise raised
   assert getattr(error.value, "exit_code", None) == code
