@@ -208,7 +208,7 @@ class Slice:
     link_bytes: bytes/s of all links of one chip together.
     latency: seconds of a small all-reduce over all chips.
     chips_per_host: chips that one host feeds.
-    cores_per_host: that decode; `examples.decode` uses eight at most.
+    cores_per_host: that decode; `data.prefetch` has four threads.
     flop_per_image: of a training step.
     parameters: of S; gradients travel in float32.
     small_reductions: all-reduces of BatchNorm's statistics a step.
@@ -220,7 +220,7 @@ class Slice:
   link_bytes: float = 200e9
   latency: float = 30e-6
   chips_per_host: int = 4
-  cores_per_host: int = 8
+  cores_per_host: int = 4
   flop_per_image: float
   parameters: int
   small_reductions: int

@@ -166,7 +166,7 @@ def test_a_run_of_two_is_a_run(command, call, tmp_path):
   """One writer; split parameters and rows read from disk; one goes on."""
   run = tmp_path / "run"
   flags_of_many = (
-    "--config.data.resident=false",
+    "--config.data.streaming=true",
     "--config.train.shard_parameters=true",
   )
   with _pair(command, run, *flags_of_many) as (started, said):
