@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from apppau_jax.batch import Batch
 from apppau_jax.errors import ConfigError
 from apppau_jax.training.state import Player, TrainState, Tree
 from apppau_jax.training.steps import Metrics
