@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launch import workdir
+from launch import console, workdir
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -69,10 +69,16 @@ def compete(
   specs: Mapping[str, Mapping[str, Any]], *, rounds: int
 ) -> list[Contender]:
   """Starts all, one after the other, then lets each take its turns."""
-  contenders = [Contender(name, spec) for name, spec in specs.items()]
-  for _ in range(rounds):
-    for contender in contenders:
-      contender.turn()
+  with console.bar("contenders started") as report:
+    contenders = []
+    for name, spec in specs.items():
+      contenders.append(Contender(name, spec))
+      report(len(contenders), len(specs))
+  with console.bar("rounds") as report:
+    for number in range(rounds):
+      for contender in contenders:
+        contender.turn()
+      report(number + 1, rounds)
   for contender in contenders:
     contender.stop()
   return contenders

@@ -93,7 +93,8 @@ def joined() -> Iterator[None]:
     with cli.translated():
       yield
   except BaseException as error:
-    if isinstance(error, RuntimeError) and any(
+    # JAX raises either, as its dispatch or its waiting meets the failure.
+    if isinstance(error, RuntimeError | ValueError) and any(
       word in str(error) for word in _SYMPTOMS
     ):
       error = ResourceError(_LOST)

@@ -1,5 +1,6 @@
 """Settings that must be in place before JAX starts."""
 
+import ctypes
 import importlib.metadata
 import os
 import pathlib
@@ -12,6 +13,13 @@ import sys
 _CPU_FLAGS = {
   "0.10": "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 }
+# Parameters of glibc's `mallopt` (malloc.h) and what they are set to.
+_KEEP_MEMORY = (
+  (-8, 1),  # M_ARENA_MAX: one heap, which only grows
+  (-4, 0),  # M_MMAP_MAX: no array is a mapping of its own, gone when freed
+  (-1, -1),  # M_TRIM_THRESHOLD: the heap's end is not given back
+  (-2, 2**26),  # M_TOP_PAD: it grows by 64 MiB at least
+)
 
 
 def cpu_flags(version: str) -> str:
@@ -25,12 +33,33 @@ def _cache_dir() -> pathlib.Path:
   return pathlib.Path(base) / "apppau_jax" / "xla"
 
 
-def set_up() -> None:
-  """Chooses XLA flags and the compilation cache; the user's own win.
+def keep_memory() -> bool:
+  """Has this process keep the memory it frees, for its next use of it.
 
-  `XLA_FLAGS` or `JAX_COMPILATION_CACHE_DIR` in the environment (even empty)
-  turn the respective choice off.
+  A step on the CPU takes and frees the same gigabyte again and again; glibc
+  hands it back to the kernel each time, and to be given it anew, page by page,
+  is up to a third of a step. Before threads start, for each would get a heap.
+
+  Returns:
+    Whether it does; False where the C library is not glibc.
   """
+  mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+  return mallopt is not None and all(
+    mallopt(which, value) for which, value in _KEEP_MEMORY
+  )
+
+
+def set_up() -> None:
+  """Chooses XLA flags, malloc's habits and the compilation cache.
+
+  The user's own choice wins: `XLA_FLAGS`, `GLIBC_TUNABLES` or
+  `JAX_COMPILATION_CACHE_DIR` in the environment (even empty) turn the
+  respective one off.
+  """
+  if "GLIBC_TUNABLES" not in os.environ and keep_memory():
+    print(
+      "freed memory is kept (GLIBC_TUNABLES= to return it)", file=sys.stderr
+    )
   flags = cpu_flags(importlib.metadata.version("jaxlib"))
   if flags and "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = flags

@@ -34,8 +34,8 @@ from apppau_jax.training.writer import Progress, Silence, Writer
 
 TrainStep = Callable[[TrainState, Batch, Any], tuple[TrainState, Any]]
 # From a step on: what each call gathers its examples from, and their rows;
-# None where they are the very examples of the step.
-Feed = Callable[[int], Generator[tuple[Batch, np.ndarray | None], None, None]]
+# None where they are the very examples of the step. All of it on the device.
+Feed = Callable[[int], Generator[tuple[Batch, jax.Array | None], None, None]]
 # Returns metrics and pictures by name for the board.
 EvaluateFn = Callable[[TrainState], tuple[dict[str, float], dict]]
 
@@ -197,7 +197,9 @@ def run(run: Run, state: TrainState) -> TrainState:
   with progress, StopRequest() as stop, feed as batches:
     try:
       for made, (examples, rows) in zip(run.plan.calls(start), batches):
-        state, metrics = run.train_step(state, examples, rows)
+        # Whatever a step needs is on the device by now, or it is an error.
+        with jax.transfer_guard("disallow"):
+          state, metrics = run.train_step(state, examples, rows)
         # The step before is looked at while this one computes.
         shown = settle(pending)
         pending = made, metrics

@@ -295,7 +295,8 @@ def feed(
   if isinstance(source, examples.Examples):
     resident = parallel.replicate(to_batch(source), mesh)
     return lambda start: (
-      (resident, plan.rows(order, made)) for made in plan.calls(start)
+      (resident, parallel.replicate(plan.rows(order, made), mesh))
+      for made in plan.calls(start)
     )
   if plan.steps_per_call > 1:
     raise ConfigError(

@@ -58,7 +58,7 @@ def assemble(
   training = data.load_training(config, chosen)
   objectives.check_classes(config, known=training.label)
   lengths = plan(config, chosen)
-  seed = np.uint32(config.seed)
+  seed = parallel.replicate(np.uint32(config.seed), mesh)
   step = _train_step(
     config, lengths=lengths, mesh=mesh, examples=len(training.ids)
   )

@@ -215,7 +215,6 @@ def test_one_killed_ends_the_other(command, tmp_path, number):
 def test_other_data_in_one_process_are_noticed(command, tmp_path):
   """The other one, left alone, does not wait for ever either."""
   run = tmp_path / "run"
-  port = 0
   port = _free_port()
   started = []
   for number in (0, 1):
@@ -227,5 +226,5 @@ def test_other_data_in_one_process_are_noticed(command, tmp_path):
     started.append(subprocess.Popen(**parts, stderr=subprocess.PIPE, text=True))
   said = [process.communicate(timeout=900)[1] for process in started]
   assert "another configuration than process 0" in said[1]
-  assert [process.returncode for process in started] == [6, 2]
+  assert [process.returncode for process in started] == [6, 2], said[0]
   assert "Another process of this run ended" in said[0]

@@ -1,6 +1,7 @@
 """What is set before JAX starts, and that the user's choice wins."""
 
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from launch import runtime
 
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
-  """An environment in which nothing was chosen yet."""
+  """An environment in which nothing was chosen yet, but this process's heap."""
   for name in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):
     monkeypatch.delenv(name, raising=False)
+  monkeypatch.setenv("GLIBC_TUNABLES", "")
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
   return tmp_path
 
@@ -61,3 +63,35 @@ def test_a_cache_others_may_write_is_not_used(bare):
   cache.chmod(0o777)
   runtime.set_up()
   assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+_FREE_AND_COUNT = """
+import numpy, pathlib
+from launch import runtime
+def resident():
+  pages = pathlib.Path("/proc/self/statm").read_text().split()[1]
+  return int(pages) * 4096 / 2**20
+runtime.set_up()
+before = resident()
+held = numpy.ones(2**27, numpy.uint8)
+del held
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(
+  platform.libc_ver()[0] != "glibc", reason="of glibc's malloc alone"
+)
+@pytest.mark.parametrize("told_not_to", [False, True])
+def test_freed_memory_is_kept_unless_told(bare, monkeypatch, told_not_to):
+  if not told_not_to:
+    monkeypatch.delenv("GLIBC_TUNABLES")
+  done = subprocess.run(
+    [sys.executable, "-c", _FREE_AND_COUNT],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  kept = float(done.stdout)
+  assert (kept < 16) if told_not_to else (kept > 100)  # MiB of 128
+  assert ("freed memory is kept" in done.stderr) is not told_not_to

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def make_run(tiny, resident, tmp_path):
       spy(step)
       state, metrics = compiled(state, resident, indices)
       if step == poison_at:
-        metrics = {**metrics, "segmentation": jnp.float32(np.nan)}
+        metrics = {**metrics, "segmentation": jax.device_put(np.nan)}
         metrics["loss"] = metrics["segmentation"]
       return state, metrics
 
@@ -49,7 +50,10 @@ def make_run(tiny, resident, tmp_path):
     return loop.Run(
       plan=loop.Plan(steps=12, steps_per_epoch=2, log_every=1, eval_every=4),
       train_step=train_step,
-      feed=lambda start: ((on_device, order(t)) for t in range(start, 12)),
+      feed=lambda start: (
+        (on_device, parallel.replicate(order(t), mesh))
+        for t in range(start, 12)
+      ),
       order=order,
       ids=tuple("abcdefgh"),
       evaluate_fn=evaluate_fn,
@@ -220,10 +224,11 @@ def test_several_steps_a_call_log_save_and_stop_alike(
 
     def train_step(state, resident, rows):
       metrics = []
-      for row in rows:  # a call that makes its steps one by one
+      for row in jax.device_get(rows):  # a call that makes its steps in turn
+        row = parallel.replicate(row, tiny.mesh())
         state, values = compiled(state, resident, row)
         if int(state.step) == poison_at:
-          values = {**values, "grad_norm": jnp.float32(np.inf)}
+          values = {**values, "grad_norm": jax.device_put(np.inf)}
         metrics.append(values)
       table = {k: jnp.stack([m[k] for m in metrics]) for k in metrics[0]}
       return state, table
@@ -235,7 +240,8 @@ def test_several_steps_a_call_log_save_and_stop_alike(
       plan=plan,
       train_step=train_step,
       feed=lambda start: (
-        (examples, plan.rows(run.order, made)) for made in plan.calls(start)
+        (examples, jax.device_put(plan.rows(run.order, made)))
+        for made in plan.calls(start)
       ),
     )
 
@@ -245,3 +251,13 @@ def test_several_steps_a_call_log_save_and_stop_alike(
   assert run.latest.steps() == one.latest.steps()
   with pytest.raises(NumericError, match=r"step 6: grad_norm not finite"):
     loop.run(several("bad", poison_at=6), tiny.state())
+
+
+def test_a_step_that_waits_for_the_host_is_an_error(make_run, tiny):
+  run = make_run()
+  feed = run.feed
+  late = dataclasses.replace(
+    run, feed=lambda start: ((x, np.asarray(i)) for x, i in feed(start))
+  )
+  with pytest.raises(jax.errors.JaxRuntimeError, match="host-to-device"):
+    loop.run(late, tiny.state())
