@@ -38,7 +38,8 @@ def keep_memory() -> bool:
 
   A step on the CPU takes and frees the same gigabyte again and again; glibc
   hands it back to the kernel each time, and to be given it anew, page by page,
-  is up to a third of a step. Before threads start, for each would get a heap.
+  is an eighth of a step or more. Before threads start, for each would get a
+  heap; that compiling threads share one makes them a quarter slower.
 
   Returns:
     Whether it does; False where the C library is not glibc.

@@ -13,6 +13,8 @@ import pytest
 # optimisation, which no assertion is about. Level 0 gives wrong gradients
 # (jaxlib 0.10.2). Children inherit it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+# And threads that compile are faster with malloc's own habits.
+os.environ.setdefault("GLIBC_TUNABLES", "")
 
 # Without a second device chex skips its pmap variants silently.
 jax.config.update("jax_num_cpu_devices", 2)
