@@ -182,7 +182,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "loss.smooth": Number(0, above=True),
   "loss.kl_weight": Number(0),
   "loss.kl_channels": Choice(("both", "roi")),
-  "loss.kl_eps": Number(0, 0.5, above=True),
+  "loss.kl_eps": Number(1e-30, 0.499),
   "loss.tversky_weight": Number(0),
   "loss.cross_entropy_weight": Number(0),
   "loss.side_weights": Weights(),

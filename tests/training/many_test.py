@@ -99,8 +99,9 @@ def test_two_devices_with_split_parameters_equal_one(many):
   assert 0.5 * one["held"] <= two["held"] < 0.7 * one["held"]
 
 
-@pytest.mark.slow
-@GAMES
+@pytest.mark.parametrize(
+  "game", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_two_processes_equal_one(many, tmp_path, game):
   flags = ("--stream", *(["--game"] if game else []))
   found = _two_processes(tmp_path, *flags)
