@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from apppau_jax.data import order
 from apppau_jax.training import checkpoints, loop, parallel, steps
 from apppau_jax.training import state as state_lib
-from launch.assemble import data, inference, networks, objectives
+from launch.assemble import data, feeding, inference, networks, objectives
 from launch.assemble.networks import Config
 from launch.assemble.shared import shared
 
@@ -63,11 +63,11 @@ def assemble(
     config, lengths=lengths, mesh=mesh, examples=len(training.ids)
   )
   state = _init(config, lengths=lengths, mesh=mesh)(seed)
-  order_of = data.minibatches(config, chosen.split)
+  order_of = feeding.minibatches(config, chosen.split)
   return loop.Run(
     plan=lengths,
     train_step=functools.partial(step, seed=seed),
-    feed=data.feed(training, order=order_of, mesh=mesh, plan=lengths),
+    feed=feeding.feed(training, order=order_of, mesh=mesh, plan=lengths),
     order=order_of,
     ids=training.ids,
     evaluate_fn=inference.validation(

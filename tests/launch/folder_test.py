@@ -16,7 +16,7 @@ from apppau_jax.data.prepare import prepare
 from apppau_jax.errors import ConfigError, DataError
 from configs import folder
 from launch import workdir
-from launch.assemble import data, networks, objectives, run
+from launch.assemble import data, feeding, networks, objectives, run
 
 CLASSES = ("effusion", "none", "tb")
 
@@ -85,8 +85,8 @@ def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
   training = data.load_training(config, chosen)
   assert training.has_label.sum() == len(chosen.classes)
   assert (training.label >= 0).tolist() == training.has_label.tolist()
-  rows = data.minibatches(config, split)(0)
-  batch = data.to_batch(training).take(rows[0]).check()
+  rows = feeding.minibatches(config, split)(0)
+  batch = feeding.to_batch(training).take(rows[0]).check()
   assert batch.has_mask.tolist() == [True, True, False, False]
   objectives.check_players(config, unlabelled=len(split.train_unlabelled))
 

@@ -7,7 +7,7 @@ import pytest
 
 from apppau_jax.data import examples
 from configs import appau_phantom
-from launch.assemble import data
+from launch.assemble import data, feeding
 
 
 def _catalogue(masked=60, unmasked=10):
@@ -83,7 +83,7 @@ def test_images_without_masks_join_the_unlabelled():
 def test_minibatches_hold_labelled_rows_first_and_are_fresh():
   config, chosen = _parts(label_count=4)
   config.train.batch_size, config.train.unlabelled_in_batch = 8, 5
-  order = data.minibatches(config, chosen.split)
+  order = feeding.minibatches(config, chosen.split)
   count, total = 4, 4 + len(chosen.split.train_unlabelled)
   rows = np.concatenate([order(t) for t in range(40)])
   assert order(0).shape == (2, 8)
@@ -101,6 +101,6 @@ def test_one_player_takes_one_minibatch():
   config, chosen = _parts(label_count=4)
   config.discriminator.enabled = False
   config.train.unlabelled_in_batch = 0
-  rows = data.minibatches(config, chosen.split)(3)
+  rows = feeding.minibatches(config, chosen.split)(3)
   assert rows.shape == (16,)
   assert rows.max() == 3

@@ -14,7 +14,7 @@ from apppau_jax.models.segmentor import SegmentorOutput
 from apppau_jax.training import loop, parallel
 from configs import appau_phantom, jsrt_structures
 from configs import phantom as phantom_config
-from launch.assemble import data
+from launch.assemble import data, feeding
 from launch.assemble.run import assemble
 
 NAMES = structures.structure_names("jsrt")
@@ -67,9 +67,9 @@ def _batches(config, *, start, stop=6):
   mesh = parallel.own_mesh()
   for config.data.streaming in (False, True):
     chosen = _parts(config)
-    feed = data.feed(
+    feed = feeding.feed(
       data.load_training(config, chosen),
-      order=data.minibatches(config, chosen.split),
+      order=feeding.minibatches(config, chosen.split),
       mesh=mesh,
       plan=loop.Plan(
         steps=stop, steps_per_epoch=stop, log_every=1, eval_every=stop
