@@ -103,7 +103,7 @@ def _predict(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
   import jax
   import jax.numpy as jnp
 
-  from apppau_jax.evaluation import evaluate
+  from apppau_jax.evaluation import looking
   from launch.assemble import inference, networks
 
   made = config(spec)
@@ -116,7 +116,7 @@ def _predict(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
 
   def turn(count: int) -> None:
     for _ in range(count):
-      evaluate.predict_probs(infer, variables, batch, batch_size=spec.batch)
+      looking.predict_probs(infer, variables, batch, batch_size=spec.batch)
 
   return turn, {}
 

@@ -9,6 +9,7 @@ and many compute the same step.
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -62,13 +63,8 @@ def _split(leaf, mesh: Mesh, *, small: int) -> NamedSharding:
   return _rows(mesh, axis=max(axes, key=lambda i: leaf.shape[i]))
 
 
-def _state_shardings(
-  state: Tree, mesh: Mesh, *, shard: bool, small: int
-) -> Tree:
-  return jax.tree.map(
-    lambda leaf: _split(leaf, mesh, small=small) if shard else _whole(mesh),
-    state,
-  )
+def _split_all(state: Tree, mesh: Mesh, *, small: int) -> Tree:
+  return jax.tree.map(lambda leaf: _split(leaf, mesh, small=small), state)
 
 
 def replicate(tree, mesh: Mesh):
@@ -110,11 +106,12 @@ def make_init(
       devices, rather than keep a copy of them on each.
     small: arrays of fewer scalars are whole on every device all the same.
   """
+  kept: Any = _whole(mesh)
+  if shard:  # only then do shapes matter, which take a trace to know
+    kept = _split_all(jax.eval_shape(init, *given), mesh, small=small)
   return jax.jit(
     init,
-    out_shardings=_state_shardings(
-      jax.eval_shape(init, *given), mesh, shard=shard, small=small
-    ),
+    out_shardings=kept,
     compiler_options={"xla_backend_optimization_level": 1},
   )
 
@@ -269,12 +266,13 @@ def shapes(
 ) -> TrainState:
   """Shapes, types and shardings of what `compile_init` would return."""
   state = jax.eval_shape(init)
+  whole = jax.tree.map(lambda leaf: _whole(mesh), state)
   return jax.tree.map(
     lambda leaf, sharding: jax.ShapeDtypeStruct(
       leaf.shape, leaf.dtype, sharding=sharding
     ),
     state,
-    _state_shardings(state, mesh, shard=shard, small=small),
+    _split_all(state, mesh, small=small) if shard else whole,
   )
 
 

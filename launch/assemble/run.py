@@ -127,7 +127,9 @@ def _train_step(
   del examples
   config.seed = 0  # in vain: every run gives its own
   step, init = step_and_init(config, lengths)
-  like = parallel.shapes(init, mesh, shard=config.train.shard_parameters)
+  like = None
+  if config.train.shard_parameters:
+    like = parallel.shapes(init, mesh, shard=True)
   return parallel.compile_train_step(
     step, mesh, like=like, steps_per_call=lengths.steps_per_call
   )
