@@ -55,14 +55,14 @@ def world(tmp_path, monkeypatch):
       class_names=sets.class_names(config.data.dataset)
     )
 
-  def predict(config, *, final):
+  def predict(config, *, final, mesh):
     def infer(variables, image):
       asked.append(len(image))
       return types.SimpleNamespace(logits=image.astype(float) - 127.5)
 
     return infer
 
-  def diagnose(config, *, final):
+  def diagnose(config, *, final, mesh):
     if not config.discriminator.enabled:
       return None
 
