@@ -1,7 +1,8 @@
 """Our recipe at a tenth of Montgomery's masks and classes.
 
-First measured small (width 8, 60 epochs, ten masks): lung Dice .960 and .969 in
-two draws, as supervised-only; AUROC .67 to .76. results/appau.md.
+An earlier form (another D, chosen by Dice and AUROC), small (width 8, 60
+epochs, ten masks): lung Dice .960 and .969 in two draws, as supervised-only;
+AUROC .67 to .76. results/appau.md.
 
 Prepare: python -m launch.prepare_data --dataset=montgomery --raw_dir=RAW
 Run: python -m launch.train --workdir=runs/appau_mc \

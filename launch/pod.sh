@@ -5,8 +5,9 @@
 #
 # NAME and ZONE are the slice's, FOLDER is the checkout of this code on its
 # hosts, with the package installed there (pip install -e '.[tpu]'). What
-# follows goes to launch.train as it is. --workdir and --config.data.data_dir
-# must be seen by every host: a Filestore or NFS mount. The command returns
+# follows goes to launch.train as it is. --workdir must be seen by every host (a
+# Filestore or NFS mount); --config.data.data_dir too, or be an equal copy on
+# each. The command returns
 # when the run ends; given again, it goes on from the last checkpoint. Needs
 # gcloud; PROJECT may be set in its configuration.
 set -euo pipefail

@@ -1,6 +1,6 @@
 """Outlines the lungs of a user's own pictures, and names their class.
 
-  python -m launch.predict --workdir=runs/mc --input=films --output=masks
+  python -m launch.predict --workdir=runs/mc --input=films --output=runs/masks
 
 Needs a trained run and no data set. Writes a mask (of several structures one
 each: they overlap) and an overlay a picture, at its own size, and

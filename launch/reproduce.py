@@ -1,6 +1,6 @@
 """Reproduces the paper's Table 1 or 2: every cell, every seed, one table.
 
-  python -m launch.reproduce --table=2 --protocol=best --out=results/table2 \
+  python -m launch.reproduce --table=2 --protocol=best --out=runs/tables \
     --datasets=montgomery,shenzhen --seeds=0,1,2 --data_dir=data
 
 Each run has a folder of its own below --out/runs and goes on where it was when

@@ -38,8 +38,9 @@ def keep_memory() -> bool:
 
   A step on the CPU takes and frees the same gigabyte again and again; glibc
   hands it back to the kernel each time, and to be given it anew, page by page,
-  is an eighth of a step or more. Before threads start, for each would get a
-  heap; that compiling threads share one makes them a quarter slower.
+  is an eighth of a step's processor time or more. Before threads start, for
+  each would get a heap; that compiling threads share one makes them a third
+  slower.
 
   Returns:
     Whether it does; False where the C library is not glibc.

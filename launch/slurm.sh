@@ -6,8 +6,9 @@
 #
 # What follows the script goes to launch.train as it is; so do sbatch's options
 # to Slurm (--partition, --account). Start it in the checkout, with the
-# environment active (pip install -e '.[cuda]'). --workdir and
-# --config.data.data_dir must be seen by every node. Before the time is up
+# environment active (pip install -e '.[cuda]'). --workdir must
+# be seen by every node; --config.data.data_dir too, or be an equal copy on
+# each. Before the time is up
 # every process gets SIGTERM, all save, and the job queues itself again; the
 # same run goes on from there.
 #SBATCH --job-name=apppau_jax

@@ -1,6 +1,7 @@
 """The doctor: examines a dataset, and says all that is wrong with it at once.
 
-  python -m launch.verify_data --dataset=montgomery --raw_dir=RAW --out=checked
+  python -m launch.verify_data --dataset=montgomery --raw_dir=RAW \
+    --out=runs/checked
   python -m launch.verify_data --dataset=montgomery+shenzhen --data_dir=data
 
 Raw files or prepared ones. Writes verify.json and verify.html, with pictures

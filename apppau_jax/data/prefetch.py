@@ -62,6 +62,6 @@ def _grain() -> Any:
   except ImportError as error:
     raise ConfigError(
       "config.data.streaming=True reads through Grain, which is not installed "
-      f"({error}): run `python -m pip install 'apppau_jax[streaming]'`, or set "
+      f"({error}): run `python -m pip install -e '.[streaming]'`, or set "
       "it to False if the images fit into memory."
     ) from error
