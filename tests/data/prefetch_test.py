@@ -56,5 +56,5 @@ def test_what_goes_wrong_is_raised_where_it_is_used():
 
 def test_without_grain_the_message_says_what_to_install(monkeypatch):
   monkeypatch.setitem(sys.modules, "grain", None)
-  with pytest.raises(ConfigError, match=r"apppau_jax\[streaming\]"):
+  with pytest.raises(ConfigError, match=r"-e '\.\[streaming\]'"):
     next(prefetch.ahead(lambda i: i, stop=1))

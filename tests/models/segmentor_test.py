@@ -228,5 +228,8 @@ def test_rematerialisation_changes_memory_not_numbers():
 
   (plain, expected, _), (again, found, text) = build(False), build(True)
   chex.assert_trees_all_equal(plain, again)
-  chex.assert_trees_all_close(expected, found, rtol=1e-4, atol=1e-5)
+  # Before a normalisation the gradient of a scale is what rounding leaves of
+  # terms as large as the other gradients: hence to them, not to itself.
+  largest = max(np.abs(g).max() for g in jax.tree.leaves(expected[1]))
+  chex.assert_trees_all_close(expected, found, rtol=1e-4, atol=1e-6 * largest)
   assert "remat" in text or "checkpoint" in text
