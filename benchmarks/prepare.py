@@ -13,7 +13,7 @@ import tempfile
 import time
 import zipfile
 
-from absl import app, flags
+from absl import app, flags, logging
 from PIL import Image
 
 from apppau_jax.data import phantom_set
@@ -30,6 +30,7 @@ _ROUNDS = flags.DEFINE_integer("rounds", 10, "Rounds; 3 with --quick.")
 def main(argv) -> None:
   """Measures, prints the table."""
   del argv
+  logging.set_verbosity(logging.ERROR)  # TFDS's chatter
   rounds = 3 if _QUICK.value else _ROUNDS.value
   ours, decoding, pictures = [], [], 0
   with tempfile.TemporaryDirectory() as folder:
