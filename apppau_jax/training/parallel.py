@@ -17,7 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from apppau_jax.batch import Batch
 from apppau_jax.errors import ConfigError
-from apppau_jax.training.state import Player, TrainState, Tree
+from apppau_jax.training.state import Player, TrainState
 from apppau_jax.training.steps import Metrics
 
 # (state, batch) or (state, batch, seed), see `steps.make_train_step`.
@@ -63,10 +63,6 @@ def _split(leaf, mesh: Mesh, *, small: int) -> NamedSharding:
   return _rows(mesh, axis=max(axes, key=lambda i: leaf.shape[i]))
 
 
-def _split_all(state: Tree, mesh: Mesh, *, small: int) -> Tree:
-  return jax.tree.map(lambda leaf: _split(leaf, mesh, small=small), state)
-
-
 def replicate(tree, mesh: Mesh):
   """Copies a tree onto every device of the mesh.
 
@@ -108,7 +104,10 @@ def make_init(
   """
   kept: Any = _whole(mesh)
   if shard:  # only then do shapes matter, which take a trace to know
-    kept = _split_all(jax.eval_shape(init, *given), mesh, small=small)
+    kept = jax.tree.map(
+      lambda leaf: _split(leaf, mesh, small=small),
+      jax.eval_shape(init, *given),
+    )
   return jax.jit(
     init,
     out_shardings=kept,
@@ -265,15 +264,12 @@ def shapes(
   small: int = SMALL,
 ) -> TrainState:
   """Shapes, types and shardings of what `compile_init` would return."""
-  state = jax.eval_shape(init)
-  whole = jax.tree.map(lambda leaf: _whole(mesh), state)
-  return jax.tree.map(
-    lambda leaf, sharding: jax.ShapeDtypeStruct(
-      leaf.shape, leaf.dtype, sharding=sharding
-    ),
-    state,
-    _split_all(state, mesh, small=small) if shard else whole,
-  )
+
+  def describe(leaf):
+    kept = _split(leaf, mesh, small=small) if shard else _whole(mesh)
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=kept)
+
+  return jax.tree.map(describe, jax.eval_shape(init))
 
 
 def fetch(leaf) -> np.ndarray:
