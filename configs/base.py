@@ -175,6 +175,27 @@ def semi_supervised(config: ml_collections.ConfigDict):
   return config
 
 
+def without_adversarial(config: ml_collections.ConfigDict):
+  """The same experiment where S does not hear D."""
+  config.adversarial.form = "none"
+  return config
+
+
+def without_classes(config: ml_collections.ConfigDict):
+  """The same experiment where D tells real pairs from predicted ones only."""
+  config.discriminator.class_weight = 0.0
+  config.discriminator.predicted_weight = 0.0
+  config.discriminator.consistency_weight = 0.0
+  return config
+
+
+def without_consistency(config: ml_collections.ConfigDict):
+  """The same experiment without pseudo-labels: the players alone."""
+  config.consistency.name = "none"
+  config.discriminator.consistency_weight = 0.0
+  return config
+
+
 def segmentor_alone(config: ml_collections.ConfigDict):
   """The same experiment without D and without unlabelled images."""
   config.discriminator.enabled = False

@@ -27,13 +27,8 @@ PRESETS = {
 }
 
 
-def _inconsistent(config):
-  config.consistency.name = "none"
-  config.discriminator.consistency_weight = 0.0
-
-
 def _all_labelled(config):
-  _inconsistent(config)
+  base.without_consistency(config)
   config.train.unlabelled_in_batch = 0
 
 
@@ -54,13 +49,11 @@ def get_config(arg=None):
       base.segmentor_alone(config)
       config.data.label_fraction = 1.0
     case "no_adversarial":
-      config.adversarial.form = "none"
+      base.without_adversarial(config)
     case "no_classification":
-      config.discriminator.class_weight = 0.0
-      config.discriminator.predicted_weight = 0.0
-      config.discriminator.consistency_weight = 0.0
+      base.without_classes(config)
     case "no_consistency":
-      _inconsistent(config)
+      base.without_consistency(config)
     case name if name in PRESETS:
       config.model.preset = PRESETS[name]
     case name:

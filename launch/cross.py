@@ -135,8 +135,8 @@ def _values(run: sweep.Run, target: _Target, *, part: str) -> dict[str, Any]:
 def _class_probs(
   run: sweep.Run, logits: np.ndarray, *, part: str
 ) -> np.ndarray | None:
-  """Class probabilities as the run's own report has them; None without D."""
-  if not run.config.discriminator.enabled:
+  """Class probabilities as the run's own report has them; None if untaught."""
+  if not networks.learns_classes(run.config):
     return None
   block = run.report(part).get("classification", {})
   return classification.posterior(

@@ -14,7 +14,7 @@ from apppau_jax.errors import DataError
 from apppau_jax.evaluation import evaluate, report, saved
 from apppau_jax.training import state, writer
 from launch import workdir as workdir_lib
-from launch.assemble import data, inference
+from launch.assemble import data, inference, networks
 
 
 def measure(
@@ -151,7 +151,7 @@ def _notes(config, manifest: Mapping[str, Any]) -> list[str]:
       "Test-time augmentation: the mean over the image and its turned and "
       "zoomed views."
     )
-  if config.discriminator.enabled and config.eval.temperature_scaling:
+  if networks.learns_classes(config) and config.eval.temperature_scaling:
     notes.append(
       "Class probabilities are scaled by a temperature fitted on the "
       "validation images: their own ECE and Brier score flatter."

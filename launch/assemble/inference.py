@@ -62,7 +62,9 @@ def _looks(config: Config, final: bool) -> tuple[tuple[float, float], ...]:
 def diagnose(
   config: Config, *, final: bool = False, mesh: parallel.Mesh | None = None
 ) -> looking.Diagnose | None:
-  """D in inference mode, as `predict`; None where S trained alone."""
+  """D in inference mode, as `predict`; None where it is taught no class."""
+  if not networks.learns_classes(config):
+    return None
   return _diagnose(config, views=_looks(config, final), mesh=mesh)
 
 
@@ -169,7 +171,7 @@ def diagnosis(
   label: np.ndarray,
   temperature: float = 1.0,
 ) -> evaluate.Diagnosis | None:
-  """What D said of some images; None where S trained alone.
+  """What D said of some images; None where it was taught no class.
 
   Args:
     config: the configuration.
@@ -201,13 +203,13 @@ def fit_temperature(
     variables: weights by player.
     ids: the validation images.
   """
-  if not (config.eval.temperature_scaling and config.discriminator.enabled):
+  if not (config.eval.temperature_scaling and networks.learns_classes(config)):
     return 1.0
   source = data.load(config, ids)
   seen = looking.look(
     players(config, final=True), variables, source, options=options(config)
   )
-  logits = np.concatenate([part.logits for part in seen])  # D is enabled
+  logits = np.concatenate([part.logits for part in seen])  # D judges
   return classification.fit_temperature(logits, source.label)
 
 
@@ -224,8 +226,8 @@ def for_pictures(
 
   Returns:
     uint8 `[m, r, r, 1]` to probabilities `[m, r, r, k]` and class
-    probabilities `[m, n]`, and the classes' names; None and no names where S
-    trained alone. The temperature is the one that the run's reports have.
+    probabilities `[m, n]`, and the classes' names; None and no names where no
+    class was taught. The temperature is the one that the run's reports have.
   """
   variables, _ = trained(config, workdir=workdir)
   temperature = _reported_temperature(config, workdir)

@@ -42,6 +42,12 @@ def class_names(config: Config) -> tuple[str, ...]:
   return names if names or own else sets.class_names(config.data.dataset)
 
 
+def learns_classes(config: Config) -> bool:
+  """Whether D is taught any class: only then is what it says a diagnosis."""
+  knobs = config.discriminator
+  return knobs.enabled and bool(knobs.class_weight or knobs.predicted_weight)
+
+
 def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
   """The network D, None where S trains alone."""
   knobs = config.discriminator

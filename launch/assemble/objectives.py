@@ -251,10 +251,11 @@ def check_players(config: Config, *, unlabelled: int) -> None:
       f"config.train.accumulate={config.train.accumulate} must divide the "
       f"{rows} labelled rows of a minibatch, and the {unseen} unlabelled ones."
     )
-  if config.train.select_by != "dice" and not config.discriminator.enabled:
+  if config.train.select_by != "dice" and not networks.learns_classes(config):
     raise ConfigError(
       f"config.train.select_by={config.train.select_by!r} asks for a "
-      "diagnosis, and config.discriminator.enabled is False; select by dice."
+      "diagnosis, and D is taught no class (config.discriminator.enabled, "
+      "class_weight, predicted_weight); select by dice."
     )
   learns = {
     "consistency.name": config.consistency.name != "none",
@@ -278,8 +279,7 @@ def check_classes(config: Config, *, known: np.ndarray) -> None:
   Raises:
     ConfigError: says how many classes there are to see.
   """
-  knobs = config.discriminator
-  if not knobs.enabled or not (knobs.class_weight or knobs.predicted_weight):
+  if not networks.learns_classes(config):
     return
   names = networks.class_names(config)
   unseen = [name for i, name in enumerate(names) if i not in known]

@@ -7,7 +7,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from apppau_jax.errors import ConfigError, DataError, Interrupted, UserError
-from launch import cells, experiment, pictures, reproduce, workdir
+from launch import cells, experiment, pictures, reproduce, schema, workdir
 from launch import sweep as sweep_lib
 
 
@@ -35,6 +35,36 @@ def test_the_paper_has_six_rows_and_three():
   assert len(rows(1, True)) == 6 + 2 + 5
   assert len(set(rows(1, True))) == 13
   assert len(rows(2, True)) == 4
+
+
+def test_our_recipe_is_taken_apart():
+  found = cells.cells(2, protocol="best", datasets=["shenzhen"], extra=True)
+  configs = {cell.row: cell.config for cell in found}
+  whole = configs["APPAU-Net, KLTV"]
+  assert whole.adversarial.form == "nonsaturating"
+  assert whole.consistency.name == "pseudo_label"
+  assert whole.discriminator.class_weight > 0
+  differ = {
+    row: {
+      key
+      for key, value in schema.flatten(config.to_dict()).items()
+      if value != schema.flatten(whole.to_dict())[key]
+    }
+    for row, config in configs.items()
+    if "without" in row
+  }
+  assert differ == {
+    "APPAU-Net without adversarial term, KLTV": {"adversarial.form"},
+    "APPAU-Net without classes, KLTV": {
+      "discriminator.class_weight",
+      "discriminator.predicted_weight",
+      "discriminator.consistency_weight",
+    },
+    "APPAU-Net without pseudo-labels, KLTV": {
+      "consistency.name",
+      "discriminator.consistency_weight",
+    },
+  }
 
 
 @pytest.mark.parametrize("protocol", cells.PROTOCOLS)

@@ -1,5 +1,6 @@
 """Every knob has a range, every mistake an explanation, before JAX starts."""
 
+import copy
 import importlib
 import pathlib
 
@@ -10,7 +11,7 @@ from apppau_jax.errors import ConfigError
 from apppau_jax.models import segmentor
 from configs import appau_phantom, base, baselines, paper_table2
 from launch import schema
-from launch.assemble import objectives
+from launch.assemble import inference, networks, objectives
 
 CONFIGS = pathlib.Path(base.__file__).parent
 NAMES = sorted(p.stem for p in CONFIGS.glob("[!_]*.py") if p.stem != "base")
@@ -90,6 +91,14 @@ def _changed(**rooms):
     ),
     (
       {
+        "train": {"select_by": "auroc"},
+        "discriminator": {"class_weight": 0.0, "predicted_weight": 0.0},
+      },
+      9,
+      "taught no class",
+    ),
+    (
+      {
         "discriminator": {"enabled": False},
         "consistency": {"name": "none"},
       },
@@ -119,6 +128,18 @@ def test_a_class_that_nobody_shows_is_refused():
   config.discriminator.class_weight = 0.0
   config.discriminator.predicted_weight = 0.0
   objectives.check_classes(config, known=np.array([-1]))
+
+
+def test_only_a_taught_classifier_is_asked():
+  """An untrained head's classes must not be reported as a diagnosis."""
+  config = baselines.get_config("dataset=phantom,name=no_classification")
+  assert networks.discriminator(config) is not None
+  assert inference.diagnose(config) is None
+  assert inference.players(config).diagnose is None
+  for key in ("class_weight", "predicted_weight"):
+    taught = copy.deepcopy(config)
+    taught.discriminator[key] = 0.5
+    assert inference.diagnose(taught) is not None
 
 
 def test_the_literal_protocol_is_literal():
