@@ -17,7 +17,7 @@ class Batch:
   too, with n in place of b.
 
   Attributes:
-    image: `[b, h, w, 1]` uint8 grey levels, or float32 once normalised.
+    image: `[b, h, w, 1]` levels, uint8 or uint16; float32 once normalised.
     mask: `[b, h, w, k]` in {0, 1}, k structures; zeros where not `has_mask`.
     label: `[b]` int32 class in 0..n-1; -1 where not `has_label`.
     has_mask: `[b]` bool.

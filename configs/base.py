@@ -16,6 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.dataset = "phantom"
   config.data.data_dir = "data"  # where launch.prepare_data put it
   config.data.resolution = 128  # pixels a side; the paper's
+  config.data.bits = 8  # of a prepared grey level; 16 as prepared with --bits
   config.data.class_names = ()  # (): as prepared; a run on a folder fills it in
   # paper | idiap | given | auto (given where the set gives one) | fold-k-of-n
   config.data.split = "paper"

@@ -37,6 +37,7 @@ def cost(config: Config, *, known: dict[str, float]) -> tuple[int, float]:
       config.train.accumulate,
       config.train.steps_per_call,
       config.data.resolution,
+      config.data.bits,
       tuple(config.data.structures),
     )
   )

@@ -107,7 +107,11 @@ def ensure_phantoms(config) -> None:
   """Builds the embedded default set; the others need their owner's files."""
   if config.data.dataset != "phantom":
     return
-  where = {"dataset": "phantom", "resolution": config.data.resolution}
+  where = {
+    "dataset": "phantom",
+    "resolution": config.data.resolution,
+    "bits": config.data.bits,
+  }
   if manifest.read(prepare.prepared_folder(config.data.data_dir, **where)):
     return
   with console.bar("drawing phantoms") as progress:

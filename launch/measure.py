@@ -47,6 +47,7 @@ def measure(
     "split": part,
     "split_name": config.data.split,
     "resolution": config.data.resolution,
+    "bits": config.data.bits,
     "model": config.model.preset,
     "loss": config.loss.name,
     "checkpoint": config.eval.checkpoint,

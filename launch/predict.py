@@ -54,6 +54,7 @@ def main() -> None:
       output=output,
       infer=infer,
       resolution=config.data.resolution,
+      bits=config.data.bits,
       options=inference.options(config),
       structures=config.data.structures,
       overwrite=_OVERWRITE.value,

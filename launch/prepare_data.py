@@ -36,6 +36,9 @@ _DATA_DIR = flags.DEFINE_string(
 _RESOLUTION = flags.DEFINE_integer(
   "resolution", 128, "Side of the prepared images: 128, 256 or 512."
 )
+_BITS = flags.DEFINE_integer(
+  "bits", 8, "Of a prepared grey level: 8, or 16 where the files have more."
+)
 _ALLOW_MISSING = flags.DEFINE_bool(
   "allow_missing", False, "Go on when files that belong to it are missing."
 )
@@ -97,6 +100,7 @@ def _prepare(dataset: str) -> dict[str, Any]:
       raw_dir=raw_dir,
       data_dir=_DATA_DIR.value,
       resolution=_RESOLUTION.value,
+      bits=_BITS.value,
       allow_missing=_ALLOW_MISSING.value,
       workers=_WORKERS.value,
       progress=progress,
@@ -105,7 +109,10 @@ def _prepare(dataset: str) -> dict[str, Any]:
 
 def _report(summary: dict[str, Any], screen: rich.console.Console) -> None:
   """The counts table, the first remarks, and where the rest is."""
-  title = f"{summary['dataset']} at {summary['resolution']} pixels"
+  title = (
+    f"{summary['dataset']} at {summary['resolution']} pixels of "
+    f"{summary.get('bits', 8)} bits"
+  )
   table = rich.table.Table(title=title)
   for name in summary["counts"]:
     table.add_column(name, justify="right")

@@ -157,6 +157,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "data.data_dir": Text("a folder"),
   "data.class_names": Names(),
   "data.resolution": Choice((128, 256, 512)),
+  "data.bits": Choice((8, 16)),
   "data.split": Text(
     "paper, idiap, given, auto or fold-K-of-N",
     r"paper|idiap|given|auto|fold-\d+-of-\d+",

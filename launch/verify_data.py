@@ -35,6 +35,7 @@ _DATA_DIR = flags.DEFINE_string(
 _RESOLUTION = flags.DEFINE_integer(
   "resolution", 128, "Of the prepared images: 128, 256 or 512."
 )
+_BITS = flags.DEFINE_integer("bits", 8, "Of the prepared images: 8 or 16.")
 _SPLITS = flags.DEFINE_list(
   "splits",
   None,
@@ -105,7 +106,10 @@ def _read_prepared(dataset: str, data_dir: str) -> tuple[list[Any], list[Any]]:
   from apppau_jax.data.verify import prepared
 
   known = examples.read_catalogue(
-    data_dir, dataset=dataset, resolution=_RESOLUTION.value
+    data_dir,
+    dataset=dataset,
+    resolution=_RESOLUTION.value,
+    bits=_BITS.value,
   )
   with console.bar(f"examining {dataset}") as progress:
     return prepared.read(
@@ -118,7 +122,11 @@ def _keep_verdict(dataset: str, data_dir: str, examined) -> None:
   from apppau_jax.data import examples
   from apppau_jax.data.verify import verdict
 
-  where = {"dataset": dataset, "resolution": _RESOLUTION.value}
+  where = {
+    "dataset": dataset,
+    "resolution": _RESOLUTION.value,
+    "bits": _BITS.value,
+  }
   path = verdict.path(data_dir, **where)
   digest = examples.content_sha256(data_dir, **where)
   try:

@@ -9,6 +9,7 @@ example; which ids train and which test is decided later, by id
 import abc
 import collections
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from apppau_jax import errors
-from apppau_jax.data import decoding, raw_index, reading
+from apppau_jax.data import decoding, levels, raw_index, reading
 from apppau_jax.data import layout as layout_lib
 from apppau_jax.data import source as source_lib
 
@@ -33,11 +34,17 @@ _Out = TypeVar("_Out")
 
 @dataclasses.dataclass(eq=False)
 class LungConfig(tfds.core.BuilderConfig):
-  """A TFDS config: the side of the square that images are resampled to."""
+  """A TFDS config: the square that images are resampled to, and its depth."""
 
   name: str = "128"
   description: str | None = None
-  resolution: int = 128
+  resolution: int = 128  # pixels a side
+  bits: int = 8  # of a grey level
+
+
+def config_name(resolution: int, bits: int) -> str:
+  """The name of a config, and of the folder of what it prepares."""
+  return str(resolution) if bits == 8 else f"{resolution}-{bits}bit"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +71,14 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
   SUFFIXES: Collection[str] | None = source_lib.SUFFIXES
   VERSION = tfds.core.Version("1.0.0")
   BUILDER_CONFIGS = [  # noqa: RUF012  (TFDS reads a class attribute)
-    LungConfig(name=str(r), description=f"{r}x{r} pixels", resolution=r)
-    for r in RESOLUTIONS
+    LungConfig(
+      name=config_name(side, bits),
+      description=f"{side}x{side} pixels of {bits} bits",
+      resolution=side,
+      bits=bits,
+    )
+    for bits in levels.BITS
+    for side in RESOLUTIONS
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
     "The owner's terms do not allow redistribution: get the files from the "
@@ -126,24 +139,20 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     """The layout of what this builder prepares."""
     return self.layout()
 
-  @property
-  def resolution(self) -> int:
-    """The side of the square, in pixels."""
-    return int(self.builder_config.resolution)
-
   def _info(self) -> tfds.core.DatasetInfo:
     side, layout = self.builder_config.resolution, self.own_layout()
-    picture = tfds.features.Image(
-      shape=(side, side, 1), dtype=np.uint8, encoding_format="png"
+    picture = functools.partial(
+      tfds.features.Image, shape=(side, side, 1), encoding_format="png"
     )
+    mask = picture(dtype=np.uint8)
     return tfds.core.DatasetInfo(
       builder=self,
       description=self.__doc__ or "",
       features=tfds.features.FeaturesDict(
         {
           "id": tfds.features.Text(),
-          "image": picture,
-          "mask": picture,  # 1 inside the lungs; zeros where has_mask is False
+          "image": picture(dtype=levels.dtype_of(self.builder_config.bits)),
+          "mask": mask,  # 1 inside the lungs; zeros where has_mask is False
           "has_mask": np.bool_,
           "label": tfds.features.ClassLabel(names=list(layout.class_names)),
           "patient": tfds.features.Text(),
@@ -154,7 +163,7 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
           "finding": tfds.features.Text(),
           # Bit k: inside structure k of the layout.
           **(
-            {"structures": picture, "has_structures": np.bool_}
+            {"structures": mask, "has_structures": np.bool_}
             if layout.structures
             else {}
           ),
@@ -191,7 +200,8 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
           features, remarks = decoding.read_example(
             source,
             raw,
-            side=self.resolution,
+            side=self.builder_config.resolution,
+            bits=self.builder_config.bits,
             layout=layout,
             metadata=metadata,
           )
@@ -231,7 +241,7 @@ def content_sha256(built: tfds.core.DatasetBuilder) -> str:
   for record in sorted(records, key=lambda r: r["id"]):
     for name, value in sorted(record.items()):
       if name in PICTURES:
-        value = reading.read_grey(value).tobytes()
+        value = reading.read_prepared(value).tobytes()
       text = value if isinstance(value, bytes) else str(int(value)).encode()
       digest.update(f"{name} {len(text)}:".encode() + text)
   return digest.hexdigest()

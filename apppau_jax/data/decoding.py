@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from apppau_jax import errors
-from apppau_jax.data import contrast, raw_index, reading
+from apppau_jax.data import contrast, levels, raw_index, reading
 from apppau_jax.data import layout as layout_lib
 from apppau_jax.data import source as source_lib
 
@@ -24,10 +24,19 @@ def read_example(
   raw: raw_index.RawExample,
   *,
   side: int,
+  bits: int,
   layout: layout_lib.Layout,
   metadata: Mapping[str, layout_lib.Reading],
 ) -> tuple[dict[str, Any], list[str]]:
   """Reads, checks and resamples one image with its mask and reading.
+
+  Args:
+    source: the files.
+    raw: which of them.
+    side: of the square that it becomes, in pixels.
+    bits: of its grey levels, 8 or 16.
+    layout: how the owner lays out the files.
+    metadata: readings by id, where the set has tables of them.
 
   Returns:
     The TFDS features of one example, and remarks on it.
@@ -35,7 +44,9 @@ def read_example(
   Raises:
     DataError: a file that cannot be used.
   """
-  features, remarks = _pictures(source, raw, side=side, layout=layout)
+  features, remarks = _pictures(
+    source, raw, side=side, bits=bits, layout=layout
+  )
   told, remark = read_told(source, raw, layout=layout, metadata=metadata)
   features |= {
     "id": raw.id,
@@ -55,11 +66,12 @@ def _pictures(
   raw: raw_index.RawExample,
   *,
   side: int,
+  bits: int,
   layout: layout_lib.Layout,
 ) -> tuple[dict[str, Any], list[str]]:
   """The features that are pictures, or about them, and remarks."""
   size = (side, side)
-  image, stated = read_image(source, raw, layout=layout)
+  image, stated = read_image(source, raw, bits=bits, layout=layout)
   read = functools.partial(
     read_masks, source, shape=image.shape, scaled=layout.scaled
   )
@@ -72,28 +84,32 @@ def _pictures(
     lungs = reading.resize_mask(mask, size)
   small = reading.resize_area(image, size)
   if layout.negatives and not stated:
-    if contrast.is_negative(small, lungs, name=raw.id):
-      small = reading.resize_area(255 - image, size)
+    if contrast.is_negative(levels.shallow(small), lungs, name=raw.id):
+      small = reading.resize_area(~image, size)
       remarks.append("lungs were bright: a negative, and now inverted")
   elif (layout.negatives or layout.edited) and lungs is not None:
-    remarks.append(contrast.check_stated(small, lungs))
+    remarks.append(contrast.check_stated(levels.shallow(small), lungs))
   features = {
     "image": _png(small),
-    "mask": _png(np.zeros(size, bool) if lungs is None else lungs),
+    "mask": _png(np.zeros(size, np.uint8) if lungs is None else _bytes(lungs)),
     "height": image.shape[0],
     "width": image.shape[1],
   }
   if layout.structures:
-    bits = np.zeros(size, np.uint8)
+    inside = np.zeros(size, np.uint8)
     for bit, key in enumerate(raw.structures):
-      bits |= reading.resize_mask(read([key]), size).astype(np.uint8) << bit
-    features["structures"] = _png(bits)
+      inside |= _bytes(reading.resize_mask(read([key]), size)) << bit
+    features["structures"] = _png(inside)
     features["has_structures"] = bool(raw.structures)
   return features, remarks
 
 
+def _bytes(mask: np.ndarray) -> np.ndarray:
+  return mask.astype(np.uint8)
+
+
 def _png(image: np.ndarray) -> io.BytesIO:
-  return io.BytesIO(reading.encode_png(image.astype(np.uint8)))
+  return io.BytesIO(reading.encode_png(image))
 
 
 def read_image(
@@ -101,12 +117,13 @@ def read_image(
   raw: raw_index.RawExample,
   *,
   layout: layout_lib.Layout,
+  bits: int = 8,
 ) -> tuple[np.ndarray, bool]:
-  """The image, uint8 [h, w], and whether its polarity is a stated one."""
+  """The image, levels [h, w], and whether its polarity is a stated one."""
   content, name = source.read(raw.image), source.describe(raw.image)
   if layout.read_raw is None or content.startswith(_PICTURE):
-    return reading.read_grey(content, name=name), False
-  return layout.read_raw(content, name), True
+    return reading.read_grey(content, name=name, bits=bits), False
+  return layout.read_raw(content, name, bits=bits), True
 
 
 def read_told(

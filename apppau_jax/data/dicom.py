@@ -36,12 +36,12 @@ def is_dicom(content: bytes) -> bool:
 
 
 def read_dicom(
-  content: bytes, *, name: str, check_size: Callable[..., None]
+  content: bytes, *, name: str, check_size: Callable[..., None], bits: int = 8
 ) -> np.ndarray:
-  """Decodes a single grey frame to 8 bits.
+  """Decodes a single grey frame.
 
-  A look-up table of interest is taken from its lowest value (0) to its
-  highest (255), a window from its lower end to its upper; the first, where
+  A look-up table of interest is taken from its lowest value (black) to its
+  highest (white), a window from its lower end to its upper; the first, where
   there are several, a table before a window. Without either the whole frame
   is, from its lowest value to its highest. Padding becomes black.
 
@@ -49,9 +49,10 @@ def read_dicom(
     content: the file.
     name: what messages call it.
     check_size: called with (height, width, name=), before decoding.
+    bits: of the result, 8 or 16: white is 255 or 65535.
 
   Returns:
-    uint8 [h, w], dense parts bright.
+    uint8 or uint16 [h, w], dense parts bright.
 
   Raises:
     DataError: anything but one grey frame that can be decoded.
@@ -65,7 +66,7 @@ def read_dicom(
     if reason := _unfit(told):
       raise _refusal(name, reason)
     check_size(told.Rows, told.Columns, name=name)
-    return _displayed(told, told.pixel_array.astype(np.int32))
+    return _displayed(told, told.pixel_array.astype(np.int32), bits=bits)
   except (DataError, MemoryError):
     raise
   except Exception as error:  # a damaged file may raise anything in a parser
@@ -125,8 +126,8 @@ def _unfit(told: Any) -> str:
   return ""
 
 
-def _displayed(told: Any, frame: np.ndarray) -> np.ndarray:
-  """Stored values, int32 [h, w], to what a viewer shows, uint8 [h, w].
+def _displayed(told: Any, frame: np.ndarray, *, bits: int) -> np.ndarray:
+  """Stored values, int32 [h, w], to what a viewer shows, levels [h, w].
 
   Worked out once for each of the 65,536 values that there can be.
   """
@@ -134,11 +135,13 @@ def _displayed(told: Any, frame: np.ndarray) -> np.ndarray:
   stored = np.arange(frame.min(), frame.max() + 1)
   occurs = np.zeros(len(stored), bool)
   occurs[place] = True
-  return _grey(told, stored, occurs=occurs)[place]
+  return _grey(told, stored, occurs=occurs, bits=bits)[place]
 
 
-def _grey(told: Any, stored: np.ndarray, *, occurs: np.ndarray) -> np.ndarray:
-  """Grey level, uint8 [n], of stored values [n]; `occurs` says which do."""
+def _grey(
+  told: Any, stored: np.ndarray, *, occurs: np.ndarray, bits: int
+) -> np.ndarray:
+  """Grey level [n] of stored values [n]; `occurs` says which do."""
   little = told.file_meta.TransferSyntaxUID.is_little_endian
   padding = _padding(told, stored)
   values = stored.astype(np.float64)
@@ -150,13 +153,13 @@ def _grey(told: Any, stored: np.ndarray, *, occurs: np.ndarray) -> np.ndarray:
   if told.get("VOILUTSequence"):
     values, table = _look_up(values, told.VOILUTSequence[0], little=little)
     low, high = table.min(), table.max()
-    grey = levels.to_bytes((values - low) / max(high - low, 1.0))
+    grey = levels.quantize((values - low) / max(high - low, 1.0), bits=bits)
   elif told.get("WindowWidth") is not None:
-    grey = levels.to_bytes(_windowed(told, values))
+    grey = levels.quantize(_windowed(told, values), bits=bits)
   else:
-    grey = levels.stretch(values, where=occurs & ~padding)
+    grey = levels.stretch(values, where=occurs & ~padding, bits=bits)
   if told.PhotometricInterpretation == "MONOCHROME1":
-    grey = 255 - grey
+    grey = ~grey
   grey[padding] = 0
   return grey
 

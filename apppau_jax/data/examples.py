@@ -63,28 +63,38 @@ class Catalogue:
   resolution: int
   class_names: tuple[str, ...]
   entries: tuple[Entry, ...]
+  bits: int = 8
 
 
 def read_catalogue(
-  data_dir: str | os.PathLike[str], *, dataset: str, resolution: int
+  data_dir: str | os.PathLike[str],
+  *,
+  dataset: str,
+  resolution: int,
+  bits: int = 8,
 ) -> Catalogue:
   """Reads what a prepared dataset holds; decodes no picture.
 
   Raises:
     DataError: not prepared or damaged, with the command that mends it.
   """
-  records = Records(data_dir, dataset=dataset, resolution=resolution)
+  records = Records(data_dir, dataset=dataset, resolution=resolution, bits=bits)
   entries = [_entry(r, source=place.member) for place, r in records.scan()]
   return Catalogue(
     dataset,
     resolution,
     records.class_names,
     tuple(sorted(entries, key=lambda entry: entry.id)),
+    bits,
   )
 
 
 def content_sha256(
-  data_dir: str | os.PathLike[str], *, dataset: str, resolution: int
+  data_dir: str | os.PathLike[str],
+  *,
+  dataset: str,
+  resolution: int,
+  bits: int = 8,
 ) -> str:
   """Checksum of the prepared examples, equal wherever they were prepared.
 
@@ -92,7 +102,7 @@ def content_sha256(
     That of the manifest; for a combination, of its members' names and
     checksums. "unknown" if one is not prepared.
   """
-  where = {"data_dir": data_dir, "resolution": resolution}
+  where = {"data_dir": data_dir, "resolution": resolution, "bits": bits}
   sums = {}
   for member in sets.members(dataset):
     folder = prepared_folder(dataset=member, **where)
@@ -111,11 +121,17 @@ def load_examples(
   dataset: str,
   resolution: int,
   ids: Sequence[str],
+  bits: int = 8,
   **known: Any,
 ) -> Examples:
   """`open_examples`, all of them decoded into memory."""
   return open_examples(
-    data_dir, dataset=dataset, resolution=resolution, ids=ids, **known
+    data_dir,
+    dataset=dataset,
+    resolution=resolution,
+    ids=ids,
+    bits=bits,
+    **known,
   ).load()
 
 
@@ -125,6 +141,7 @@ def open_examples(
   dataset: str,
   resolution: int,
   ids: Sequence[str],
+  bits: int = 8,
   masks_of: Iterable[str] | None = None,
   labels_of: Iterable[str] | None = None,
   structures: Sequence[str] = (),
@@ -136,6 +153,7 @@ def open_examples(
     dataset: its name, or that of a combination.
     resolution: its side in pixels.
     ids: which images, in the order wanted.
+    bits: of a grey level, as it was prepared.
     masks_of: the ids whose masks may be read (default: all of `ids`). No
       other mask is ever decoded: it is absent from memory, not merely unused.
     labels_of: the same for labels.
@@ -151,7 +169,7 @@ def open_examples(
   """
   if structures:
     structures_lib.check(structures, dataset=dataset)
-  records = Records(data_dir, dataset=dataset, resolution=resolution)
+  records = Records(data_dir, dataset=dataset, resolution=resolution, bits=bits)
   row_of = {name: row for row, name in enumerate(ids)}
   places: list[Place | None] = [None] * len(ids)
   label = np.full(len(ids), -1, np.int32)
@@ -178,6 +196,7 @@ def open_examples(
     records=records,
     places=tuple(place for place in places if place),
     side=resolution,
+    bits=bits,
     structures=tuple(structures),
   )
 

@@ -99,18 +99,20 @@ def mask_files(example_id: str) -> tuple[layout_lib.MaskFiles, ...]:
   )
 
 
-def read_raw(content: bytes, name: str) -> np.ndarray:
-  """Decodes a headerless image: 12 bits, inverted, the upper 8 kept.
+def read_raw(content: bytes, name: str, *, bits: int = 8) -> np.ndarray:
+  """Decodes a headerless image: 12 bits, inverted.
 
-  (4095 - min(x, 4095)) >> 4, in integers: black film (4095, and the few
-  pixels above) becomes 0, clear film 255.
+  4095 - min(x, 4095), in integers: black film (4095, and the few pixels above)
+  becomes 0. To 8 bits the lower four are dropped, clear film becoming 255; of
+  16 they are the upper 12, and clear film is 65520.
 
   Args:
     content: 2 * 2048 * 2048 bytes, big-endian, rows from the top.
     name: what messages call the file.
+    bits: of the result, 8 or 16.
 
   Returns:
-    uint8 [2048, 2048], lungs dark.
+    uint8 or uint16 [2048, 2048], lungs dark.
 
   Raises:
     DataError: another number of bytes, or not 12 bits in that byte order.
@@ -130,7 +132,8 @@ def read_raw(content: bytes, name: str) -> np.ndarray:
       f"{(density > BLACKEST).mean():.0%} of them are above {BLACKEST}; "
       f"{reason}. It was converted: get it again from its owner."
     )
-  return ((BLACKEST - np.minimum(density, BLACKEST)) >> 4).astype(np.uint8)
+  light = BLACKEST - np.minimum(density, BLACKEST).astype(np.uint16)
+  return light << 4 if bits == 16 else (light >> 4).astype(np.uint8)
 
 
 def parse_nodules(text: str) -> dict[str, layout_lib.Reading]:

@@ -53,6 +53,8 @@ def read_metadata(text: str) -> dict[str, Reading]:
 
 # Files that hold the readings of many images, and what reads each.
 Tables = tuple[tuple[str, Callable[[str], dict[str, Reading]]], ...]
+# Decodes a headerless image: (content, its name, bits=) to levels [h, w].
+ReadRaw = Callable[..., np.ndarray]
 METADATA: Tables = (("metadata.csv", read_metadata),)
 
 
@@ -85,8 +87,8 @@ class Layout:
     label: the label that an id tells; -1 where the class is unknown.
     tables: files with readings of many images, a later one overruling.
     details: features that only this set has, and what stands for unknown.
-    read_raw: decodes a headerless image file, (content, its name) to uint8
-      [h, w]; None: images are pictures.
+    read_raw: decodes a headerless image file, (content, its name, bits=) to
+      uint8 or uint16 [h, w]; None: images are pictures.
     structures: names of what the set outlines besides, kept apart (see
       `structures`); optional in any image, all or none.
     structure_file: the file of (a structure, an id).
@@ -109,7 +111,7 @@ class Layout:
   label: Callable[[str], int] = last_token
   tables: Tables = METADATA
   details: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
-  read_raw: Callable[[bytes, str], np.ndarray] | None = None
+  read_raw: ReadRaw | None = None
   structures: tuple[str, ...] = ()
   structure_file: Callable[[str, str], File] = gif_in_folder
   scaled: bool = False

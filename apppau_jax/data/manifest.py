@@ -17,12 +17,13 @@ NAME = "prepare.json"
 FORMAT = 1
 
 
-def command(dataset: str, resolution: int) -> str:
+def command(dataset: str, resolution: int, bits: int = 8) -> str:
   """The command line that prepares a dataset, for messages."""
   raw = "" if dataset == "phantom" else " --raw_dir=..."
   return (
     f"python -m launch.prepare_data --dataset={dataset}{raw} "
     f"--data_dir=... --resolution={resolution}"
+    + ("" if bits == 8 else f" --bits={bits}")
   )
 
 
@@ -56,18 +57,20 @@ def damaged(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
   return [name for name, digest in files.items() if now.get(name) != digest]
 
 
-def verified(folder: Path, *, dataset: str, resolution: int) -> dict[str, Any]:
+def verified(
+  folder: Path, *, dataset: str, resolution: int, bits: int = 8
+) -> dict[str, Any]:
   """The manifest of an intact prepared folder.
 
   Raises:
     DataError: not prepared, or damaged; the message holds the command.
   """
-  how = command(dataset, resolution)
+  how = command(dataset, resolution, bits)
   manifest = read(folder)
   if manifest is None:
     raise errors.DataError(
-      f"The dataset {dataset} is not prepared at {resolution} pixels: there "
-      f"is no {folder / NAME}. Prepare it with: {how}"
+      f"The dataset {dataset} is not prepared at {resolution} pixels of {bits} "
+      f"bits: there is no {folder / NAME}. Prepare it with: {how}"
     )
   if manifest.get("format") != FORMAT:
     raise errors.DataError(

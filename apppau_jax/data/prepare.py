@@ -18,6 +18,7 @@ from apppau_jax.data import builder as builder_lib
 from apppau_jax.data import (
   folder,
   jsrt,
+  levels,
   manifest,
   montgomery,
   phantom_set,
@@ -49,12 +50,16 @@ def builder_class(dataset: str) -> type[builder_lib.LungBuilder]:
 
 
 def prepared_folder(
-  data_dir: str | os.PathLike[str], *, dataset: str, resolution: int
+  data_dir: str | os.PathLike[str],
+  *,
+  dataset: str,
+  resolution: int,
+  bits: int = 8,
 ) -> Path:
   """Where a dataset lies once prepared: TFDS's name/config/version.
 
   Raises:
-    ConfigError: an unknown dataset or resolution.
+    ConfigError: an unknown dataset, resolution or depth.
   """
   if sets.is_combined(dataset):
     raise errors.ConfigError(
@@ -66,10 +71,15 @@ def prepared_folder(
       f"Resolution {resolution} is not offered; choose from "
       f"{', '.join(map(str, builder_lib.RESOLUTIONS))}."
     )
+  if bits not in levels.BITS:
+    raise errors.ConfigError(
+      f"Grey levels of {bits} bits are not offered; choose from "
+      f"{', '.join(map(str, levels.BITS))}."
+    )
   version = str(builder_class(dataset).VERSION)
   # folder:NAME lies in folder/NAME.
   home = Path(data_dir).expanduser().joinpath(*dataset.split(":"))
-  return home / str(resolution) / version
+  return home / builder_lib.config_name(resolution, bits) / version
 
 
 def prepare(
@@ -78,6 +88,7 @@ def prepare(
   raw_dir: str | os.PathLike[str] | None,
   data_dir: str | os.PathLike[str],
   resolution: int = 128,
+  bits: int = 8,
   allow_missing: bool = False,
   workers: int | None = None,
   progress: Callable[[int, int], None] | None = None,
@@ -94,6 +105,7 @@ def prepare(
       into `data_dir`/raw/phantom first.
     data_dir: where prepared datasets live.
     resolution: 128, 256 or 512.
+    bits: of a grey level, 8 or 16.
     allow_missing: go on when published files are missing.
     workers: decoding threads.
     progress: called with (images done, images in all).
@@ -102,11 +114,13 @@ def prepare(
     The content of prepare.json, with "folder" and "reused" added.
 
   Raises:
-    ConfigError: an unknown dataset or resolution, or no raw_dir.
+    ConfigError: an unknown dataset, resolution or depth, or no raw_dir.
     DataError: missing, damaged or inconsistent files; nothing was built.
     ResourceError: the disk is full.
   """
-  target = prepared_folder(data_dir, dataset=dataset, resolution=resolution)
+  target = prepared_folder(
+    data_dir, dataset=dataset, resolution=resolution, bits=bits
+  )
   if raw_dir is None and dataset == "phantom":
     raw_dir = phantom_set.draw(data_dir)
   if raw_dir is None:
@@ -117,6 +131,8 @@ def prepare(
   wanted = {
     "dataset": dataset,
     "resolution": resolution,
+    # Absent where it is 8: what was prepared before there was a choice.
+    **({} if bits == 8 else {"bits": bits}),
     "format": manifest.FORMAT,
     "source_sha256": source_sha256,
   }
@@ -124,7 +140,7 @@ def prepare(
     builder_class(dataset),
     raw_dir=raw_dir,
     data_dir=_staging(target),
-    config=str(resolution),
+    config=builder_lib.config_name(resolution, bits),
     allow_missing=allow_missing,
     workers=workers,
     progress=progress,
@@ -135,7 +151,7 @@ def prepare(
       raw_index.refuse_missing(found, where=str(raw_dir), listing=str(listing))
     if record := _reusable(target, wanted):
       return record
-    _check_disk(target, images=len(found.examples), side=resolution)
+    _check_disk(target, images=len(found.examples), side=resolution, bits=bits)
     return _build(make_builder, target, wanted=wanted)
   except OSError as e:
     raise _disk_error(e, target=target) from e
@@ -265,11 +281,11 @@ def _swap(folder: Path, target: Path) -> None:
     raise
 
 
-def _check_disk(target: Path, *, images: int, side: int) -> None:
+def _check_disk(target: Path, *, images: int, side: int, bits: int) -> None:
   """Refuses to start what the disk cannot hold, were nothing compressed."""
   target.parent.mkdir(parents=True, exist_ok=True)
   # Image and mask, twice: TFDS writes its shuffle buckets beside the shards.
-  needed = images * side * side * 4 + 2**24
+  needed = 2 * images * side * side * (bits // 8 + 1) + 2**24
   free = shutil.disk_usage(target.parent).free
   if free < needed:
     raise errors.ResourceError(

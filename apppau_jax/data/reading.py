@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from apppau_jax import errors
 from apppau_jax.data import dicom
-from apppau_jax.data.levels import stretch
+from apppau_jax.data.levels import deepen, stretch
 
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP")
 SUFFIXES = (
@@ -40,11 +40,13 @@ _DAMAGE = (
 )
 
 
-def read_grey(content: bytes | Path, *, name: str = "") -> np.ndarray:
+def read_grey(
+  content: bytes | Path, *, name: str = "", bits: int = 8
+) -> np.ndarray:
   """Decodes one picture to grey.
 
-  Modes: `L` as it is; `P` through its palette; `1` as 0/255; 16 bits
-  linearly, from the lowest value of the picture (0) to its highest (255),
+  Modes: `L` as it is; `P` through its palette; `1` as black and white; 16 bits
+  linearly, from the lowest value of the picture (black) to its highest (white),
   since a file does not say how many of them it uses; colour only where the
   channels are equal; transparency only where everything is opaque, or in a
   GIF, whose palette says what the transparent level is. DICOM: see `dicom`.
@@ -52,9 +54,10 @@ def read_grey(content: bytes | Path, *, name: str = "") -> np.ndarray:
   Args:
     content: the encoded bytes, or the path of a file.
     name: what messages call the file; the path by default.
+    bits: of the result, 8 or 16: white is 255 or 65535.
 
   Returns:
-    uint8 [h, w].
+    uint8 or uint16 [h, w].
 
   Raises:
     DataError: a damaged or oversized file, or one that no rule covers.
@@ -62,9 +65,20 @@ def read_grey(content: bytes | Path, *, name: str = "") -> np.ndarray:
   name = name or _default_name(content)
   content = _read(content, name=name)
   if dicom.is_dicom(content):
-    return dicom.read_dicom(content, name=name, check_size=_check_size)
+    return dicom.read_dicom(
+      content, name=name, bits=bits, check_size=_check_size
+    )
   grey = _decode(content, name=name)
-  return stretch(grey) if grey.dtype == np.uint16 else grey
+  if grey.dtype == np.uint16:
+    return stretch(grey, bits=bits)
+  return deepen(grey, bits=bits)
+
+
+def read_prepared(png: bytes) -> np.ndarray:
+  """The levels of a prepared picture as they are, uint8 or uint16 [h, w]."""
+  with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+    levels = np.asarray(image)
+  return levels if levels.dtype == np.uint8 else levels.astype(np.uint16)
 
 
 def read_mask(content: bytes | Path, *, name: str = "") -> np.ndarray:
@@ -216,15 +230,15 @@ def resize_area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   returns the same bytes. Works for any ratio, also for enlarging.
 
   Args:
-    image: uint8 [h, w].
+    image: uint8 or uint16 [h, w].
     size: the new (height, width).
 
   Returns:
-    uint8 [*size].
+    [*size], of the same type.
   """
   total = _area_sums(image, size)
   area = image.shape[0] * image.shape[1]
-  return ((2 * total + area) // (2 * area)).astype(np.uint8)
+  return ((2 * total + area) // (2 * area)).astype(image.dtype)
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -280,7 +294,7 @@ def check_polarity(mask: np.ndarray, *, name: str) -> str:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-  """PNG bytes of uint8 [h, w]; the same bytes for the same pixels."""
+  """PNG bytes of uint8 or uint16 [h, w]; the same bytes for the same pixels."""
   buffer = io.BytesIO()
   Image.fromarray(image).save(buffer, "PNG", compress_level=6)
   return buffer.getvalue()

@@ -38,7 +38,12 @@ class Records:
   """
 
   def __init__(
-    self, data_dir: str | os.PathLike[str], *, dataset: str, resolution: int
+    self,
+    data_dir: str | os.PathLike[str],
+    *,
+    dataset: str,
+    resolution: int,
+    bits: int = 8,
   ):
     """Opens the shards after verifying their checksums.
 
@@ -48,8 +53,9 @@ class Records:
     self._sources: dict[str, Any] = {}
     classes: dict[str, tuple[str, ...]] = {}
     for member in sets.members(dataset):
-      folder = prepared_folder(data_dir, dataset=member, resolution=resolution)
-      manifest.verified(folder, dataset=member, resolution=resolution)
+      form = {"dataset": member, "resolution": resolution, "bits": bits}
+      folder = prepared_folder(data_dir, **form)
+      manifest.verified(folder, **form)
       built = tfds.builder_from_directory(folder)
       self._sources[member] = builder_lib.encoded(built)
       classes[member] = tuple(built.info.features["label"].names)

@@ -21,7 +21,7 @@ from apppau_jax import errors
 SUFFIXES = (".png", ".gif", ".img", ".txt", ".csv")
 MAX_BYTES = 128 * 1024 * 1024  # of one file
 MAX_RATIO = 200  # of one zip member, as a guard against zip bombs
-MAX_FILES = 100_000
+MAX_FILES = 1_000_000
 _BLOCK = 1024 * 1024  # bytes read at a time for a checksum
 _MAX_DEPTH = 6
 _ZIP_DEPTH = 2

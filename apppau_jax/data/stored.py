@@ -6,16 +6,15 @@ two have in common.
 """
 
 import dataclasses
-import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 
 import numpy as np
-from PIL import Image
 
-from apppau_jax.data import prefetch
+from apppau_jax.data import levels, prefetch
 from apppau_jax.data import structures as structures_lib
+from apppau_jax.data.reading import read_prepared
 from apppau_jax.data.records import Place, Record, Records
 
 _AT_ONCE = 32  # images that one thread decodes while loading
@@ -27,7 +26,7 @@ class Examples:
 
   Attributes:
     ids: n names.
-    image: uint8 [n, h, w, 1], grey.
+    image: uint8 or uint16 [n, h, w, 1], grey.
     mask: uint8 [n, h, w, k] in {0, 1}, the united lungs or k structures;
       zeros where `has_mask` is False.
     label: int32 [n]; -1 where `has_label` is False.
@@ -71,6 +70,7 @@ class Stored:
     records: where their pictures are.
     places: the record of each.
     side: of the pictures, in pixels.
+    bits: of their grey levels.
     structures: names of the masks; none for the united lungs.
   """
 
@@ -81,17 +81,18 @@ class Stored:
   records: Records
   places: tuple[Place, ...]
   side: int
+  bits: int
   structures: tuple[str, ...]
 
   def take(self, rows: Sequence[int] | np.ndarray) -> Examples:
     """Decodes the images in some rows, and of masks only those known."""
     rows = np.asarray(rows)
     shape, k = (len(rows), self.side, self.side), len(self.structures) or 1
-    image = np.empty((*shape, 1), np.uint8)
+    image = np.empty((*shape, 1), levels.dtype_of(self.bits))
     mask = np.zeros((*shape, k), np.uint8)
     read = self.records.read([self.places[i] for i in rows])
     for i, (row, record) in enumerate(zip(rows, read)):
-      image[i, ..., 0] = pixels(record["image"])
+      image[i, ..., 0] = read_prepared(record["image"])
       if self.has_mask[row]:
         mask[i] = self._mask(record, member=self.places[row].member)
     return Examples(
@@ -110,8 +111,9 @@ class Stored:
   def load(self) -> Examples:
     """All of them in memory."""
     n, k = len(self.ids), len(self.structures) or 1
-    image = np.empty((n, self.side, self.side, 1), np.uint8)
-    mask = np.empty((n, self.side, self.side, k), np.uint8)
+    shape = (n, self.side, self.side)
+    image = np.empty((*shape, 1), levels.dtype_of(self.bits))
+    mask = np.empty((*shape, k), np.uint8)
 
     def fill(start: int) -> None:
       rows = np.arange(start, min(start + _AT_ONCE, n))
@@ -126,15 +128,10 @@ class Stored:
 
   def _mask(self, record: Record, *, member: str) -> np.ndarray:
     if not self.structures:
-      return pixels(record["mask"])[..., None]
-    bits = pixels(record["structures"])
+      return read_prepared(record["mask"])[..., None]
+    bits = read_prepared(record["structures"])
     return structures_lib.unpack(bits, member=member, wanted=self.structures)
 
 
 # What may be trained on or measured, wherever its pictures are.
 Source = Examples | Stored
-
-
-def pixels(png: bytes) -> np.ndarray:
-  """The grey levels of a prepared picture, `[h, w]`."""
-  return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)))

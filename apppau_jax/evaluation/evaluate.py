@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from scipy import special
 
+from apppau_jax.data import levels
 from apppau_jax.data.stored import Source
 from apppau_jax.evaluation import (
   classification,
@@ -255,7 +256,7 @@ def pick_cases(
         id=scored.ids[i],
         kind=kind,
         metrics=scored.per_image[i],
-        image=part.image[row, ..., 0] / 255.0,
+        image=levels.unit(part.image[row, ..., 0]),
         mask=planes(part.mask[row].astype(bool)),
         prob=planes(prob),
         prediction=planes(np.stack(found, axis=-1)),

@@ -14,9 +14,9 @@ from scipy import special
 from apppau_jax.data.stored import Source
 from apppau_jax.evaluation import metrics
 
-# (variables, uint8 images [b, h, w, 1]) to S's named outputs, compiled.
+# (variables, images [b, h, w, 1]) to S's named outputs, compiled.
 Predict = Callable[[Any, np.ndarray], Any]
-# (variables, uint8 images [b, h, w, 1], float32 masks [b, h, w, k]) to D's
+# (variables, images [b, h, w, 1], float32 masks [b, h, w, k]) to D's
 # logits [b, n + 1], the fake class last, compiled.
 Diagnose = Callable[[Any, np.ndarray, np.ndarray], Any]
 
@@ -55,7 +55,7 @@ class Seen:
   """Some images, and what the networks say of them.
 
   Attributes:
-    image: `[b, h, w, 1]` uint8.
+    image: `[b, h, w, 1]` uint8 or uint16.
     mask: `[b, h, w, k]` bool, the truth.
     prob: `[b, h, w, k]` float32.
     found: `[b, h, w, k]` bool, the masks made of `prob`.
@@ -125,7 +125,7 @@ def _batches(total: int, *, size: int) -> Iterator[tuple[np.ndarray, int]]:
 def predict_probs(
   predict: Predict, variables, image: np.ndarray, *, batch_size: int
 ) -> np.ndarray:
-  """Probabilities `[n, h, w, k]` of uint8 images `[n, h, w, 1]`."""
+  """Probabilities `[n, h, w, k]` of images `[n, h, w, 1]`."""
   parts = [
     special.expit(np.asarray(predict(variables, image[rows]).logits))[:count]
     for rows, count in _batches(len(image), size=batch_size)
@@ -146,7 +146,7 @@ def diagnose_logits(
   Args:
     diagnose: compiled inference of D.
     variables: passed on to it as they are.
-    image: `[m, h, w, 1]` uint8, m >= 1.
+    image: `[m, h, w, 1]` uint8 or uint16, m >= 1.
     mask: `[m, h, w, k]` in [0, 1]: S's probabilities, or the true masks.
     batch_size: images at a time; shapes never change, nothing retraces.
 

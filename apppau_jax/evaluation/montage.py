@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from apppau_jax.data import levels
 from apppau_jax.evaluation import figures, looking, sheets
 
 _INCHES = 1.35  # of a picture's side
@@ -20,7 +21,7 @@ class Film:
 
   Attributes:
     id: its name.
-    image: `[h, w]` uint8.
+    image: `[h, w]` uint8 or uint16.
     mask: `[h, w]` bool, the truth.
   """
 
@@ -63,12 +64,14 @@ def overlays(
     cell = (_INCHES, _INCHES * 1.12)
     figure, axes = sheets.grid(len(films), len(columns) + 1, cell=cell)
     for row, film in zip(axes, films):
-      row[0].imshow(film.image, cmap="gray", vmin=0, vmax=255)
+      row[0].imshow(levels.unit(film.image), cmap="gray", vmin=0, vmax=1)
       row[0].set_ylabel(film.id, fontsize=6)
       for axis, masks in zip(row[1:], columns.values()):
         found = masks[film.id]
         axis.imshow(
-          figures.overlay(film.image / 255.0, mask=film.mask, prediction=found)
+          figures.overlay(
+            levels.unit(film.image), mask=film.mask, prediction=found
+          )
         )
         dice = looking.dice(found[None], film.mask[None])[0]
         axis.set_xlabel(f"Dice {dice:.3f}", fontsize=6)
@@ -100,7 +103,7 @@ def attention(
     cell = (_INCHES, _INCHES * 1.12)
     figure, axes = sheets.grid(len(films), len(names) + 1, cell=cell)
     for i, (row, film) in enumerate(zip(axes, films)):
-      row[0].imshow(film.image, cmap="gray", vmin=0, vmax=255)
+      row[0].imshow(levels.unit(film.image), cmap="gray", vmin=0, vmax=1)
       row[0].contour(film.mask, levels=[0.5], colors=[sheets.BLUE])
       row[0].set_ylabel(film.id, fontsize=6)
       for axis, name in zip(row[1:], names):

@@ -27,7 +27,7 @@ _PROBABILITY = "probability_"  # and the class's name
 
 _FRACTION = "_fraction"  # behind the name of what is outlined
 
-# uint8 [m, r, r, 1] to probabilities of k structures [m, r, r, k] and of the
+# Levels [m, r, r, 1] to probabilities of k structures [m, r, r, k] and of the
 # classes [m, n], or None without a classifier.
 Infer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
@@ -82,6 +82,7 @@ def predict_pictures(
   output: Path,
   infer: Infer,
   resolution: int,
+  bits: int = 8,
   options: looking.Options,
   structures: Sequence[str] = (),
   overwrite: bool = False,
@@ -97,6 +98,7 @@ def predict_pictures(
     output: folder to write to, made if absent.
     infer: the networks.
     resolution: side in pixels at which they look.
+    bits: of the grey levels that they look at.
     options: threshold, clean-up and batch size.
     structures: names of what is outlined; none for the united lungs.
     overwrite: whether to make anew what is there.
@@ -116,7 +118,8 @@ def predict_pictures(
         if not overwrite and _target(path, root, output, kinds[-1]).exists():
           rows[path] = Row(name, "exists")
         else:
-          small[path] = reading.resize_area(reading.read_grey(path), size)
+          grey = reading.read_grey(path, bits=bits)
+          small[path] = reading.resize_area(grey, size)
       except (DataError, OSError) as error:
         rows[path] = Row(name, "failed", str(error))
     if small:

@@ -26,7 +26,7 @@ def make_predict_step(
 
   Args:
     segmentor: the network.
-    prepare: normalises uint8 images `[b, h, w, 1]` to float32.
+    prepare: normalises images `[b, h, w, 1]` to float32.
     views: test-time augmentation: the probabilities are the mean over the
       image as it is and turned and zoomed so; `logits` is that mean's logit,
       side outputs and attention are those of the image as it is.
@@ -63,7 +63,7 @@ def make_diagnose_step(
 
   Args:
     discriminator: the network.
-    prepare: normalises uint8 images `[b, h, w, 1]` to float32.
+    prepare: normalises images `[b, h, w, 1]` to float32.
     views: test-time augmentation: log of the mean probability over the pair as
       it is and turned and zoomed so.
   """

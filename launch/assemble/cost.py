@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from apppau_jax.batch import Batch
-from apppau_jax.data import order
+from apppau_jax.data import levels, order
 from apppau_jax.training import loop, parallel
 from apppau_jax.training import state as state_lib
 from launch.assemble import run
@@ -113,7 +113,7 @@ def _black(config: Config, images: int) -> Batch:
   """A resident data set of that many black images."""
   shape = (images, config.data.resolution, config.data.resolution, 1)
   return Batch(
-    image=jnp.zeros(shape, jnp.uint8),
+    image=jnp.zeros(shape, levels.dtype_of(config.data.bits)),
     mask=jnp.zeros(shape, jnp.uint8),
     label=jnp.zeros(images, jnp.int32),
     has_mask=jnp.ones(images, bool),

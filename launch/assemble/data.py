@@ -50,7 +50,7 @@ def normalize(config: Config) -> Callable[[jax.Array], jax.Array]:
 
 
 def prepare(config: Config) -> steps.Prepare:
-  """Normalises and augments a batch of uint8 images and their masks."""
+  """Normalises and augments a batch of raw images and their masks."""
   spec = augment.Augmentation(**config.augment.to_dict())
   last = normalize(config)
   # Augmentation works on [0, 1]; a z-score is taken of its result.
@@ -77,6 +77,7 @@ def catalogue(config: Config) -> examples.Catalogue:
     config.data.data_dir,
     dataset=config.data.dataset,
     resolution=config.data.resolution,
+    bits=config.data.bits,
   )
   named = tuple(config.data.class_names)
   if config.discriminator.enabled and named not in ((), known.class_names):
@@ -110,6 +111,7 @@ def content_sha256(config: Config) -> str:
     config.data.data_dir,
     dataset=config.data.dataset,
     resolution=config.data.resolution,
+    bits=config.data.bits,
   )
 
 
@@ -252,6 +254,7 @@ def _load(config: Config, ids, **known) -> stored.Source:
     config.data.data_dir,
     dataset=config.data.dataset,
     resolution=config.data.resolution,
+    bits=config.data.bits,
     ids=ids,
     structures=config.data.structures,
     **known,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import optax
 
-from apppau_jax.data import stored
+from apppau_jax.data import levels, stored
 from apppau_jax.errors import CheckpointError, ConfigError
 from apppau_jax.evaluation import (
   class_metrics,
@@ -127,7 +127,7 @@ def validation(
       for i in range(min(len(seen.image), _SHOWN - len(pictures))):
         pictures.append(
           structure_figures.overlay(
-            seen.image[i, ..., 0] / 255.0,
+            levels.unit(seen.image[i, ..., 0]),
             mask=seen.mask[i],
             prediction=seen.found[i],
           )
@@ -225,7 +225,7 @@ def for_pictures(
       does not cost as much as a full batch.
 
   Returns:
-    uint8 `[m, r, r, 1]` to probabilities `[m, r, r, k]` and class
+    Levels `[m, r, r, 1]` to probabilities `[m, r, r, k]` and class
     probabilities `[m, n]`, and the classes' names; None and no names where no
     class was taught. The temperature is the one that the run's reports have.
   """

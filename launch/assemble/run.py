@@ -106,6 +106,7 @@ def _init(
   *networks.D_KEYS,
   "data.normalize",
   "data.resolution",
+  "data.bits",
   "data.structures",
   "data.streaming",
   "train.batch_size",

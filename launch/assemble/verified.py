@@ -57,7 +57,11 @@ def check(
 
 
 def _examine(config: Config, known: examples.Catalogue, *, masks_of: set[str]):
-  where = {"dataset": known.dataset, "resolution": known.resolution}
+  where = {
+    "dataset": known.dataset,
+    "resolution": known.resolution,
+    "bits": known.bits,
+  }
   examined = verdict.read(
     verdict.path(config.data.data_dir, **where),
     content_sha256=data.content_sha256(config),
@@ -93,6 +97,7 @@ def _refusal(config: Config, refused: Sequence[Finding]) -> str:
     f"{len(refused)} errors: {named}{more}. Look at them with: python -m "
     f"launch.verify_data --dataset={config.data.dataset} "
     f"--data_dir={config.data.data_dir} --resolution="
-    f"{config.data.resolution} --out=FOLDER. Mend the files and prepare them "
-    f'again, or train all the same with --config.data.accept="{accept}".'
+    f"{config.data.resolution} --bits={config.data.bits} --out=FOLDER. Mend "
+    "the files and prepare them again, or train all the same with "
+    f'--config.data.accept="{accept}".'
   )

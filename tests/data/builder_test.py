@@ -134,12 +134,12 @@ def test_empty_folder_names_what_was_expected(tmp_path):
     _build(tmp_path, tmp_path / "data", raw_dir=tmp_path / "raw")
 
 
-def test_configs_are_the_three_resolutions():
+def test_configs_are_three_resolutions_at_two_depths():
   configs = montgomery.Montgomery.builder_configs
-  assert sorted(int(name) for name in configs) == list(builder.RESOLUTIONS)
-  assert [configs[str(r)].resolution for r in builder.RESOLUTIONS] == [
-    128, 256, 512,
-  ]  # fmt: skip
+  assert {n: (c.resolution, c.bits) for n, c in configs.items()} == {
+    "128": (128, 8), "256": (256, 8), "512": (512, 8),
+    "128-16bit": (128, 16), "256-16bit": (256, 16), "512-16bit": (512, 16),
+  }  # fmt: skip
 
 
 def test_no_tensorflow(raw_sets, tmp_path):

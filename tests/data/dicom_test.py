@@ -101,6 +101,17 @@ def test_the_formula_of_the_standard_by_hand(make):
   assert reading.read_grey(threshold).tolist() == [[0, 0, 255, 255]]
 
 
+def test_sixteen_bits_by_hand(make):
+  values = np.array([[0, 1024, 2048, 4095]], np.uint16)
+  window = {"WindowCenter": 2048, "WindowWidth": 4096}
+  read = reading.read_grey(make(values, **window), bits=16)
+  assert read.dtype == np.uint16
+  assert read.tolist() == [[0, 16388, 32776, 65535]]  # 65535 x / 4095
+  one = make(values, PhotometricInterpretation="MONOCHROME1", **window)
+  read = reading.read_grey(one, bits=16)
+  assert read.tolist() == [[65535, 49147, 32759, 0]]
+
+
 def test_a_negative_slope_turns_the_order_round(make):
   content = make(RescaleSlope=-10, RescaleIntercept=0)
   read = reading.read_grey(content)

@@ -39,6 +39,21 @@ def test_percentile_is_numpys(dtype, power):
   np.testing.assert_allclose(out, expected, atol=1e-6)
 
 
+def test_sixteen_bits_are_normalised_alike():
+  rng = np.random.default_rng(8)
+  deep = rng.integers(90, 60_000, GREY.shape, dtype=np.uint16)
+  for method in normalize.METHODS:
+    out = normalize.normalize(jnp.asarray(deep), method=method)
+    floats = normalize.normalize(jnp.asarray(deep, jnp.float32), method=method)
+    np.testing.assert_allclose(out, floats, atol=1e-6)
+  low, high = np.percentile(
+    deep, [1, 99], axis=(1, 2, 3), keepdims=True, method="inverted_cdf"
+  ).astype(float)
+  out = normalize.normalize(jnp.asarray(deep), method="percentile")
+  expected = np.clip((deep - low) / (high - low), 0, 1)
+  np.testing.assert_allclose(out, expected, atol=1e-6)
+
+
 def test_percentile_is_deaf_to_a_burnt_marker():
   grey = np.full((1, 40, 40, 1), 100, np.uint8)
   grey[:, ::2] = 50

@@ -54,7 +54,7 @@ def test_pictures_that_may_not_be_seen_are_not_decoded(data_dir, monkeypatch):
   read = disk.records.read(disk.places)
   named = {id(r["image"]): "image" for r in read}
   decoded = []
-  plain = stored.pixels
+  plain = stored.read_prepared
   monkeypatch.setattr(disk.records, "read", lambda places: [
     read[disk.places.index(p)] for p in places
   ])  # fmt: skip
@@ -63,7 +63,7 @@ def test_pictures_that_may_not_be_seen_are_not_decoded(data_dir, monkeypatch):
     decoded.append(named.get(id(png), "mask"))
     return plain(png)
 
-  monkeypatch.setattr(stored, "pixels", spy)
+  monkeypatch.setattr(stored, "read_prepared", spy)
   batch = disk.take([0, 1, 2, 3])
   assert sorted(decoded) == ["image"] * 4 + ["mask"]
   assert batch.mask.any(axis=(1, 2, 3)).tolist() == [False, True, False, False]

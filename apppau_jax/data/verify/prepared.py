@@ -5,9 +5,8 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from concurrent import futures
 
-from apppau_jax.data import examples, prepare, sets
+from apppau_jax.data import examples, levels, prepare, reading, sets
 from apppau_jax.data import records as records_lib
-from apppau_jax.data import stored as stored_lib
 from apppau_jax.data.verify import collection
 from apppau_jax.data.verify.film import Film, measure
 from apppau_jax.data.verify.findings import Finding
@@ -37,7 +36,10 @@ def read(
     DataError: the set is not prepared, or is damaged.
   """
   shards = records_lib.Records(
-    data_dir, dataset=known.dataset, resolution=known.resolution
+    data_dir,
+    dataset=known.dataset,
+    resolution=known.resolution,
+    bits=known.bits,
   )
   by_id = {record["id"].decode(): record for _, record in shards.scan()}
   records = [by_id[entry.id] for entry in known.entries]
@@ -64,8 +66,8 @@ def _film(
 ) -> Film:
   seen = entry.has_mask and (masks_of is None or entry.id in masks_of)
   return measure(
-    stored_lib.pixels(record["image"]),
-    stored_lib.pixels(record["mask"]) > 0 if seen else None,
+    levels.shallow(reading.read_prepared(record["image"])),
+    reading.read_prepared(record["mask"]) > 0 if seen else None,
     id=entry.id,
     source=entry.source,
     label=class_names[entry.label] if entry.label >= 0 else "",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from apppau_jax import files
+from apppau_jax.data import builder
 from apppau_jax.data.verify.examination import Examination
 from apppau_jax.data.verify.findings import Finding
 from apppau_jax.data.verify.likeness import Pair
@@ -21,10 +22,15 @@ FORMAT = 1
 
 
 def path(
-  data_dir: str | os.PathLike[str], *, dataset: str, resolution: int
+  data_dir: str | os.PathLike[str],
+  *,
+  dataset: str,
+  resolution: int,
+  bits: int = 8,
 ) -> Path:
   """Where the verdict on a prepared set or combination lies."""
-  name = f"{dataset.replace(':', '.')}-{resolution}.json"
+  form = builder.config_name(resolution, bits)
+  name = f"{dataset.replace(':', '.')}-{form}.json"
   return Path(data_dir).expanduser() / "verify" / name
 
 
