@@ -93,10 +93,12 @@ def read_mask(content: bytes | Path, *, name: str = "") -> np.ndarray:
   """
   name = name or _default_name(content)
   grey = _decode(_read(content, name=name), name=name)
-  counts = np.bincount(grey.ravel())
-  values = np.flatnonzero(counts)
-  full = np.iinfo(grey.dtype).max
-  if not (set(values) <= {0, 1} or set(values) <= {0, full}):
+  inside = grey != 0
+  high, full = grey.max(), np.iinfo(grey.dtype).max
+  at_high = np.count_nonzero(grey == high) if high else 0
+  if high not in (0, 1, full) or at_high != np.count_nonzero(inside):
+    counts = np.bincount(grey.ravel())  # slow: only where it is told
+    values = np.flatnonzero(counts)
     common = values[np.argsort(-counts[values], kind="stable")[:8]]
     histogram = ", ".join(f"{value}: {counts[value]}" for value in common)
     raise errors.DataError(
@@ -105,7 +107,7 @@ def read_mask(content: bytes | Path, *, name: str = "") -> np.ndarray:
       f"{{0, {full}}} has a meaning. Threshold or export it again without "
       "smoothing; it is not guessed at."
     )
-  return grey > 0
+  return inside
 
 
 def _default_name(content: bytes | Path) -> str:
@@ -187,7 +189,9 @@ def _to_grey(image: Image.Image, *, name: str) -> np.ndarray:
     return 65535 - deep if tags.get(_PHOTOMETRIC_TAG) == 0 else deep
   if mode == "I" and image.format == "PNG":  # 16 bits in older Pillow
     return np.asarray(image).astype(np.uint16)
-  if mode in ("L", "1"):
+  if mode == "L":
+    return np.asarray(image)
+  if mode == "1":
     return np.asarray(image.convert("L"))
   if mode == "P":
     # A GIF's transparent entry has a colour in the palette all the same.
