@@ -64,4 +64,31 @@ def unused(flat: Mapping[str, Any], *, given: Iterable[str]) -> list[str]:
           f"config.{key} has no effect: {decides} is {flat[decides]}"
         )
         break
-  return lines
+  return [*lines, *_classes(flat, given=given)]
+
+
+def _classes(flat: Mapping[str, Any], *, given: Iterable[str]) -> list[str]:
+  """Likewise of the budget of classes, which two weights decide together."""
+  budget = sorted({"data.class_count", "data.class_fraction"} & {*given})
+  enabled, predicted, real = (
+    flat[f"discriminator.{name}"]
+    for name in ("enabled", "predicted_weight", "class_weight")
+  )
+  if not enabled or predicted:
+    return []
+  if not real:
+    why = "discriminator.class_weight and predicted_weight are 0"
+    return [f"config.{key} has no effect: {why}" for key in budget]
+  fraction, count = flat["data.class_fraction"], flat["data.class_count"]
+  more = (
+    fraction > flat["data.label_fraction"]
+    if not (count or flat["data.label_count"])
+    else count > flat["data.label_count"] > 0
+  )
+  if not more:
+    return []
+  return [
+    f"config.{key} has no effect beyond the images with masks: "
+    "discriminator.predicted_weight is 0"
+    for key in budget
+  ]

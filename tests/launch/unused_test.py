@@ -38,6 +38,25 @@ def test_every_one_of_them_counts_in_the_full_game():
   assert _told(config, *keys, "loss.kl_eps", "data.class_fraction") == []
 
 
+def test_a_budget_of_classes_that_nobody_reads():
+  config = appau_phantom.get_config()
+  config.discriminator.predicted_weight = 0.0
+  (line,) = _told(config, "data.class_fraction")
+  assert "beyond the images with masks" in line
+  config.data.class_fraction = 0.05  # fewer than masks: eq. (6) sees them
+  assert _told(config, "data.class_fraction") == []
+  config.data.label_count, config.data.class_count = 10, 20
+  assert len(_told(config, "data.class_count")) == 1
+  config.data.class_count = 10
+  assert _told(config, "data.class_count") == []
+  config.discriminator.class_weight = 0.0
+  (line,) = _told(config, "data.class_count")
+  assert line == (
+    "config.data.class_count has no effect: discriminator.class_weight and "
+    "predicted_weight are 0"
+  )
+
+
 def test_views_serve_either_player():
   config = appau_phantom.get_config()
   config.consistency.name = "none"
