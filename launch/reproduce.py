@@ -193,6 +193,10 @@ def _facts(
       " Validation images also chose each run's checkpoint: these figures "
       "flatter."
     )
+  if _SET.value:
+    caption += (
+      f" Other than the protocol, in every run: {', '.join(_SET.value)}."
+    )
   if quick:
     caption += " Shrunken runs: a check that everything works, not a result."
   if any("phantom" in run.cell.dataset for run in runs):

@@ -230,6 +230,12 @@ def test_quick_shrinks_every_run_and_says_so(sweep):
   assert "not a result" in table["caption"]
 
 
+def test_the_caption_names_every_deviation(sweep):
+  sweep(seeds=["0"], set=["model.base_width=8", "train.epochs=30"])
+  caption = json.loads((sweep.out / "table.json").read_text())["caption"]
+  assert "in every run: model.base_width=8, train.epochs=30." in caption
+
+
 def test_the_board_says_what_became_of_each_run(sweep):
   sweep(seeds=["0"])
   if not flags.FLAGS.is_parsed():
