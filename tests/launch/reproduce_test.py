@@ -118,8 +118,23 @@ def test_overrides_are_read_and_checked():
       cell.seeded(
         0, data_dir="d", overrides=cells.parse_overrides([bad]), quick=False
       )
-  with pytest.raises(ConfigError, match="no recipe"):
-    cells.cells(2, protocol="best", datasets=["nowhere"], extra=False)
+  for protocol in cells.PROTOCOLS:
+    with pytest.raises(ConfigError, match="no dataset 'nowhere'"):
+      cells.cells(2, protocol=protocol, datasets=["nowhere"], extra=False)
+
+
+@pytest.mark.parametrize("protocol", cells.PROTOCOLS)
+@pytest.mark.parametrize("dataset", ["montgomery+shenzhen", "folder:mine"])
+def test_any_set_has_its_cells(dataset, protocol):
+  for table in (1, 2):
+    for cell in cells.cells(
+      table, protocol=protocol, datasets=[dataset], extra=True
+    ):
+      config = cell.seeded(0, data_dir="d", overrides={}, quick=False)
+      assert config.data.dataset == dataset
+      schema.check(schema.flatten(config.to_dict()))
+      if protocol == "best":
+        assert config.augment.rotate_degrees > 0  # a lung recipe
 
 
 @pytest.fixture
