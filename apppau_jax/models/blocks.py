@@ -7,12 +7,44 @@ convolution of stride 2).
 """
 
 import functools
+import itertools
+import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 Conv = functools.partial(nn.Conv, kernel_init=nn.initializers.he_normal())
+# Standard deviation of a normal that is cut off at 2 of its own.
+_CUT_OFF_SD = 0.87962566103423978
+
+
+def draw_kernels(params, *, key: jax.Array):
+  """Draws the kernels of all convolutions anew, as `Conv` does, in one draw.
+
+  Of the same distribution (He et al. 2015, truncated), but one program where
+  there were dozens: XLA compiles an initialisation that ends with this in a
+  quarter of the time.
+
+  Args:
+    params: a network's parameters, nested mappings.
+    key: of the draw.
+
+  Returns:
+    The same tree; what is no `kernel` of four axes is as it was.
+  """
+  flat, tree = jax.tree_util.tree_flatten_with_path(params)
+  drawn = [p[-1].key == "kernel" and leaf.ndim == 4 for p, leaf in flat]
+  sizes = [leaf.size * new for (_, leaf), new in zip(flat, drawn)]
+  pool = jax.random.truncated_normal(key, -2.0, 2.0, (sum(sizes),))
+  leaves = []
+  for (_, leaf), new, end in zip(flat, drawn, itertools.accumulate(sizes)):
+    if new:
+      fan_in = math.prod(leaf.shape[:-1])
+      sd = math.sqrt(2.0 / fan_in) / _CUT_OFF_SD
+      leaf = sd * pool[end - leaf.size : end].reshape(leaf.shape)
+    leaves.append(leaf)
+  return jax.tree_util.tree_unflatten(tree, leaves)
 
 
 def _windows(x: jax.Array) -> jax.Array:

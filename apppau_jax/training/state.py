@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from apppau_jax.models import blocks
+
 Tree = Any  # a nest of arrays, as JAX means it
 Variables = dict[str, Tree]
 
@@ -59,8 +61,9 @@ def init_player(
   optimizer: optax.GradientTransformation,
 ) -> Player:
   """Returns a fresh player; `inputs` need only have the right shapes."""
+  key, key_kernels = jax.random.split(key)
   variables = module.init(key, *inputs, train=False)
-  params = variables["params"]
+  params = blocks.draw_kernels(variables["params"], key=key_kernels)
   batch_stats = variables.get("batch_stats", {})
   return Player(
     params=params,
