@@ -99,7 +99,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.augment.contrast = 0.0  # relative, +-
   config.augment.brightness = 0.0  # of the full range, +-
   config.augment.noise = 0.0  # largest standard deviation
-  config.augment.shutter = 0.0  # widest black edge, fraction of the side
 
   config.optim = ml_collections.ConfigDict()
   config.optim.learning_rate = 1e-3

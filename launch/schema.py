@@ -221,7 +221,6 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "consistency.brightness": Number(0, 1),
   "consistency.noise": Number(0, 1),
   "consistency.cutmix": Number(0, 1),
-  "augment.shutter": Number(0, 0.5),
   "augment.geometry_probability": Number(0, 1),
   "augment.rotate_degrees": Number(0, 180),
   "augment.scale": Number(0, 1),

@@ -29,10 +29,8 @@ _LIMITS = {
   "contrast": 1.0,
   "brightness": 1.0,
   "noise": 1.0,
-  "shutter": 0.5,
   "geometry_probability": 1.0,
 }
-_SHUTTERED = 1 / 8  # share of the examples, for each of the four edges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +53,6 @@ class Augmentation:
     contrast: (image - mean) * (1 + U(-c, c)) + mean. At most 1.
     brightness: image + U(-b, b). At most 1.
     noise: Gaussian noise of standard deviation U(0, n) is added. At most 1.
-    shutter: a black band along an edge, as of a collimator or a scanner, where
-      the mask is empty: over each edge of one example in eight, U(0, s) of the
-      side wide. At most 0.5.
     flip: left and right swapped with probability 1/2. The heart then sits on
       the wrong side: off unless an ablation asks for it.
 
@@ -78,7 +73,6 @@ class Augmentation:
   contrast: float = 0.0
   brightness: float = 0.0
   noise: float = 0.0
-  shutter: float = 0.0
   flip: bool = False
   geometry_probability: float = 1.0
 
@@ -107,7 +101,7 @@ class Augmentation:
   @property
   def is_identity(self) -> bool:
     """Whether `augment` returns its inputs untouched."""
-    return not (self.moves_pixels or self.changes_values or self.shutter)
+    return not (self.moves_pixels or self.changes_values)
 
 
 class Draw(NamedTuple):
@@ -123,7 +117,6 @@ class Draw(NamedTuple):
   contrast: jax.Array  # factor
   brightness: jax.Array
   noise: jax.Array  # standard deviation
-  shutter: jax.Array  # [4], top, bottom, left, right, fractions of the side
 
 
 def draw(key: jax.Array, *, spec: Augmentation) -> Draw:
@@ -135,8 +128,7 @@ def draw(key: jax.Array, *, spec: Augmentation) -> Draw:
   """
   # One call for all: each costs compilation time, values cost nothing.
   points = (ELASTIC_POINTS, ELASTIC_POINTS, 2)
-  bend = 11 + math.prod(points)
-  count = bend + 4
+  count = 11 + math.prod(points)
   u = jax.random.uniform(key, (count,), minval=-1.0, maxval=1.0)
   moved = (u[10] < 2.0 * spec.geometry_probability - 1.0).astype(jnp.float32)
   return Draw(
@@ -145,14 +137,11 @@ def draw(key: jax.Array, *, spec: Augmentation) -> Draw:
     shift=u[2:4] * spec.shift * moved,
     shear=u[4] * spec.shear * moved,
     mirror=jnp.where(u[5] > 0.0, 1.0, -1.0) if spec.flip else jnp.float32(1),
-    bend=u[11:bend].reshape(points) * spec.elastic * moved,
+    bend=u[11:].reshape(points) * spec.elastic * moved,
     exponent=jnp.exp(u[6] * spec.gamma),
     contrast=1.0 + u[7] * spec.contrast,
     brightness=u[8] * spec.brightness,
     noise=(u[9] + 1.0) / 2.0 * spec.noise,
-    # The uppermost share of the draws, spread over [0, 1] again.
-    shutter=spec.shutter
-    * jnp.maximum(0.0, 1 + (u[bend:] - 1) / 2 / _SHUTTERED),
   )
 
 
@@ -270,25 +259,14 @@ def _change_values(
   return jnp.clip(image, 0.0, 1.0)
 
 
-def _shut(
-  image: jax.Array, mask: jax.Array, *, bands: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """Blackens `bands` [4] of the edges, and empties the mask there."""
-  top, bottom, left, right = bands
-  y = ((jnp.arange(image.shape[0]) + 0.5) / image.shape[0])[:, None, None]
-  x = ((jnp.arange(image.shape[1]) + 0.5) / image.shape[1])[None, :, None]
-  seen = (y > top) & (y < 1 - bottom) & (x > left) & (x < 1 - right)
-  return jnp.where(seen, image, 0.0), jnp.where(seen, mask, 0)
-
-
 def augment(
   key: jax.Array, image: jax.Array, mask: jax.Array, *, spec: Augmentation
 ) -> tuple[jax.Array, jax.Array]:
   """Changes every example of a batch in its own way, image and mask alike.
 
   Geometry first (one warp for both), then gamma, contrast, brightness and
-  noise on the image, which is then clipped to [0, 1]; shutters last. Beyond the
-  frame both repeat their edge.
+  noise on the image, which is then clipped to [0, 1]. Beyond the frame both
+  repeat their edge.
 
   Args:
     key: one PRNG key for the batch; example i uses `fold_in(key, i)`.
@@ -310,8 +288,6 @@ def augment(
       image, mask = _warp(image, mask, drawn=drawn, elastic=spec.elastic > 0)
     if spec.changes_values:
       image = _change_values(key_noise, image, drawn=drawn, spec=spec)
-    if spec.shutter:
-      image, mask = _shut(image, mask, bands=drawn.shutter)
     return image, mask
 
   return jax.vmap(one)(jnp.arange(image.shape[0]), image, mask)

@@ -24,7 +24,6 @@ EVERYTHING = Augmentation(
   contrast=0.2,
   brightness=0.1,
   noise=0.05,
-  shutter=0.2,
   flip=True,
 )
 GEOMETRY = Augmentation(
@@ -64,7 +63,6 @@ def still(**changes) -> Draw:
     contrast=jnp.float32(1),
     brightness=jnp.float32(0),
     noise=jnp.float32(0),
-    shutter=jnp.zeros(4),
   )
   return nothing._replace(**{k: jnp.float32(v) for k, v in changes.items()})
 
@@ -299,34 +297,6 @@ def test_noise_is_gaussian_and_fresh_in_every_pixel_and_example():
   assert abs((neighbours[:, 1:] * neighbours[:, :-1]).mean()) < 0.05
 
 
-def test_shutters_blacken_whole_edges_and_empty_the_mask():
-  spec = Augmentation(shutter=0.25)
-  many = 400
-  image = np.full((many, HEIGHT, WIDTH, 1), 0.5, np.float32)
-  mask = np.ones((many, HEIGHT, WIDTH, 1), np.uint8)
-  shut, emptied = jax.jit(functools.partial(augment.augment, spec=spec))(
-    KEY, image, mask
-  )
-  seen = np.asarray(emptied)[..., 0] == 1
-  np.testing.assert_array_equal(np.asarray(shut)[..., 0], 0.5 * seen)
-  rows, columns = seen.any(2), seen.any(1)
-  np.testing.assert_array_equal(seen, rows[:, :, None] & columns[:, None, :])
-  widths = np.stack(
-    [
-      rows.argmax(1) / HEIGHT,
-      rows[:, ::-1].argmax(1) / HEIGHT,
-      columns.argmax(1) / WIDTH,
-      columns[:, ::-1].argmax(1) / WIDTH,
-    ]
-  )
-  assert widths.max() <= 0.25 + 1 / WIDTH
-  # One in eight, of which 1 of 24 is thinner than half a pixel of 48.
-  share = (widths > 0).mean(axis=1)
-  assert np.abs(share - 1 / 8).max() < 3 * np.sqrt(7 / 64 / many) + 0.01
-  wide = widths[widths > 0]
-  assert stats.kstest(wide, stats.uniform(0, 0.25).cdf).statistic < 0.15
-
-
 def test_no_augmentation_returns_its_very_inputs():
   image, mask = jnp.asarray(images(2)), jnp.asarray(discs(2))
   out = augment.augment(KEY, image, mask, spec=Augmentation())
@@ -443,7 +413,6 @@ def test_turn_is_scipys_for_every_plane():
   ("name", "value"),
   [
     ("geometry_probability", 1.01),
-    ("shutter", 0.51),
     ("rotate_degrees", 181.0),
     ("rotate_degrees", -1.0),
     ("scale", float("nan")),
