@@ -13,8 +13,6 @@ docs/performance.md has the figures, and the model's inputs and errors.
 """
 
 import argparse
-import dataclasses
-import io
 import json
 import os
 import pathlib
@@ -23,11 +21,12 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 
 import numpy as np
+
+from benchmarks import plain, pod
 
 SIDE, WIDTH = 64, 8
 _BYTES = {"pred": 1, "bf16": 2, "f16": 2, "f32": 4, "s32": 4, "u32": 4}
@@ -53,12 +52,14 @@ def measure_step(*, batch_size: int, steps: int) -> dict[str, float]:
 
   from apppau_jax.training import parallel
 
-  step, init = _player("unet", optax.sgd(0.01), depth=2)
+  step, init = plain.player(
+    "unet", optax.sgd(0.01), width=WIDTH, side=SIDE, depth=2
+  )
   mesh = parallel.make_mesh(batch_size=batch_size)
   state = parallel.compile_init(init, mesh)
   rng = np.random.default_rng(0)
   image = rng.integers(0, 256, (64, SIDE, SIDE, 1)).astype(np.uint8)
-  data = parallel.replicate(_batch(image), mesh)
+  data = parallel.replicate(plain.batch(image), mesh)
   order = [
     rng.integers(0, 64, batch_size).astype(np.int32) for _ in range(steps + 2)
   ]
@@ -80,183 +81,6 @@ def measure_step(*, batch_size: int, steps: int) -> dict[str, float]:
     "ms_iqr": 1e3 * (took[3 * len(took) // 4] - took[len(took) // 4]),
     "all_reduces": count,
     "all_reduce_bytes": total,
-  }
-
-
-def _player(
-  preset: str, optimizer, *, width: int = WIDTH, side: int = SIDE, depth=4
-):
-  """S alone under soft Dice: its step and its first state."""
-  import jax
-  import jax.numpy as jnp
-
-  from apppau_jax.losses import dice, objectives
-  from apppau_jax.models import segmentor
-  from apppau_jax.training import state as state_lib
-  from apppau_jax.training import steps
-
-  module = segmentor.from_preset(preset, base_width=width, depth=depth)
-
-  def prepare(key, batch):
-    image = batch.image.astype(jnp.float32) / 255.0
-    return batch.replace(image=image, mask=batch.mask.astype(jnp.float32))
-
-  def objective(output, batch):
-    return objectives.segmentation_objective(
-      output.side_logits,
-      batch.mask,
-      has_mask=batch.has_mask,
-      loss_fn=dice.dice_loss,
-    )
-
-  def init():
-    player = state_lib.init_player(
-      module,
-      jnp.zeros((1, side, side, 1)),
-      key=jax.random.key(0),
-      optimizer=optimizer,
-    )
-    return state_lib.TrainState(step=jnp.int32(0), segmentor=player)
-
-  step = steps.make_train_step(
-    module,
-    objective=objective,
-    optimizer=optimizer,
-    prepare=prepare,
-    ema_decay=0.9,
-    seed=0,
-  )
-  return step, init
-
-
-def _batch(image: np.ndarray):
-  from apppau_jax.batch import Batch
-
-  count = len(image)
-  return Batch(
-    image=image,
-    mask=(image > 128).astype(np.uint8),
-    label=np.zeros(count, np.int32),
-    has_mask=np.ones(count, bool),
-    has_label=np.ones(count, bool),
-  )
-
-
-def demand(*, width: int, side: int) -> dict[str, float]:
-  """What a PPAU-Net's step asks of the machine; nothing is compiled.
-
-  Each BatchNorm has two statistics, summed over all devices in the forward
-  and in the backward pass: an upper bound, for the compiler joins some.
-  """
-  import jax
-  import optax
-
-  from apppau_jax.training.state import parameter_count
-
-  step, init = _player("ppau_unet", optax.sgd(0.01), width=width, side=side)
-  state = jax.eval_shape(init)
-  batch = jax.eval_shape(lambda: _batch(np.zeros((2, side, side, 1), np.uint8)))
-  cost = jax.jit(step).lower(state, batch).cost_analysis()
-  return {
-    "flop_per_image": cost["flops"] / 2,
-    "parameters": parameter_count(state.segmentor.params),
-    "small_reductions": 2 * len(jax.tree.leaves(state.segmentor.batch_stats)),
-  }
-
-
-def read_rate(*, side: int = 512, count: int = 128) -> dict[str, float]:
-  """Records a second of an array_record file, decoded, on one core."""
-  from array_record.python import array_record_data_source, array_record_module
-  from PIL import Image
-
-  y, x = np.mgrid[:side, :side] / side
-  smooth = 120 + 80 * np.sin(5 * x) * np.cos(4 * y)
-  rng = np.random.default_rng(0)
-  with tempfile.TemporaryDirectory() as folder:
-    path = str(pathlib.Path(folder) / "pictures.array_record")
-    writer = array_record_module.ArrayRecordWriter(path, "group_size:1")
-    size = 0
-    for _ in range(count):
-      noisy = smooth + rng.normal(0, 2, smooth.shape)
-      picture = io.BytesIO()
-      Image.fromarray(noisy.astype(np.uint8)).save(picture, "PNG")
-      size += len(picture.getvalue())
-      writer.write(picture.getvalue())
-    writer.close()
-    order = rng.permutation(count)
-    source = array_record_data_source.ArrayRecordDataSource(path)
-    began = time.perf_counter(), time.process_time()
-    for start in range(0, count, 16):
-      for record in source.__getitems__(order[start : start + 16].tolist()):
-        np.asarray(Image.open(io.BytesIO(record), formats=("PNG",)))
-    wall = time.perf_counter() - began[0]
-    processor = time.process_time() - began[1]
-  return {
-    "images_per_core_s": count / processor,
-    "wall_s": wall,
-    "bytes_per_image": size / count,
-  }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Slice:
-  """What the model is told of the machine and the network.
-
-  Attributes:
-    chips: number of them.
-    peak_flops: bf16 FLOP/s of one.
-    link_bytes: bytes/s of all links of one chip together.
-    latency: seconds of a small all-reduce over all chips.
-    chips_per_host: chips that one host feeds.
-    cores_per_host: that decode; `data.prefetch` has four threads.
-    flop_per_image: of a training step.
-    parameters: of S; gradients travel in float32.
-    small_reductions: all-reduces of BatchNorm's statistics a step.
-    read_per_core: images a second that one core reads and decodes.
-  """
-
-  chips: int = 256
-  peak_flops: float = 197e12
-  link_bytes: float = 200e9
-  latency: float = 30e-6
-  chips_per_host: int = 4
-  cores_per_host: int = 4
-  flop_per_image: float
-  parameters: int
-  small_reductions: int
-  read_per_core: float
-
-
-def epoch(
-  machine: Slice, *, images: int, per_chip: int, share: float
-) -> dict[str, float]:
-  """Seconds of an epoch's parts; nothing overlaps but the reading.
-
-  Args:
-    machine: the inputs.
-    images: of the data set.
-    per_chip: images a chip and step.
-    share: of the peak that the networks' arithmetic reaches, in (0, 1].
-
-  Returns:
-    `compute`, `gradients` and `statistics` in seconds a step, `step`, the
-    larger of their sum and `read`, and `epoch`, all in seconds.
-  """
-  compute = per_chip * machine.flop_per_image / (machine.peak_flops * share)
-  # A ring sends every byte twice, less the share that is one's own.
-  sent = 2 * (machine.chips - 1) / machine.chips * 4 * machine.parameters
-  gradients = sent / machine.link_bytes + machine.latency
-  small = machine.small_reductions * machine.latency
-  feeding = machine.read_per_core * machine.cores_per_host
-  read = per_chip * machine.chips_per_host / feeding
-  step = max(compute + gradients + small, read)
-  return {
-    "compute": compute,
-    "gradients": gradients,
-    "statistics": small,
-    "read": read,
-    "step": step,
-    "epoch": step * -(-images // (machine.chips * per_chip)),
   }
 
 
@@ -312,32 +136,6 @@ def _measure(*, quick: bool) -> dict[str, list]:
   return found
 
 
-def _model() -> tuple[dict, list[dict]]:
-  reading = read_rate()
-  machine = Slice(
-    **demand(width=32, side=512), read_per_core=reading["images_per_core_s"]
-  )
-  print(
-    f"reading: {reading['images_per_core_s']:.0f} images/s a core of "
-    f"{reading['bytes_per_image'] / 1e3:.0f} kB; PPAU-Net, width 32, 512 px: "
-    f"{machine.flop_per_image / 1e9:.0f} GFLOP an image, "
-    f"{machine.parameters / 1e6:.2f} M parameters"
-  )
-  rows = []
-  for per_chip in (4, 8, 16):
-    for share in (0.15, 0.3):
-      row = epoch(machine, images=377_000, per_chip=per_chip, share=share)
-      rows.append({"per_chip": per_chip, "share": share, **row})
-      print(
-        f"256 chips, {per_chip:2} images each, {share:.0%} of peak: step "
-        f"{1e3 * row['step']:.1f} ms (compute {1e3 * row['compute']:.1f}, "
-        f"gradients {1e3 * row['gradients']:.2f}, statistics "
-        f"{1e3 * row['statistics']:.2f}, reading {1e3 * row['read']:.2f}), "
-        f"epoch {row['epoch']:.1f} s"
-      )
-  return {**dataclasses.asdict(machine), "reading": reading}, rows
-
-
 def main(argv: Sequence[str] | None = None) -> None:
   """Measures, prints, writes."""
   flags = argparse.ArgumentParser(description=__doc__)
@@ -365,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     return
   measured = _measure(quick=given.quick)
-  inputs, rows = _model()
+  inputs, rows = pod.predict()
   if given.json:
     from apppau_jax import files
     from launch import workdir

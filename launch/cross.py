@@ -14,7 +14,7 @@ from apppau_jax.data import splits, stored
 from apppau_jax.errors import UserError
 from apppau_jax.evaluation import classification, looking, transfer
 from launch import sweep
-from launch.assemble import data, inference, networks
+from launch.assemble import data, inference, networks, trained
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def _values(run: sweep.Run, target: _Target, *, part: str) -> dict[str, Any]:
   if leaked:
     return {**nothing, "why_not": f"{len(leaked)} of its images trained it"}
   config = run.config
-  variables, _ = inference.trained(config, workdir=run.folder)
+  variables, _ = trained.weights(config, workdir=run.folder)
   players = inference.players(config, final=True)
   dice, logits = [], []
   for seen in looking.look(

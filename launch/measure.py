@@ -14,7 +14,7 @@ from apppau_jax.errors import DataError
 from apppau_jax.evaluation import evaluate, report, saved
 from apppau_jax.training import state, writer
 from launch import workdir as workdir_lib
-from launch.assemble import data, inference, networks
+from launch.assemble import data, inference, networks, trained
 
 
 def measure(
@@ -29,7 +29,7 @@ def measure(
   config = workdir_lib.read_config(workdir)
   if data_dir:
     config.data.data_dir = data_dir
-  variables, step = inference.trained(config, workdir=workdir)
+  variables, step = trained.weights(config, workdir=workdir)
   known = data.catalogue(config)
   split = data.parts(config, known).split
   source = _load_unseen(config, split, part=part, workdir=workdir)

@@ -17,7 +17,7 @@ from apppau_jax.evaluation import (
 )
 from apppau_jax.training import writer
 from launch import sweep
-from launch.assemble import data, inference
+from launch.assemble import data, inference, trained
 
 FILMS = 4  # images a montage
 
@@ -169,7 +169,7 @@ def _attention(
   order = [reference, *first]
   for row in [row for row in order if row in first and films]:
     run = first[row]
-    variables, _ = inference.trained(run.config, workdir=run.folder)
+    variables, _ = trained.weights(run.config, workdir=run.folder)
     size = run.config.eval.batch_size  # as always: nothing is compiled anew
     image = np.stack([film.image for film in films])[..., None]
     output: Any = inference.predict(run.config, final=True)(

@@ -80,11 +80,11 @@ def _classes(flat: Mapping[str, Any], *, given: Iterable[str]) -> list[str]:
     why = "discriminator.class_weight and predicted_weight are 0"
     return [f"config.{key} has no effect: {why}" for key in budget]
   fraction, count = flat["data.class_fraction"], flat["data.class_count"]
-  more = (
-    fraction > flat["data.label_fraction"]
-    if not (count or flat["data.label_count"])
-    else count > flat["data.label_count"] > 0
-  )
+  masks = flat["data.label_count"]
+  if count:  # beside a fraction of masks, nobody knows yet how many those are
+    more = count > masks > 0
+  else:
+    more = fraction == 1.0 if masks else fraction > flat["data.label_fraction"]
   if not more:
     return []
   return [

@@ -5,7 +5,6 @@ one minibatch, then S from another, against the D just updated. The first rows
 of a minibatch have masks, the rest none.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -16,92 +15,16 @@ import jax.numpy as jnp
 import optax
 
 from apppau_jax.batch import Batch
-from apppau_jax.losses import adversarial
-from apppau_jax.models.discriminator import DiscriminatorOutput
-from apppau_jax.models.segmentor import SegmentorOutput
 from apppau_jax.training import gradients
 from apppau_jax.training import state as state_lib
 from apppau_jax.training.state import Player, TrainState, Variables
-
-Metrics = dict[str, jax.Array]
-Term = tuple[jax.Array, Metrics]  # a weighted loss, and what it is made of
-Prepare = Callable[[jax.Array, Batch], Batch]
-Objective = Callable[[SegmentorOutput, Batch], Term]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassConsistency:
-  """What D learns about classes from pairs whose mask nobody drew.
-
-  Attributes:
-    disturb: maps a key and images `[u, h, w, 1]` to their strong views.
-    objective: maps the student's logits `[u, n+1]` on those with S's masks, the
-      teacher's `[u, n+1]` on the weak views (D's averaged weights, without
-      dropout) and the step to the term.
-  """
-
-  disturb: Callable[[jax.Array, jax.Array], jax.Array]
-  objective: Callable[[jax.Array, jax.Array, jax.Array], Term]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Adversary:
-  """D in training, and what S makes of its opinion.
-
-  Attributes:
-    module: the network D.
-    optimizer: D's.
-    labelled: rows of a minibatch, from the first, whose true mask D sees.
-    mask_smoothing: of those masks, see `adversarial.smooth_mask`.
-    objective: maps D's logits on real `[r, n+1]` and predicted `[b, n+1]`
-      pairs, and the batch, to L_D.
-    against: maps D's outputs on predicted and real pairs, the batch and the
-      step to S's term c L_adv; None trains D beside S, not against it.
-    agree: D's own term of unlabelled images; None for nothing.
-  """
-
-  module: nn.Module
-  optimizer: optax.GradientTransformation
-  labelled: int
-  mask_smoothing: float
-  objective: Callable[[jax.Array, jax.Array, Batch], Term]
-  against: (
-    Callable[[DiscriminatorOutput, DiscriminatorOutput, Batch, jax.Array], Term]
-    | None
-  )
-  agree: ClassConsistency | None = None
-
-  def real(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """The real pairs of a prepared batch: images and masks of `labelled`."""
-    mask = adversarial.smooth_mask(
-      batch.mask[: self.labelled], smoothing=self.mask_smoothing
-    )
-    return batch.image[: self.labelled], mask
-
-  def part(self, count: int) -> "Adversary":
-    """The same of one of `count` parts of a minibatch."""
-    return dataclasses.replace(self, labelled=self.labelled // count)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Consistency:
-  """What S learns from its own view of unlabelled images.
-
-  Attributes:
-    labelled: rows of a minibatch that have masks; the term is of the others.
-    averaged_teacher: whether the averaged weights teach, or S itself.
-    disturb: maps a key, images `[u, h, w, 1]` and the teacher's probabilities
-      `[u, h, w, k]` to the strong views and what is true of them.
-    objective: maps the student's logits on those, the probabilities and the
-      step to the term.
-  """
-
-  labelled: int
-  averaged_teacher: bool
-  disturb: Callable[
-    [jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]
-  ]
-  objective: Callable[[jax.Array, jax.Array, jax.Array], Term]
+from apppau_jax.training.terms import (
+  Adversary,
+  Consistency,
+  Metrics,
+  Objective,
+  Prepare,
+)
 
 
 def make_train_step(

@@ -4,5 +4,6 @@ networks   S and D, and their state before the first step
 objectives what each of them minimises
 data       which images train, validate and test, and what is known of them
 inference  from a trained run to masks and diagnoses
+trained    what a run keeps of its training
 run        everything the loop needs
 """

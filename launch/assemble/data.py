@@ -18,7 +18,7 @@ from apppau_jax.data import (
 )
 from apppau_jax.data import normalize as normalize_lib
 from apppau_jax.errors import DataError
-from apppau_jax.training import steps
+from apppau_jax.training import terms
 from launch.assemble.networks import Config
 
 
@@ -49,7 +49,7 @@ def normalize(config: Config) -> Callable[[jax.Array], jax.Array]:
   )
 
 
-def prepare(config: Config) -> steps.Prepare:
+def prepare(config: Config) -> terms.Prepare:
   """Normalises and augments a batch of raw images and their masks."""
   spec = augment.Augmentation(**config.augment.to_dict())
   last = normalize(config)

@@ -1,15 +1,12 @@
 """From a trained run to masks and diagnoses."""
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import optax
 
 from apppau_jax.data import levels, stored
-from apppau_jax.errors import CheckpointError, ConfigError
+from apppau_jax.errors import ConfigError
 from apppau_jax.evaluation import (
   class_metrics,
   classification,
@@ -18,10 +15,10 @@ from apppau_jax.evaluation import (
   prediction,
   structure_figures,
 )
-from apppau_jax.training import checkpoints, loop, parallel
 from apppau_jax.training import inference as inference_lib
+from apppau_jax.training import loop, parallel
 from apppau_jax.training import state as state_lib
-from launch.assemble import data, networks
+from launch.assemble import data, networks, trained
 from launch.assemble.networks import Config
 from launch.assemble.shared import shared
 
@@ -229,8 +226,8 @@ def for_pictures(
     probabilities `[m, n]`, and the classes' names; None and no names where no
     class was taught. The temperature is the one that the run's reports have.
   """
-  variables, _ = trained(config, workdir=workdir)
-  temperature = _reported_temperature(config, workdir)
+  variables, _ = trained.weights(config, workdir=workdir)
+  temperature = trained.temperature(config, workdir=workdir)
   infer = predict(config, final=True)
   judge = diagnose(config, final=True)
   batch_size = min(config.eval.batch_size, count)
@@ -249,67 +246,3 @@ def for_pictures(
 
   names = () if judge is None else networks.class_names(config)
   return run, names
-
-
-def _reported_temperature(config: Config, workdir: pathlib.Path) -> float:
-  """What was fitted when the run was measured; 1 without scaling."""
-  if not config.eval.temperature_scaling:
-    return 1.0
-  path = workdir / "eval" / "validation" / "report.json"
-  if not path.exists():
-    raise CheckpointError(
-      f"Class probabilities of {workdir} are to be scaled, and it has no "
-      "validation report to take the temperature from: run `python -m "
-      f"launch.evaluate --workdir={workdir} --split=validation` first."
-    )
-  report = json.loads(path.read_text())
-  return report.get("classification", {}).get("temperature", 1.0)
-
-
-def trained(
-  config: Config, *, workdir: pathlib.Path
-) -> tuple[Mapping[str, state_lib.Variables], int]:
-  """The averaged weights that `eval.checkpoint` names, and their step.
-
-  Returns:
-    Weights by player, `segmentor` and, where there is one, `discriminator`.
-
-  Raises:
-    CheckpointError: nothing usable was saved there yet.
-  """
-  target = _shapes(config)
-  name = config.eval.checkpoint
-  folder = workdir / "checkpoints" / name
-  if not folder.is_dir():
-    raise _untrained(workdir, name)
-  saved = checkpoints.Store(folder, read_only=True)
-  found: Any = saved.restore(target.averages if name == "best" else target)
-  saved.close()
-  if found is None:
-    raise _untrained(workdir, name)
-  tree, _, step = found
-  return tree if name == "best" else tree.averages, step
-
-
-@shared(*networks.INIT_KEYS)
-def _shapes(config: Config) -> state_lib.TrainState:
-  """What a saved state looks like, on one device."""
-  mesh = parallel.own_mesh()
-  # Of the optimisers only the structure matters here, not their rates.
-  rate = optax.constant_schedule(0.0)
-  return parallel.shapes(
-    lambda: networks.init(
-      config,
-      networks.optimizer(config, rate, player="segmentor"),
-      networks.optimizer(config, rate, player="discriminator"),
-      seed=0,
-    ),
-    mesh,
-  )
-
-
-def _untrained(workdir: pathlib.Path, name: str) -> CheckpointError:
-  return CheckpointError(
-    f"{workdir} holds no '{name}' checkpoint yet; train with "
-    f"`python -m launch.train --config=... --workdir={workdir}` first."
-  )

@@ -19,7 +19,7 @@ from apppau_jax.losses import (
   tversky,
 )
 from apppau_jax.models import segmentor as segmentor_lib
-from apppau_jax.training import loop, steps
+from apppau_jax.training import loop, terms
 from launch.assemble import networks
 from launch.assemble.networks import Config
 
@@ -55,7 +55,7 @@ def loss(config: Config) -> objectives.LossFn:
   raise ConfigError(f"config.loss.name={knobs.name!r} is unknown.")
 
 
-def segmentation(config: Config) -> steps.Objective:
+def segmentation(config: Config) -> terms.Objective:
   """L_seg, eq. (1)."""
   loss_fn = loss(config)
   weights = tuple(config.loss.side_weights) or None
@@ -80,7 +80,7 @@ def labelled_rows(config: Config) -> int:
 
 def adversary(
   config: Config, lengths: loop.Plan, optimizer: optax.GradientTransformation
-) -> steps.Adversary | None:
+) -> terms.Adversary | None:
   """D in training; None where S trains alone."""
   module = networks.discriminator(config)
   if module is None:
@@ -100,7 +100,7 @@ def adversary(
   )
   rising = round(config.adversarial.ramp_up * lengths.steps)
 
-  def judge(real: jax.Array, fake: jax.Array, batch: Batch) -> steps.Term:
+  def judge(real: jax.Array, fake: jax.Array, batch: Batch) -> terms.Term:
     return objectives.discriminator_objective(
       real,
       fake,
@@ -110,7 +110,7 @@ def adversary(
       weights=weights,
     )
 
-  def against(fake, real, batch: Batch, step: jax.Array) -> steps.Term:
+  def against(fake, real, batch: Batch, step: jax.Array) -> terms.Term:
     return objectives.adversarial_objective(
       fake.logits,
       has_mask=batch.has_mask,
@@ -120,7 +120,7 @@ def adversary(
       ramp=consistency.ramp_up(step, steps=rising),
     )
 
-  return steps.Adversary(
+  return terms.Adversary(
     module=module,
     optimizer=optimizer,
     labelled=labelled_rows(config),
@@ -133,7 +133,7 @@ def adversary(
 
 def _agreeing(
   config: Config, lengths: loop.Plan
-) -> steps.ClassConsistency | None:
+) -> terms.ClassConsistency | None:
   """What D learns of the classes of unlabelled images; None for nothing."""
   weight = config.discriminator.consistency_weight
   if not weight:
@@ -145,7 +145,7 @@ def _agreeing(
 
   def agree(
     logits: jax.Array, teacher: jax.Array, step: jax.Array
-  ) -> steps.Term:
+  ) -> terms.Term:
     return objectives.consistency_objective(
       logits,
       teacher,
@@ -154,7 +154,7 @@ def _agreeing(
       ramp=ramp(step),
     )
 
-  return steps.ClassConsistency(disturb=disturb, objective=agree)
+  return terms.ClassConsistency(disturb=disturb, objective=agree)
 
 
 def _views(config: Config) -> augment.Augmentation:
@@ -179,7 +179,7 @@ def _ramp(config: Config, lengths: loop.Plan):
   return functools.partial(consistency.ramp_up, steps=rising)
 
 
-def consistent(config: Config, lengths: loop.Plan) -> steps.Consistency | None:
+def consistent(config: Config, lengths: loop.Plan) -> terms.Consistency | None:
   """What S learns from its own view of unlabelled images; None for nothing."""
   knobs = config.consistency
   if knobs.name == "none":
@@ -191,12 +191,12 @@ def consistent(config: Config, lengths: loop.Plan) -> steps.Consistency | None:
     )
   ramp = _ramp(config, lengths)
 
-  def agree(logits: jax.Array, prob: jax.Array, step: jax.Array) -> steps.Term:
+  def agree(logits: jax.Array, prob: jax.Array, step: jax.Array) -> terms.Term:
     return objectives.consistency_objective(
       logits, prob, loss_fn=loss_fn, weight=knobs.weight, ramp=ramp(step)
     )
 
-  return steps.Consistency(
+  return terms.Consistency(
     labelled=labelled_rows(config),
     averaged_teacher=knobs.teacher == "averaged",
     disturb=functools.partial(

@@ -49,6 +49,11 @@ def test_a_budget_of_classes_that_nobody_reads():
   assert len(_told(config, "data.class_count")) == 1
   config.data.class_count = 10
   assert _told(config, "data.class_count") == []
+  config.data.class_count, config.data.class_fraction = 0, 0.5  # or fewer
+  assert _told(config, "data.class_fraction") == []
+  config.data.class_fraction = 1.0  # all, however many have masks
+  (line,) = _told(config, "data.class_fraction")
+  assert "beyond the images with masks" in line
   config.discriminator.class_weight = 0.0
   (line,) = _told(config, "data.class_count")
   assert line == (

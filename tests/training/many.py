@@ -17,7 +17,7 @@ from apppau_jax.batch import Batch
 from apppau_jax.data import augment, order
 from apppau_jax.losses import objectives, tversky
 from apppau_jax.models import discriminator, segmentor
-from apppau_jax.training import parallel, processes, steps
+from apppau_jax.training import parallel, processes, steps, terms
 from apppau_jax.training import state as state_lib
 
 SIDE, COUNT, LABELLED = 32, 24, 12
@@ -110,7 +110,7 @@ def network(depth: int) -> segmentor.Segmentor:
 
 def make_step(*, game: bool, depth: int = 2):
   """The step of S, and of D if `game`."""
-  adversary = steps.Adversary(
+  adversary = terms.Adversary(
     module=D,
     optimizer=SGD,
     labelled=SEEN,
