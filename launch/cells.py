@@ -151,6 +151,27 @@ def cells(
   ]
 
 
+def named(chosen: Sequence[Cell], parts: Sequence[str]) -> list[Cell]:
+  """The cells whose row's name has one of `parts` in it, in any case.
+
+  Args:
+    chosen: the cells.
+    parts: of names; none for every cell.
+
+  Raises:
+    ConfigError: a part that no name has.
+  """
+  for part in parts:
+    if not any(part.lower() in cell.row.lower() for cell in chosen):
+      rows = "; ".join(dict.fromkeys(cell.row for cell in chosen))
+      raise ConfigError(f"--row={part} is in no row's name; there are: {rows}.")
+  return [
+    cell
+    for cell in chosen
+    if not parts or any(part.lower() in cell.row.lower() for part in parts)
+  ]
+
+
 def _table1(dataset: str, protocol: str) -> Iterator[Cell]:
   def cell(model: str, loss: str, *, in_paper: bool) -> Cell:
     if protocol == "paper":

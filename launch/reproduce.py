@@ -33,6 +33,9 @@ _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds, whole numbers.")
 _OUT = flags.DEFINE_string("out", None, "Folder of the table and its runs.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Prepared data.")
 _EXTRA = flags.DEFINE_bool("extra", True, "Add the rows the paper lacks.")
+_ROW = flags.DEFINE_multi_string(
+  "row", [], "Only rows with this in their name; may be given again."
+)
 _CROSS = flags.DEFINE_bool("cross", False, "Measure on the other sets too.")
 _DRY = flags.DEFINE_bool("dry_run", False, "Say what would run, time a step.")
 _SET = flags.DEFINE_multi_string(
@@ -72,6 +75,7 @@ def _runs(out: pathlib.Path) -> list[sweep.Run]:
     datasets=_DATASETS.value,
     extra=_EXTRA.value,
   )
+  chosen = cells_lib.named(chosen, _ROW.value)
   overrides = cells_lib.parse_overrides(_SET.value)
   table = f"table{_TABLE.value}-{protocol}"
   return [
@@ -197,6 +201,8 @@ def _facts(
     caption += (
       f" Other than the protocol, in every run: {', '.join(_SET.value)}."
     )
+  if _ROW.value:
+    caption += f" Only rows with {' or '.join(_ROW.value)} in their name."
   if quick:
     caption += " Shrunken runs: a check that everything works, not a result."
   if any("phantom" in run.cell.dataset for run in runs):

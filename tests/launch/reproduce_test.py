@@ -67,6 +67,21 @@ def test_our_recipe_is_taken_apart():
   }
 
 
+def test_rows_are_chosen_by_parts_of_their_names():
+  every = cells.cells(2, protocol="best", datasets=["ccx", "jsrt"], extra=True)
+  assert cells.named(every, []) == every
+  assert [
+    (c.dataset, c.row) for c in cells.named(every, ["SUPER", ", TV"])
+  ] == [
+    ("ccx", "APPAU-Net, TV"),
+    ("ccx", "PPAU-Net supervised only, XETV"),
+    ("jsrt", "APPAU-Net, TV"),
+    ("jsrt", "PPAU-Net supervised only, XETV"),
+  ]
+  with pytest.raises(ConfigError, match=r"--row=U-Net\+\+ .*supervised only"):
+    cells.named(every, ["APPAU", "U-Net++"])
+
+
 @pytest.mark.parametrize("protocol", cells.PROTOCOLS)
 @pytest.mark.parametrize("table", [1, 2])
 def test_cells_are_what_their_names_say(table, protocol):
@@ -249,6 +264,17 @@ def test_the_caption_names_every_deviation(sweep):
   sweep(seeds=["0"], set=["model.base_width=8", "train.epochs=30"])
   caption = json.loads((sweep.out / "table.json").read_text())["caption"]
   assert "in every run: model.base_width=8, train.epochs=30." in caption
+
+
+def test_only_the_rows_asked_for_are_run_and_shown(sweep):
+  sweep(seeds=["0"])
+  sweep(seeds=["0"], row=["KLTV"])  # what is done stays done
+  assert len(sweep.ran) == 3
+  table = json.loads((sweep.out / "table.json").read_text())
+  assert [row["row"] for row in table["rows"] if row["seeds"]] == [
+    "APPAU-Net, KLTV"
+  ]
+  assert "Only rows with KLTV in their name." in table["caption"]
 
 
 def test_the_board_says_what_became_of_each_run(sweep):
