@@ -14,6 +14,7 @@ from absl import logging as absl_logging
 
 from apppau_jax.errors import (
   ConfigError,
+  DataError,
   Interrupted,
   ResourceError,
   UserError,
@@ -21,6 +22,11 @@ from apppau_jax.errors import (
 from launch import schema
 
 _OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+# Of a file or folder that is not there, not one, or not the user's.
+_PLACES = (
+  *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT),
+  *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+)
 # Looked for in sys.argv: an error in the flags themselves comes before them.
 flags.DEFINE_bool("debug", False, "Show the whole traceback of an error.")
 
@@ -77,6 +83,12 @@ def translated() -> Iterator[None]:
       "Interrupted by the keyboard; what was finished is saved.", signal.SIGINT
     ) from error
   except OSError as error:
+    if error.errno in _PLACES and error.filename:
+      raise DataError(
+        f"{error.filename} cannot be used: {error.strerror}. Look whether it "
+        "is where it should be, a folder where a folder is wanted, and yours "
+        "to read and write."
+      ) from error
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
       raise
     raise ResourceError(

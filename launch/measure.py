@@ -1,7 +1,6 @@
 """From a run's folder to the reports of one part of its split."""
 
 import pathlib
-import shutil
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -61,7 +60,7 @@ def measure(
     "commit": workdir_lib.commit(),
     "data_sha256": data.content_sha256(config),
     "notes": [
-      *_accepted(workdir),
+      *workdir_lib.remarks(workdir),
       *_notes(config, workdir_lib.read_manifest(workdir)),
     ],
   }
@@ -108,7 +107,7 @@ def show(workdir: pathlib.Path) -> None:
   for part in ("test", "validation"):
     page = workdir / "eval" / part / "report.html"
     if page.exists():
-      shutil.copyfile(page, workdir / "report.html")
+      files.write_bytes(workdir / "report.html", page.read_bytes())
       return
 
 
@@ -129,11 +128,6 @@ def _load_unseen(
       "no longer agree. Evaluate with the data it was trained on."
     )
   return data.load(config, ids)
-
-
-def _accepted(workdir: pathlib.Path) -> list[str]:
-  accepted = workdir_lib.accepted_errors(workdir)
-  return [f"An error in the data was accepted: {what}." for what in accepted]
 
 
 def _notes(config, manifest: Mapping[str, Any]) -> list[str]:

@@ -4,11 +4,13 @@
 
 Needs a trained run and no data set. Writes a mask (of several structures one
 each: they overlap) and an overlay a picture, at its own size, and
-predictions.csv with every file's status. What is there is left alone without
---overwrite, so an interrupted call goes on. Exit status 3 if a picture could
+predictions.csv with every file's status. What this model has made is left alone
+without --overwrite, so an interrupted call goes on; another model's masks are
+refused. Exit status 3 if a picture could
 not be read; the others are done all the same.
 """
 
+import contextlib
 import pathlib
 
 import numpy as np
@@ -31,7 +33,7 @@ def main() -> None:
       "--output (a folder) are needed."
     )
   runtime.set_up()
-  from apppau_jax.evaluation import prediction
+  from apppau_jax.evaluation import prediction, prediction_table
   from launch import console, workdir
   from launch.assemble import inference
 
@@ -41,35 +43,40 @@ def main() -> None:
   config = workdir.read_config(folder)
   root = prediction.check_folders(source, output)
   paths = prediction.find_pictures(source)
-  infer, class_names = inference.for_pictures(
-    config, workdir=folder, count=len(paths)
+  judges = inference.for_pictures(config, workdir=folder, count=len(paths))
+  columns = prediction_table.Columns(
+    structures=config.data.structures, class_names=judges.class_names
   )
-  table = output / prediction.TABLE
-  earlier = {} if _OVERWRITE.value else prediction.read_table(table)
-  rows = []
-  with console.bar("predicting") as progress:
+  manifest = workdir.read_manifest(folder)
+  model = {key: manifest.get(key) for key in ("config_sha256", "data_sha256")}
+  model |= {"checkpoint": config.eval.checkpoint, "step": judges.step}
+  earlier = prediction_table.claim(
+    output, model, columns=columns, overwrite=_OVERWRITE.value
+  )
+  table, rows = output / prediction_table.NAME, []
+
+  def write() -> None:
+    done = {prediction_table.printable(row.file) for row in rows}
+    later = [row for name, row in earlier.items() if name not in done]
+    prediction_table.write(table, [*rows, *later], columns=columns)
+
+  with console.bar("predicting") as progress, contextlib.ExitStack() as last:
+    last.callback(write)  # whatever ends it, what is done stays known
     for row in prediction.predict_pictures(
       paths,
       root=root,
       output=output,
-      infer=infer,
+      infer=judges.infer,
       resolution=config.data.resolution,
       bits=config.data.bits,
       options=inference.options(config),
       structures=config.data.structures,
-      overwrite=_OVERWRITE.value,
+      earlier=earlier,
     ):
-      rows.append(prediction.merge(row, earlier))
+      rows.append(row)
       progress(len(rows), len(paths))
-      if len(rows) % config.eval.batch_size == 0 or len(rows) == len(paths):
-        done = {prediction.printable(row.file) for row in rows}
-        later = [row for name, row in earlier.items() if name not in done]
-        prediction.write_table(
-          table,
-          [*rows, *later],
-          class_names=class_names,
-          structures=config.data.structures,
-        )
+      if len(rows) % config.eval.batch_size == 0:
+        write()
   counts = {s: sum(r.status == s for r in rows) for s in ("ok", "exists")}
   failed = [row for row in rows if row.status == "failed"]
   fractions = [r.fractions for r in rows if r.fractions]

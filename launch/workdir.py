@@ -114,13 +114,26 @@ def write_findings(workdir: pathlib.Path, found: Sequence[Finding]) -> None:
     )
 
 
-def accepted_errors(workdir: pathlib.Path) -> list[str]:
-  """What was wrong with the data of a run and accepted."""
+def remarks(workdir: pathlib.Path) -> list[str]:
+  """What a reader of a run's figures must know of its data.
+
+  Errors that were accepted, and patients whom the public lists divide between
+  parts, which is a warning only.
+  """
   try:
     told = json.loads((workdir / FINDINGS).read_text())["findings"]
   except FileNotFoundError:  # a run of an older version
     return []
-  return [f["what"] for f in told if f["level"] == "error"]
+  divided = (f for f in told if f["check"] == "patients")
+  divided = (f for f in divided if f["level"] == "warning")
+  return [
+    *(
+      f"An error in the data was accepted: {f['what']}."
+      for f in told
+      if f["level"] == "error"
+    ),
+    *(f"Parts share a patient: {f['what']}." for f in divided),
+  ]
 
 
 def _lists(parts: Parts) -> dict[str, dict[str, list[str]]]:
@@ -131,9 +144,34 @@ def _lists(parts: Parts) -> dict[str, dict[str, list[str]]]:
 
 
 def read_manifest(workdir: pathlib.Path) -> dict[str, Any]:
-  """manifest.json, empty if there is none."""
+  """manifest.json, empty if there is none.
+
+  Raises:
+    CheckpointError: it is damaged.
+  """
   path = workdir / "manifest.json"
-  return json.loads(path.read_text()) if path.exists() else {}
+  return _read(path) if path.exists() else {}
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  """A JSON object.
+
+  Raises:
+    CheckpointError: it cannot be read, or is none.
+  """
+  try:
+    tree = json.loads(path.read_text(encoding="utf-8"))
+  except (OSError, ValueError) as error:
+    raise CheckpointError(
+      f"{path} cannot be read ({error}), so what this run is remains unknown. "
+      "Get the file back from a copy, or train in another folder."
+    ) from error
+  if not isinstance(tree, dict):
+    raise CheckpointError(
+      f"{path} holds no run's record. Get the file back from a copy, or train "
+      "in another folder."
+    )
+  return tree
 
 
 def _same(workdir: pathlib.Path, old: Mapping, new: Mapping) -> None:
@@ -155,7 +193,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
   """The configuration a run was trained with.
 
   Raises:
-    CheckpointError: the folder holds no run.
+    CheckpointError: the folder holds no run, or its record is damaged.
   """
   path = workdir / "config.json"
   if not path.exists():
@@ -163,7 +201,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
       f"--workdir={workdir} holds no trained run (no config.json); train one "
       f"with `python -m launch.train --config=... --workdir={workdir}`."
     )
-  tree = _completed(json.loads(path.read_text()))
+  tree = _completed(_read(path))
   schema.check(tree)
   return ml_collections.ConfigDict(tree)
 

@@ -5,10 +5,10 @@ back to its own size bilinearly and cut there. What cannot be read is a row
 with its reason, not the end of the others.
 """
 
-import csv
 import dataclasses
 import errno
 import io
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,39 +17,19 @@ from PIL import Image
 
 from apppau_jax import files
 from apppau_jax.data import reading
-from apppau_jax.errors import DataError
-from apppau_jax.evaluation import looking, structure_figures
+from apppau_jax.errors import ConfigError, DataError
+from apppau_jax.evaluation import looking, prediction_table, structure_figures
+from apppau_jax.evaluation.prediction_table import Row
 
 SUFFIXES = reading.SUFFIXES
-TABLE = "predictions.csv"
 OVERLAY = 1024  # pixels of an overlay's longer side, at most
-_PROBABILITY = "probability_"  # and the class's name
 
-_FRACTION = "_fraction"  # behind the name of what is outlined
+# A picture that is none, or for which a library is lacking.
+_UNREADABLE = (DataError, ConfigError, OSError)
 
 # Levels [m, r, r, 1] to probabilities of k structures [m, r, r, k] and of the
 # classes [m, n], or None without a classifier.
 Infer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """What became of one picture.
-
-  Attributes:
-    file: its path below the input folder.
-    status: `ok`, `exists` (its mask was there) or `failed`.
-    reason: why it failed; empty otherwise.
-    fractions: share of its pixels in each structure (or the lungs); empty
-      unless `ok`.
-    probs: class probabilities, where there is a classifier.
-  """
-
-  file: str
-  status: str
-  reason: str = ""
-  fractions: tuple[float, ...] = ()
-  probs: tuple[float, ...] = ()
 
 
 def find_pictures(source: Path) -> list[Path]:
@@ -85,7 +65,7 @@ def predict_pictures(
   bits: int = 8,
   options: looking.Options,
   structures: Sequence[str] = (),
-  overwrite: bool = False,
+  earlier: Mapping[str, Row] = types.MappingProxyType({}),
 ) -> Iterator[Row]:
   """Writes `<name>_mask.png` and `<name>_overlay.png` of each picture.
 
@@ -101,10 +81,11 @@ def predict_pictures(
     bits: of the grey levels that they look at.
     options: threshold, clean-up and batch size.
     structures: names of what is outlined; none for the united lungs.
-    overwrite: whether to make anew what is there.
+    earlier: rows of calls before; what they know and whose masks are there is
+      left alone.
 
   Yields:
-    A row each, in order, once its files are on disk.
+    A row each, in order, as soon as its files are on disk.
   """
   size = (resolution, resolution)
   kinds = _kinds(structures)
@@ -114,92 +95,37 @@ def predict_pictures(
     small: dict[Path, np.ndarray] = {}  # only these: films may have 20 Mpx
     for path in batch:
       name = str(path.relative_to(root))
+      before = earlier.get(prediction_table.printable(name))
       try:
-        if not overwrite and _target(path, root, output, kinds[-1]).exists():
-          rows[path] = Row(name, "exists")
+        there = _target(path, root, output, kinds[-1]).exists()
+        if before and prediction_table.known(before) and there:
+          rows[path] = dataclasses.replace(before, file=name, status="exists")
         else:
           grey = reading.read_grey(path, bits=bits)
           small[path] = reading.resize_area(grey, size)
-      except (DataError, OSError) as error:
+      except _UNREADABLE as error:
         rows[path] = Row(name, "failed", str(error))
+    place = {path: i for i, path in enumerate(small)}
+    probs, classes = np.empty(0), None
     if small:
       probs, classes = infer(np.stack(list(small.values()))[..., None])
-      for i, path in enumerate(small):
-        name = str(path.relative_to(root))
-        named = () if classes is None else tuple(map(float, classes[i]))
-        try:
-          masks = _write(
-            path, probs[i], root=root, output=output, options=options,
-            kinds=kinds,
-          )  # fmt: skip
-          shares = tuple(map(float, masks.mean(axis=(0, 1))))
-          rows[path] = Row(name, "ok", "", shares, named)
-        except (DataError, OSError) as error:
-          if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            raise
-          rows[path] = Row(name, "failed", str(error))
-    yield from (rows[path] for path in batch)
-
-
-def read_table(path: Path) -> dict[str, Row]:
-  """The rows of an earlier call by file; none if there was none."""
-  if not path.exists():
-    return {}
-  with path.open(encoding="utf-8", newline="") as file:
-    lines = list(csv.DictReader(file))
-  return {
-    line["file"]: Row(
-      line["file"],
-      line["status"],
-      line["reason"],
-      _numbers(line, lambda key: key.endswith(_FRACTION)),
-      _numbers(line, lambda key: key.startswith(_PROBABILITY)),
-    )
-    for line in lines
-  }
-
-
-def _numbers(
-  line: Mapping[str, str], wanted: Callable[[str], bool]
-) -> tuple[float, ...]:
-  return tuple(float(v) for key, v in line.items() if wanted(key) and v)
-
-
-def merge(row: Row, earlier: Mapping[str, Row]) -> Row:
-  """A row that was there, with what the earlier call knew of it."""
-  before = earlier.get(printable(row.file))
-  if row.status != "exists" or before is None or before.status == "failed":
-    return row
-  return dataclasses.replace(before, status="exists")
-
-
-def printable(name: str) -> str:
-  """A file name as text, whatever bytes it is made of."""
-  return name.encode(errors="backslashreplace").decode()
-
-
-def write_table(
-  path: Path,
-  rows: Sequence[Row],
-  *,
-  class_names: Sequence[str],
-  structures: Sequence[str] = (),
-) -> None:
-  """Writes the rows as CSV, whole or not at all."""
-  outlined = structures or ("lung",)
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator="\n")
-  writer.writerow(
-    ["file", "status", "reason"]
-    + [f"{name}{_FRACTION}" for name in outlined]
-    + [f"{_PROBABILITY}{name}" for name in class_names]
-  )
-  for row in rows:
-    shares = [f"{f:.6f}" for f in row.fractions] or [""] * len(outlined)
-    probs = [f"{p:.6f}" for p in row.probs] or [""] * len(class_names)
-    told = [printable(row.file), row.status, printable(row.reason)]
-    writer.writerow([*told, *shares, *probs])
-  files.write_bytes(path, text.getvalue().encode())
+    for path in batch:
+      if path in rows:
+        yield rows[path]
+        continue
+      name, i = str(path.relative_to(root)), place[path]
+      try:
+        masks = _write(
+          path, probs[i], root=root, output=output, options=options, kinds=kinds
+        )
+      except _UNREADABLE as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+          raise
+        yield Row(name, "failed", str(error))
+        continue
+      shares = tuple(map(float, masks.mean(axis=(0, 1))))
+      of_classes = () if classes is None else tuple(map(float, classes[i]))
+      yield Row(name, "ok", "", shares, of_classes)
 
 
 def _kinds(structures: Sequence[str]) -> tuple[str, ...]:

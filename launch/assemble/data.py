@@ -12,6 +12,7 @@ from apppau_jax.batch import Batch
 from apppau_jax.data import (
   augment,
   examples,
+  published,
   sets,
   splits,
   stored,
@@ -158,6 +159,9 @@ def _unmasked(
 ) -> list[str]:
   """Images without masks to train on: of no patient who is to be judged.
 
+  What a public list has a part for never counts as without a mask, though its
+  file be missing: it may be one of the test images.
+
   Args:
     known: what there is.
     split: that of the images with masks.
@@ -165,10 +169,13 @@ def _unmasked(
   """
   patients, given = patients_of(known), _given(known) if respected else {}
   judged = {patients[i] for i in (*split.validation, *split.test)}
+  members = sets.members(known.dataset)
+  listed = {i for name in members for i in published.published_ids(name) or ()}
   return [
     e.id
     for e in known.entries
     if not e.has_mask
+    and e.id not in listed
     and patients[e.id] not in judged
     and given.get(e.id, "train") == "train"
   ]

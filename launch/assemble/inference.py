@@ -1,5 +1,6 @@
 """From a trained run to masks and diagnoses."""
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -210,23 +211,35 @@ def fit_temperature(
   return classification.fit_temperature(logits, source.label)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForPictures:
+  """A trained run's networks for pictures without a data set.
+
+  Attributes:
+    infer: levels `[m, r, r, 1]` to probabilities `[m, r, r, k]` and class
+      probabilities `[m, n]`, or None where no class was taught. The temperature
+      is the one that the run's reports have.
+    class_names: the classes; none where no class was taught.
+    step: of the checkpoint.
+  """
+
+  infer: prediction.Infer
+  class_names: tuple[str, ...]
+  step: int
+
+
 def for_pictures(
   config: Config, *, workdir: pathlib.Path, count: int
-) -> tuple[prediction.Infer, tuple[str, ...]]:
-  """A trained run's networks for pictures without a data set.
+) -> ForPictures:
+  """The networks of a trained run for a user's own pictures.
 
   Args:
     config: the configuration.
     workdir: the run's folder.
     count: pictures there will be; a batch is no larger, so that a single one
       does not cost as much as a full batch.
-
-  Returns:
-    Levels `[m, r, r, 1]` to probabilities `[m, r, r, k]` and class
-    probabilities `[m, n]`, and the classes' names; None and no names where no
-    class was taught. The temperature is the one that the run's reports have.
   """
-  variables, _ = trained.weights(config, workdir=workdir)
+  variables, step = trained.weights(config, workdir=workdir)
   temperature = trained.temperature(config, workdir=workdir)
   infer = predict(config, final=True)
   judge = diagnose(config, final=True)
@@ -245,4 +258,4 @@ def for_pictures(
     return prob, probs
 
   names = () if judge is None else networks.class_names(config)
-  return run, names
+  return ForPictures(infer=run, class_names=names, step=step)

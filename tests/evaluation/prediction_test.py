@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.errors import DataError
-from apppau_jax.evaluation import looking, prediction
+from apppau_jax.data import reading
+from apppau_jax.errors import ConfigError, DataError
+from apppau_jax.evaluation import looking, prediction, prediction_table
 
 OPTIONS = looking.Options(batch_size=2)
+CLASSES = ("normal", "tb")
 
 
 def bright_is_lung(image):
@@ -92,58 +94,138 @@ def test_each_structure_has_its_own_mask_and_share(films, tmp_path):
   assert not (out / "a_png_mask.png").exists()
   assert rows[0].fractions == pytest.approx((0.5, 0.5), abs=0.05)
   assert rows[2].fractions == (1.0, 0.0)
-  prediction.write_table(
-    table, rows, class_names=("normal", "tb"), structures=names
-  )
+  columns = prediction_table.Columns(structures=names, class_names=CLASSES)
+  prediction_table.write(table, rows, columns=columns)
   head = table.read_text().splitlines()[0].split(",")
   assert head[3:5] == ["left_lung_fraction", "heart_fraction"]
-  read = prediction.read_table(table)
+  read = prediction_table.read(table, columns=columns)
   assert read["a.png"].fractions == pytest.approx(rows[0].fractions, abs=1e-6)
   # The last mask says that all are there.
   (out / "a_png_heart_mask.png").unlink()
   (out / "a_tif_left_lung_mask.png").unlink()
-  again = _predict(films, out, infer, structures=names)
+  again = _predict(films, out, infer, structures=names, earlier=read)
   assert [r.status for r in again] == ["ok", "exists", "exists", "failed"]
 
 
-def test_what_is_there_is_left_alone_unless_told(films, tmp_path):
+def test_what_is_known_and_there_is_left_alone(films, tmp_path):
   out = tmp_path / "out"
-  _predict(films, out)
+  rows = {row.file: row for row in _predict(films, out)}
   mask = out / "a_png_mask.png"
   mask.write_bytes(b"mine")
   (out / "a_tif_mask.png").unlink()
-  rows = _predict(films, out)
-  assert [r.status for r in rows] == ["exists", "ok", "exists", "failed"]
+  again = _predict(films, out, earlier=rows)
+  assert [r.status for r in again] == ["exists", "ok", "exists", "failed"]
+  assert again[0].fractions == rows["a.png"].fractions
+  assert again[2].probs == rows["below/ü b.PNG"].probs
   assert mask.read_bytes() == b"mine"
-  _predict(films, out, overwrite=True)
+  # A mask without a row is what a kill leaves: its numbers are lost.
+  del rows["a.png"]
+  again = _predict(films, out, earlier=rows)
+  assert [r.status for r in again] == ["ok", "exists", "exists", "failed"]
   assert mask.read_bytes() != b"mine"
+
+
+def test_a_row_comes_with_its_files(films, tmp_path):
+  """Whoever stops in the middle of a batch knows of all that was written."""
+  rows = prediction.predict_pictures(
+    prediction.find_pictures(films),
+    root=films,
+    output=tmp_path / "out",
+    infer=bright_is_lung,
+    resolution=16,
+    options=looking.Options(batch_size=4),
+  )
+  for count in (1, 2, 3):
+    assert next(rows).status == "ok"
+    assert len(list((tmp_path / "out").rglob("*_mask.png"))) == count
+
+
+def test_a_picture_whose_library_is_lacking_stops_no_other(
+  films, tmp_path, monkeypatch
+):
+  read = reading.read_grey
+
+  def without_pydicom(path, **kwargs):
+    if path.name == "a.tif":
+      raise ConfigError("needs pydicom")
+    return read(path, **kwargs)
+
+  monkeypatch.setattr(reading, "read_grey", without_pydicom)
+  rows = _predict(films, tmp_path / "out")
+  assert [r.status for r in rows] == ["ok", "failed", "ok", "failed"]
+  assert rows[1].reason == "needs pydicom"
 
 
 def test_the_table_is_csv(films, tmp_path):
   rows = _predict(films, tmp_path / "out")
   path = tmp_path / "t.csv"
-  prediction.write_table(path, rows, class_names=("normal", "tb, active"))
+  columns = prediction_table.Columns(class_names=("normal", "tb, active"))
+  prediction_table.write(path, rows, columns=columns)
   with path.open(encoding="utf-8") as file:
     read = list(csv.DictReader(file))
   assert [r["status"] for r in read] == ["ok", "ok", "ok", "failed"]
   assert float(read[2]["probability_tb, active"]) == 1.0
   assert read[3]["lung_fraction"] == read[3]["probability_normal"] == ""
+  known = prediction_table.read(path, columns=columns)
+  for row in rows[:3]:
+    assert known[row.file].fractions == pytest.approx(row.fractions, abs=1e-6)
+    assert known[row.file].probs == pytest.approx(row.probs, abs=1e-6)
+  assert known["broken.png"] == rows[3]
 
 
-def test_a_second_call_keeps_what_the_first_one_knew(films, tmp_path):
-  table = tmp_path / "t.csv"
-  names = ("normal", "tb")
-  first = _predict(films, tmp_path / "out")
-  prediction.write_table(table, first, class_names=names)
-  earlier = prediction.read_table(table)
-  again = [
-    prediction.merge(r, earlier) for r in _predict(films, tmp_path / "out")
-  ]
-  assert [r.status for r in again] == ["exists"] * 3 + ["failed"]
-  for before, after in zip(first[:3], again):
-    assert after.fractions == pytest.approx(before.fractions, abs=1e-6)
-    assert after.probs == pytest.approx(before.probs, abs=1e-6)
-  assert prediction.read_table(tmp_path / "none.csv") == {}
+MODEL = {"config_sha256": "c0ffee", "step": 7}
+COLUMNS = prediction_table.Columns(class_names=CLASSES)
+
+
+def _claim(output, model=MODEL, columns=COLUMNS, *, overwrite=False):
+  return prediction_table.claim(
+    output, model, columns=columns, overwrite=overwrite
+  )
+
+
+def test_the_folder_of_one_model_is_no_others(films, tmp_path):
+  out = tmp_path / "out"
+  assert _claim(out) == {}
+  rows = _predict(films, out)
+  prediction_table.write(out / prediction_table.NAME, rows, columns=COLUMNS)
+  assert [*_claim(out)] == [row.file for row in rows]
+  other = {**MODEL, "step": 8}
+  with pytest.raises(DataError, match=r"step 7; now .* step 8.*--overwrite"):
+    _claim(out, other)
+  assert len(_claim(out)) == 4  # refused, and nothing changed
+  assert _claim(out, other, overwrite=True) == {}
+  with pytest.raises(DataError, match="another model"):
+    _claim(out)
+
+
+@pytest.mark.parametrize(
+  "table",
+  [
+    "name,score\nx,1\n",
+    "file;status;reason;lung_fraction;probability_normal;probability_tb\n",
+    "file,status,reason,lung_fraction,probability_tb,probability_normal\n",
+    "file,status,reason,lung_fraction,probability_normal,probability_tb\n"
+    "a.png,ok,,many,.5,.5\n",
+    b"\xff\xfe",
+    "",
+  ],
+)
+def test_a_table_that_is_not_ours_is_refused(tmp_path, table):
+  _claim(tmp_path)
+  content = table if isinstance(table, bytes) else table.encode()
+  (tmp_path / prediction_table.NAME).write_bytes(content)
+  with pytest.raises(DataError, match="cannot be gone on with"):
+    _claim(tmp_path)
+  assert (tmp_path / prediction_table.NAME).read_bytes() == content
+  assert _claim(tmp_path, overwrite=True) == {}
+
+
+def test_masks_of_nobody_knows_whom_are_not_replaced(tmp_path):
+  (tmp_path / "below").mkdir()
+  (tmp_path / "below/a_png_mask.png").write_bytes(b"mine")
+  with pytest.raises(DataError, match="no table tells of"):
+    _claim(tmp_path)
+  assert _claim(tmp_path, overwrite=True) == {}
 
 
 def test_names_that_no_disk_or_text_takes(films, tmp_path):
@@ -155,8 +237,10 @@ def test_names_that_no_disk_or_text_takes(films, tmp_path):
   rows = {r.file: r for r in _predict(films, tmp_path / "out")}
   assert rows[long.name].status == "failed"
   assert rows[odd.name].status == "ok"
-  prediction.write_table(
-    tmp_path / "t.csv", list(rows.values()), class_names=()
+  prediction_table.write(
+    tmp_path / "t.csv",
+    list(rows.values()),
+    columns=prediction_table.Columns(),
   )
   assert "odd\\udce9.png" in (tmp_path / "t.csv").read_text()
 

@@ -78,7 +78,11 @@ def test_unprepared_data_names_the_command(call, tmp_path):
     (MemoryError("2 GB"), errors.ResourceError, 6),
     (RuntimeError("RESOURCE_EXHAUSTED: 9 GB"), errors.ResourceError, 6),
     (KeyboardInterrupt(), errors.Interrupted, 128 + signal.SIGINT),
-    (OSError(errno.EACCES, "denied"), OSError, None),
+    (OSError(errno.EACCES, "denied", "runs/x"), errors.DataError, 3),
+    (OSError(errno.ENOTDIR, "not a folder", "afile/x"), errors.DataError, 3),
+    (OSError(errno.EROFS, "read-only", "/mnt/x"), errors.DataError, 3),
+    (OSError(errno.EACCES, "of no file"), OSError, None),
+    (OSError(errno.EIO, "a dying disk", "x"), OSError, None),
     (RuntimeError("a defect of ours"), RuntimeError, None),
   ],
 )

@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from apppau_jax.data import examples
+from apppau_jax.data import examples, published
 from configs import appau_phantom
 from launch.assemble import data, feeding
 
@@ -78,6 +78,37 @@ def test_images_without_masks_join_the_unlabelled():
   assert chosen.split.validation == without.split.validation
   _, told = _parts(label_count=4, unmasked_images=True, class_fraction=1.0)
   assert extra < set(told.classes)
+
+
+@pytest.mark.parametrize("split", ["idiap", "paper", "fold-0-of-5"])
+def test_a_lost_mask_makes_no_test_image_a_training_image(split):
+  """Five of Shenzhen's published test images whose masks are missing."""
+  ids = published.published_ids("shenzhen")
+  lost = published.idiap_lists("shenzhen")["test"][:5]
+  never = "CHNCXR_0999_0"  # none of the list
+  entries = tuple(
+    examples.Entry(
+      id=i,
+      label=published.published_label(i),
+      has_mask=i not in (*lost, never),
+      patient=i,
+      height=9,
+      width=9,
+      sex="",
+      age="",
+      finding="",
+      source="shenzhen",
+    )
+    for i in (*ids, never)
+  )
+  config = appau_phantom.get_config()
+  config.data.update(dataset="shenzhen", split=split, unmasked_images=True)
+  known = examples.Catalogue("shenzhen", 128, ("normal", "tb"), entries)
+  chosen = data.parts(config, known)
+  training = {*chosen.split.train_labelled, *chosen.split.train_unlabelled}
+  assert never in training
+  assert not training & {*lost}
+  assert not {*chosen.classes} & {*lost}
 
 
 def test_minibatches_hold_labelled_rows_first_and_are_fresh():

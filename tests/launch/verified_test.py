@@ -8,7 +8,7 @@ from apppau_jax.data import phantom, prepare
 from apppau_jax.data.verify import examination, findings, prepared, verdict
 from apppau_jax.errors import ConfigError, DataError
 from configs import phantom as phantom_config
-from launch import experiment, measure, schema, workdir
+from launch import experiment, schema, workdir
 from launch.assemble import data, verified
 
 WHERE = {"dataset": "phantom", "resolution": 128}
@@ -71,7 +71,7 @@ def test_one_picture_in_two_parts_is_refused(
   with pytest.raises(_ReachedError):
     experiment.run(config, tmp_path)
   assert "accepted errors" in capsys.readouterr().err
-  (note, *_) = measure._accepted(tmp_path)
+  (note, *_) = workdir.remarks(tmp_path)
   assert note.startswith("An error in the data was accepted: MCUCXR_000")
 
 
@@ -138,7 +138,7 @@ def test_what_can_be_accepted_is_named(value):
 
 
 def test_a_run_without_verdict_has_nothing_accepted(tmp_path):
-  assert workdir.accepted_errors(tmp_path) == []
+  assert workdir.remarks(tmp_path) == []
   workdir.write_findings(tmp_path, [findings.note("counts", "fewer")])
   told = json.loads((tmp_path / "verify.json").read_text())
   assert told["findings"][0]["level"] == "note"

@@ -51,3 +51,34 @@ def test_a_key_of_a_later_version_is_named(tmp_path):
 def test_no_run_says_how_to_make_one(tmp_path):
   with pytest.raises(CheckpointError, match=r"launch.train"):
     workdir.read_config(tmp_path)
+
+
+@pytest.mark.parametrize("content", ['{"model": {"preset"', "[]", "\0\0"])
+def test_a_damaged_record_is_named(tmp_path, content):
+  for name, read in (
+    ("config.json", workdir.read_config),
+    ("manifest.json", workdir.read_manifest),
+  ):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(CheckpointError, match=name):
+      read(tmp_path)
+
+
+def test_figures_come_with_what_is_wrong_with_their_data(tmp_path):
+  """Accepted errors, and patients whom a public list divides; no more."""
+  (tmp_path / workdir.FINDINGS).write_text(
+    json.dumps(
+      {
+        "findings": [
+          {"level": "error", "check": "twins", "what": "a is b", "ids": []},
+          {"level": "warning", "check": "patients", "what": "p", "ids": []},
+          {"level": "warning", "check": "components", "what": "c", "ids": []},
+        ]
+      }
+    )
+  )
+  assert workdir.remarks(tmp_path) == [
+    "An error in the data was accepted: a is b.",
+    "Parts share a patient: p.",
+  ]
+  assert workdir.remarks(tmp_path / "of an older version") == []
