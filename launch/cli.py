@@ -73,6 +73,20 @@ def _explain(message: str, argv: Sequence[str]) -> str:
   return " ".join(message.rpartition("Error: ")[-1].split())
 
 
+def _config_first(arguments: Sequence[str]) -> list[str]:
+  """`--config=FILE`, or `--config FILE`, before everything else."""
+  first, rest = [], []
+  taken = iter(arguments)
+  for argument in taken:
+    if argument in ("--config", "-config"):
+      first += [argument, *(value for value in [next(taken, None)] if value)]
+    elif argument.startswith(("--config=", "-config=")):
+      first.append(argument)
+    else:
+      rest.append(argument)
+  return [*first, *rest]
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
   """What the machine or the user's keyboard did, as errors of ours."""
@@ -114,9 +128,11 @@ def run(main: Callable[[], None]) -> None:
   standard error; its traceback only with --debug.
   """
   logging.basicConfig(level=logging.WARNING, format="%(message)s")
+  # Of a failed save Orbax's threads tell once more each, at great length.
+  logging.getLogger("asyncio").setLevel(logging.CRITICAL)
   # The flags that change a config's values exist once it is read (and
   # config_flags looks in sys.argv itself): --config goes first.
-  sys.argv[1:] = sorted(sys.argv[1:], key=lambda a: "--config=" not in a)
+  sys.argv[1:] = _config_first(sys.argv[1:])
 
   def guarded(argv) -> None:
     del argv

@@ -105,7 +105,8 @@ def _protocol() -> tuple[str, bool]:
 
 
 def _seeds() -> list[int]:
-  seeds = [int(seed) for seed in _SEEDS.value if seed.strip().isdigit()]
+  words = [seed.strip() for seed in _SEEDS.value]
+  seeds = [int(word) for word in words if word.isascii() and word.isdigit()]
   if len(set(seeds)) < max(1, len(_SEEDS.value)):
     raise ConfigError(
       f"--seeds={','.join(_SEEDS.value)} must be different whole numbers from "

@@ -10,7 +10,9 @@ writes and reads its own part; checksums are of whole arrays, so a step restores
 onto any number of devices and processes.
 """
 
+import contextlib
 import hashlib
+import itertools
 import logging
 import pathlib
 from collections.abc import Mapping
@@ -21,11 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from apppau_jax.errors import CheckpointError
+from apppau_jax.errors import CheckpointError, ResourceError
 from apppau_jax.training import parallel, processes
 from apppau_jax.training.state import Tree
 
 _LOG = logging.getLogger(__name__)
+_FULL = ("No space left on device", "os_error_code='28'")
 
 
 def _digests(tree: Tree) -> dict[str, list]:
@@ -121,19 +124,34 @@ class Store:
     if step in self._manager.all_steps():
       return
     tree = jax.tree.map(jnp.copy, tree)
-    saved = self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        tree=ocp.args.StandardSave(tree),
-        integrity=ocp.args.JsonSave(_digests(tree)),
-        meta=ocp.args.JsonSave(dict(meta)),
-      ),
-    )
+    with self._full_disk_told():
+      saved = self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          tree=ocp.args.StandardSave(tree),
+          integrity=ocp.args.JsonSave(_digests(tree)),
+          meta=ocp.args.JsonSave(dict(meta)),
+        ),
+      )
     if not saved:
       raise CheckpointError(
         f"Step {step} was not saved in {self.folder}, which holds later ones: "
         f"{self.steps()}. Is another process training in this folder?"
       )
+
+  @contextlib.contextmanager
+  def _full_disk_told(self):
+    """Orbax and TensorStore say it in words, by many types."""
+    try:
+      yield
+    except Exception as error:
+      if not any(words in str(error) for words in _FULL):
+        raise
+      raise ResourceError(
+        f"The disk of {self.folder} is full, so the last step could not be "
+        "saved; what was saved before is whole. Make room and give the same "
+        "command again; it goes on from the last checkpoint."
+      ) from error
 
   def forget_after(self, step: int) -> None:
     """Deletes the steps after `step`, which a resumed run makes anew."""
@@ -189,7 +207,7 @@ class Store:
   def _set_aside(self, steps: list[int]) -> None:
     for step in steps:
       folder = self.folder / str(step)
-      target = self.folder.parent / f"{self.folder.name}-damaged-{step}"
+      target = self._free(f"{self.folder.name}-damaged-{step}")
       if processes.is_first():
         folder.rename(target)
         _LOG.warning("damaged checkpoint kept as %s", target)
@@ -197,10 +215,21 @@ class Store:
       processes.barrier(f"{self.folder.name}-{steps[0]}-set-aside")
       self._manager.reload()
 
+  def _free(self, name: str) -> pathlib.Path:
+    """A folder beside this one that is not there yet, called `name` if it can.
+
+    The same step may be damaged, made anew and damaged again.
+    """
+    beside = (self.folder.parent / f"{name}-{i}" for i in itertools.count(2))
+    first = self.folder.parent / name
+    return next(p for p in itertools.chain([first], beside) if not p.exists())
+
   def wait(self) -> None:
     """Returns when everything saved is on disk."""
-    self._manager.wait_until_finished()
+    with self._full_disk_told():
+      self._manager.wait_until_finished()
 
   def close(self) -> None:
     """Waits for the saves under way and releases the manager's threads."""
-    self._manager.close()
+    with self._full_disk_told():
+      self._manager.close()

@@ -121,9 +121,15 @@ class StopRequest:
       self._signum = signal.SIGTERM if any(asked) else None
     return self._signum
 
+  @property
+  def noted(self) -> int | None:
+    """The signal that came, if one did; asks nobody."""
+    return self._signum
+
   def _note(self, signum, frame) -> None:
     self._signum = signum
-    signal.signal(signum, self._old[signum])
+    for other, handler in self._old.items():  # a second one of either kind
+      signal.signal(other, handler)
 
 
 def _pass_on(signum, frame) -> None:
@@ -217,12 +223,15 @@ def run(run: Run, state: TrainState) -> TrainState:
           run.best.wait()
           run.latest.save(state, step=step, meta=meta)
         progress.update(step, shown)
-        if signum is not None and step < run.plan.steps:
+        if signum is not None:
           raise _interrupted(signum, step=step, run=run)
+      if stop.noted is not None:  # while the last step was saved
+        raise _interrupted(stop.noted, step=run.plan.steps, run=run)
     finally:
-      run.latest.wait()
-      run.best.wait()
-      writer.close()
+      with contextlib.ExitStack() as last:  # each, whatever the others do
+        last.callback(writer.close)
+        last.callback(run.best.wait)
+        last.callback(run.latest.wait)
   return state
 
 

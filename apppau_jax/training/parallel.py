@@ -168,14 +168,16 @@ def compile_train_step(
         "the training step was traced twice: the shape or type of its state, "
         f"data or indices (now {shapes}) changed"
       )
-    lengths.add(length)
-    if not several:
-      return gather_and_step(state, resident, indices, seed)
-    return jax.lax.scan(
-      lambda state, rows: gather_and_step(state, resident, rows, seed),
-      state,
-      indices,
-    )
+    if several:
+      result = jax.lax.scan(
+        lambda state, rows: gather_and_step(state, resident, rows, seed),
+        state,
+        indices,
+      )
+    else:
+      result = gather_and_step(state, resident, indices, seed)
+    lengths.add(length)  # only now: what failed was not traced
+    return result
 
   def gather_and_step(state, resident, indices, seed):
     batch = resident if indices is None else resident.take(indices)

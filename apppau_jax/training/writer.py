@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 import rich.console
 import rich.progress
-import tensorboardX
 
 from apppau_jax import files
+from apppau_jax.training.board import Board
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,11 +48,9 @@ class Writer:
     files.write_bytes(path, "".join(lines).encode())
     self._file = path.open("a", encoding="utf-8")
     # A board that fails must not stop the training.
-    self._board = None
+    self._board: Board | None = None
     with self._tolerate():
-      self._board = tensorboardX.SummaryWriter(
-        str(workdir / "tensorboard"), purge_step=start_step + 1
-      )
+      self._board = Board(workdir / "tensorboard", purge_step=start_step + 1)
 
   @contextlib.contextmanager
   def _tolerate(self):
@@ -60,7 +58,10 @@ class Writer:
       yield
     except OSError as error:
       _LOG.warning("TensorBoard is off from here on: %s", error)
-      self._board = None
+      board, self._board = self._board, None
+      if board is not None:
+        with contextlib.suppress(OSError):
+          board.close()
 
   def scalars(self, kind: str, *, step: int, values: Mapping) -> None:
     """Appends one line of `kind` ("train" or "validation") at `step`."""
@@ -70,13 +71,13 @@ class Writer:
     if self._board is not None:
       with self._tolerate():
         for name, value in values.items():
-          self._board.add_scalar(f"{kind}/{name}", value, step)
+          self._board.scalar(f"{kind}/{name}", value, step=step)
 
   def image(self, name: str, picture: np.ndarray, *, step: int) -> None:
     """Adds a uint8 picture `[h, w, 3]` to TensorBoard."""
     if self._board is not None:
       with self._tolerate():
-        self._board.add_image(name, picture, step, dataformats="HWC")
+        self._board.image(name, picture, step=step)
 
   def sync(self) -> None:
     """Puts everything written so far on disk."""
@@ -91,7 +92,8 @@ class Writer:
     self.sync()
     self._file.close()
     if self._board is not None:
-      self._board.close()
+      with self._tolerate():
+        self._board.close()
 
 
 class Silence(Writer):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from apppau_jax.errors import CheckpointError
+from apppau_jax.errors import CheckpointError, ResourceError
 from apppau_jax.training import checkpoints
 
 # When one array cannot be read, Orbax abandons the reads of the others, whose
@@ -84,6 +84,34 @@ def test_flipped_byte_falls_back(saved, assert_same, caplog):
   tree, _, step = store.restore(trees[1])
   assert step == 3
   assert_same(tree, trees[3])
+
+
+def test_a_step_may_be_damaged_again(saved, assert_same):
+  store, trees = saved
+  for count in (1, 2, 3):
+    _flip(max(_array_files(store, 3), key=lambda f: f.stat().st_size))
+    assert store.restore(trees[1])[2] == 2
+    kept = sorted(p.name for p in store.folder.parent.glob("*-damaged-*"))
+    assert len(kept) == count
+    store.save(trees[3], step=3, meta={})
+    store.wait()
+  assert kept == [f"latest-damaged-3{end}" for end in ("", "-2", "-3")]
+  assert_same(store.restore(trees[1])[0], trees[3])
+
+
+def test_a_full_disk_is_told_as_one(saved, monkeypatch):
+  """What TensorStore says of ENOSPC, as Orbax hands it on."""
+  store, _ = saved
+
+  def full():
+    raise ValueError(
+      "RESOURCE_EXHAUSTED: Error writing local file: No space left on device "
+      "[os_error_code='28']"
+    )
+
+  monkeypatch.setattr(store._manager, "wait_until_finished", full)
+  with pytest.raises(ResourceError, match=r"latest is full.*same command"):
+    store.wait()
 
 
 def test_missing_files_fall_back(saved):

@@ -142,6 +142,42 @@ def test_signal_saves_and_stops(make_run, tiny, assert_same, signum):
   assert signal.getsignal(signum) not in (None, loop.StopRequest)
 
 
+def test_a_signal_at_the_very_end_is_heard(make_run, tiny, assert_same):
+  """During the last step, or while its state is validated: nothing is lost,
+  and whoever called does not go on as if nobody had asked it to stop."""
+
+  def last_step(step):
+    if step == 12:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  expected = loop.run(make_run("whole"), tiny.state())
+  stepping = make_run("stepping", spy=last_step)
+  validating = make_run("validating")
+
+  def evaluate(state):
+    if int(state.step) == 12:
+      os.kill(os.getpid(), signal.SIGINT)
+    return make_run("unused").evaluate_fn(state)
+
+  validating = dataclasses.replace(validating, evaluate_fn=evaluate)
+  for run in (stepping, validating):
+    with pytest.raises(Interrupted, match="step 12 of 12"):
+      loop.run(run, tiny.state())
+    assert run.latest.steps()[-1] == 12
+    got = loop.run(make_run(run.workdir.name), tiny.state())
+    assert_same(got, expected)
+
+
+def test_a_second_signal_of_either_kind_ends_at_once(make_run, tiny):
+  def send(step):
+    if step == 6:
+      os.kill(os.getpid(), signal.SIGTERM)
+      os.kill(os.getpid(), signal.SIGINT)
+
+  with pytest.raises(KeyboardInterrupt):
+    loop.run(make_run(spy=send), tiny.state())
+
+
 def test_best_is_the_best_by_validation(make_run, tiny):
   run = make_run(dice={4: 0.5, 8: 0.9, 12: 0.7})
   final = loop.run(run, tiny.state())

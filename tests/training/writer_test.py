@@ -1,8 +1,18 @@
 """metrics.jsonl is the truth: whole lines, none doubled."""
 
+import io
+import os
+import pathlib
+import struct
+
 import numpy as np
+import pytest
+from PIL import Image
+from tensorboardX import record_writer
+from tensorboardX.proto import event_pb2
 
 from apppau_jax.training import writer
+from apppau_jax.training.board import Board
 
 
 def test_resume_drops_later_points_and_half_lines(tmp_path):
@@ -32,12 +42,55 @@ def test_a_failing_board_does_not_stop_the_run(tmp_path, monkeypatch, caplog):
     raise OSError("disk quota exceeded")
 
   run = writer.Writer(tmp_path, start_step=0)
-  monkeypatch.setattr(run._board, "add_scalar", fail)
+  monkeypatch.setattr(run._board, "scalar", fail)
   run.scalars("train", step=1, values={"loss": 1.0})
   run.image("x", np.zeros((2, 2, 3), np.uint8), step=1)
   run.close()
   assert "disk quota exceeded" in caplog.text
   assert len(writer.read_history(tmp_path / "metrics.jsonl")) == 1
+
+
+@pytest.mark.skipif(
+  not os.path.exists("/dev/full"), reason="no device that is always full"
+)
+def test_a_full_disk_ends_the_board_and_nothing_else(
+  tmp_path, monkeypatch, caplog
+):
+  full = pathlib.Path("/dev/full")
+  monkeypatch.setattr(record_writer, "open_file", lambda _: full.open("wb"))
+  run = writer.Writer(tmp_path, start_step=0)
+  picture = np.arange(300 * 300 * 3, dtype=np.uint32).astype(np.uint8)
+  for step in range(1, 30):
+    run.scalars("train", step=step, values={"loss": 1.0, "dice": 0.5})
+    run.image("x", picture.reshape(300, 300, 3), step=step)
+  run.sync()
+  run.close()
+  assert "No space left" in caplog.text
+  assert len(writer.read_history(tmp_path / "metrics.jsonl")) == 29
+
+
+def test_the_board_holds_curves_and_pictures(tmp_path):
+  """Read back by the protocol: lengths and checksums around each event."""
+  board = Board(tmp_path, purge_step=4)
+  board.scalar("train/loss", 0.25, step=4)
+  board.image("overlay", np.full((2, 3, 3), 7, np.uint8), step=5)
+  board.close()
+  (path,) = tmp_path.iterdir()
+  content, events = path.read_bytes(), []
+  while content:
+    (size,) = struct.unpack("<Q", content[:8])
+    events.append(event_pb2.Event.FromString(content[12 : 12 + size]))
+    content = content[16 + size :]
+  version, started, loss, overlay = events
+  assert version.file_version == "brain.Event:2"
+  assert (started.step, started.session_log.status) == (4, 1)
+  assert loss.step == 4
+  (value,) = loss.summary.value
+  assert (value.tag, value.simple_value) == ("train/loss", 0.25)
+  (value,) = overlay.summary.value
+  assert (value.tag, value.image.height, value.image.width) == ("overlay", 2, 3)
+  shown = np.asarray(Image.open(io.BytesIO(value.image.encoded_image_string)))
+  np.testing.assert_array_equal(shown, np.full((2, 3, 3), 7, np.uint8))
 
 
 def test_one_line_an_epoch_without_a_terminal(capsys):

@@ -1,0 +1,53 @@
+"""TensorBoard's event file, written by whoever calls: no thread, no queue.
+
+tensorboardX's own `SummaryWriter` hands events to a thread; where that dies of
+a full disk, the training would wait for room in its queue for ever.
+"""
+
+import os
+import pathlib
+import socket
+import time
+
+import numpy as np
+from tensorboardX import record_writer, summary
+from tensorboardX.proto import event_pb2
+
+
+class Board:
+  """One event file; every method raises OSError where it cannot be written.
+
+  Args:
+    folder: where TensorBoard looks; made if absent.
+    purge_step: what earlier files say of this and later steps is forgotten.
+  """
+
+  def __init__(self, folder: pathlib.Path, *, purge_step: int):
+    folder.mkdir(parents=True, exist_ok=True)
+    made = f"{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+    path = folder / f"events.out.tfevents.{made}"
+    self._file = record_writer.RecordWriter(str(path))
+    started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._write(0, file_version="brain.Event:2")
+    self._write(purge_step, session_log=started)
+
+  def _write(self, step: int, **what) -> None:
+    event = event_pb2.Event(step=step, wall_time=time.time(), **what)
+    self._file.write(event.SerializeToString())
+
+  def scalar(self, name: str, value: float, *, step: int) -> None:
+    """A point of the curve `name`."""
+    self._write(step, summary=summary.scalar(name, value))
+
+  def image(self, name: str, picture: np.ndarray, *, step: int) -> None:
+    """A uint8 picture `[h, w, 3]`."""
+    shown = summary.image(name, picture, dataformats="HWC")
+    self._write(step, summary=shown)
+
+  def flush(self) -> None:
+    """Puts everything written so far on disk."""
+    self._file.flush()
+
+  def close(self) -> None:
+    """Closes the file, also where its end cannot be written."""
+    self._file.close()
