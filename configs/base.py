@@ -213,6 +213,7 @@ def quick(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   config.train.epochs = 2
   config.train.eval_every_epochs = 1
   config.optim.ema_decay = min(config.optim.ema_decay, 0.5)
+  config.optim.warmup_epochs = min(config.optim.warmup_epochs, 1.0)
   return config
 
 

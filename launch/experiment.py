@@ -27,7 +27,15 @@ def run(config: Config, folder: pathlib.Path) -> None:
       "interrupted", and the same call goes on from the last checkpoint.
   """
   schema.check(config.to_dict())
-  first = processes.is_first()  # the one that writes
+  if not processes.is_first():
+    _run(config, folder)
+    return
+  with workdir.alone(folder):  # of several processes the first one writes
+    _run(config, folder)
+
+
+def _run(config: Config, folder: pathlib.Path) -> None:
+  first = processes.is_first()
   with processes.first_goes_first("phantoms"):
     ensure_phantoms(config)
   known = data.catalogue(config)

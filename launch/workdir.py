@@ -1,5 +1,6 @@
 """A run's folder: its configuration, its manifest, its report."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -9,9 +10,10 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import filelock
 import ml_collections
 
 from apppau_jax import __version__, files
@@ -37,6 +39,30 @@ _HARMLESS = (
 )
 
 
+@contextlib.contextmanager
+def alone(workdir: pathlib.Path) -> Iterator[None]:
+  """Keeps other processes from training in `workdir`; a kill lets go of it.
+
+  Raises:
+    ConfigError: one does already, or the folder cannot be written.
+  """
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(workdir / ".lock", timeout=0)
+    lock.acquire()
+  except filelock.Timeout as error:
+    raise ConfigError(
+      f"Another process is training in --workdir={workdir}: the two would mix "
+      "their checkpoints. Wait for it, stop it, or name another folder."
+    ) from error
+  except OSError as error:
+    raise _no_place(workdir, error) from error
+  try:
+    yield
+  finally:
+    lock.release()
+
+
 def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
   """Writes config.json, or checks that it is the same run's.
 
@@ -57,9 +83,13 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
       _same(workdir, schema.flatten(before), schema.flatten(config))
     files.write_json(path, config)
   except (OSError, json.JSONDecodeError) as error:
-    raise ConfigError(
-      f"--workdir={workdir} cannot hold a run: {error}. Name another folder."
-    ) from error
+    raise _no_place(workdir, error) from error
+
+
+def _no_place(workdir: pathlib.Path, error: Exception) -> ConfigError:
+  return ConfigError(
+    f"--workdir={workdir} cannot hold a run: {error}. Name another folder."
+  )
 
 
 def is_trained(workdir: pathlib.Path) -> bool:

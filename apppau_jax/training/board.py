@@ -8,10 +8,13 @@ import os
 import pathlib
 import socket
 import time
+from typing import Any
 
 import numpy as np
 from tensorboardX import record_writer, summary
 from tensorboardX.proto import event_pb2
+
+_PROTO: Any = event_pb2  # makes its classes only when it is imported
 
 
 class Board:
@@ -27,12 +30,12 @@ class Board:
     made = f"{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
     path = folder / f"events.out.tfevents.{made}"
     self._file = record_writer.RecordWriter(str(path))
-    started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    started = _PROTO.SessionLog(status=_PROTO.SessionLog.START)
     self._write(0, file_version="brain.Event:2")
     self._write(purge_step, session_log=started)
 
   def _write(self, step: int, **what) -> None:
-    event = event_pb2.Event(step=step, wall_time=time.time(), **what)
+    event = _PROTO.Event(step=step, wall_time=time.time(), **what)
     self._file.write(event.SerializeToString())
 
   def scalar(self, name: str, value: float, *, step: int) -> None:

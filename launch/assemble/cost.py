@@ -14,7 +14,7 @@ from apppau_jax.batch import Batch
 from apppau_jax.data import levels, order
 from apppau_jax.training import loop, parallel
 from apppau_jax.training import state as state_lib
-from launch.assemble import run
+from launch.assemble import networks, objectives, run
 from launch.assemble.networks import Config
 
 _TIMED = 5  # steps, after the first
@@ -52,8 +52,13 @@ def cost(config: Config, *, images: int, timed: bool = False) -> Cost:
     config: the configuration; its data need not exist.
     images: training images, labelled or not.
     timed: whether to run some steps, on black images.
+
+  Raises:
+    ConfigError: what the configuration combines no run would take.
   """
   config = config.copy_and_resolve_references()
+  # How many are unlabelled only the data tell: some, where a batch wants them.
+  objectives.check_players(config, unlabelled=images)
   config.train.steps_per_call = 1  # XLA counts a loop's body once
   lengths = _lengths(config, images)
   step, init = run.step_and_init(config, lengths)
@@ -111,10 +116,10 @@ def _rows(config: Config) -> tuple[int, ...]:
 
 def _black(config: Config, images: int) -> Batch:
   """A resident data set of that many black images."""
-  shape = (images, config.data.resolution, config.data.resolution, 1)
+  shape = (images, config.data.resolution, config.data.resolution)
   return Batch(
-    image=jnp.zeros(shape, levels.dtype_of(config.data.bits)),
-    mask=jnp.zeros(shape, jnp.uint8),
+    image=jnp.zeros((*shape, 1), levels.dtype_of(config.data.bits)),
+    mask=jnp.zeros((*shape, networks.masks(config)), jnp.uint8),
     label=jnp.zeros(images, jnp.int32),
     has_mask=jnp.ones(images, bool),
     has_label=jnp.ones(images, bool),

@@ -109,13 +109,8 @@ def validation(
   """
   both, how = players(config, mesh=mesh), options(config)
   names = tuple(config.data.structures)
-  classes = np.unique(source.label[source.label >= 0])
-  if config.train.select_by != "dice" and len(classes) < 2:
-    raise ConfigError(
-      f"config.train.select_by={config.train.select_by!r} needs validation "
-      f"images of two classes at least; they have {len(classes)}. Select by "
-      "dice."
-    )
+  if config.train.select_by != "dice":
+    _check_classes(config, source)
 
   def validate(state: state_lib.TrainState):
     dices, logits, pictures = [], [], []
@@ -143,6 +138,18 @@ def validation(
     return numbers, {"validation/overlay": np.concatenate(pictures, axis=1)}
 
   return validate
+
+
+def _check_classes(config: Config, source: stored.Source) -> None:
+  """AUROC is the mean over the classes, each against the others."""
+  names = networks.class_names(config)
+  absent = [n for i, n in enumerate(names) if not (source.label == i).any()]
+  if absent or len(names) < 2:
+    raise ConfigError(
+      f"config.train.select_by={config.train.select_by!r} needs validation "
+      f"images of every class, of two at least; none is of "
+      f"{', '.join(absent) or 'a second one'}. Select by dice."
+    )
 
 
 def _watched(

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from apppau_jax.batch import Batch
-from configs import appau_montgomery, paper_table1
+from apppau_jax.errors import ConfigError
+from configs import appau_montgomery, folder, jsrt_structures, paper_table1
 from launch.assemble import cost
 
 BATCH, SIDE, WIDTH = 4, 32, 8
@@ -51,6 +52,30 @@ def test_cost_of_a_step_from_shapes_alone():
   assert found.memory > state + images
   assert (found.steps_per_epoch, found.steps) == (25, 300 * 25)
   assert found.step_seconds is None
+
+
+def test_several_structures_can_be_planned():
+  config = jsrt_structures.get_config("quick")
+  config.data.resolution, config.model.base_width = SIDE, 1
+  config.model.preset = "unet"
+  assert cost.cost(config, images=20).steps > 0
+
+
+@pytest.mark.parametrize(
+  ("changed", "says"),
+  [
+    ({"train.accumulate": 3}, "accumulate=3 must divide"),
+    ({"train.unlabelled_in_batch": 8}, "every batch|nothing learns"),
+    ({"discriminator.enabled": True}, "folder:clinic has 0"),
+  ],
+)
+def test_what_no_run_would_take_is_not_planned(changed, says):
+  config = folder.get_config("name=clinic")
+  for key, value in changed.items():
+    room, last = key.split(".")
+    config[room][last] = value
+  with pytest.raises(ConfigError, match=says):
+    cost.cost(config, images=20)
 
 
 @pytest.mark.slow

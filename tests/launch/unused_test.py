@@ -26,6 +26,60 @@ def test_without_a_second_player(key, decides):
   assert line.startswith(f"config.{key} has no effect: {decides} is ")
 
 
+@pytest.mark.parametrize(
+  ("key", "changed", "why"),
+  [
+    ("loss.side_target", {"model.preset": "unet"}, "no side outputs"),
+    ("loss.side_weights", {"model.preset": "attention_unet"}, "no side out"),
+    ("data.label_fraction", {"data.label_count": 20}, "label_count is given"),
+    ("data.class_fraction", {"data.class_count": 20}, "class_count is given"),
+    ("data.split_seed", {"data.split": "idiap"}, "split is idiap"),
+    (
+      "data.label_seed",
+      {"data.label_fraction": 1.0, "data.class_fraction": 1.0},
+      "every training image",
+    ),
+    (
+      "adversarial.unlabelled_weight",
+      {"train.unlabelled_in_batch": 0},
+      "unlabelled_in_batch is 0",
+    ),
+    (
+      "discriminator.conditional",
+      {"discriminator.class_weight": 0.0},
+      "class_weight is 0",
+    ),
+    (
+      "eval.temperature_scaling",
+      {
+        "discriminator.class_weight": 0.0,
+        "discriminator.predicted_weight": 0.0,
+      },
+      "predicted_weight are 0",
+    ),
+  ],
+)
+def test_what_another_key_overrules(key, changed, why):
+  config = appau_phantom.get_config()
+  assert _told(config, key) == []
+  for name, value in changed.items():
+    room, last = name.split(".")
+    config[room][last] = value
+  (line,) = _told(config, key)
+  assert line.startswith(f"config.{key} has no effect: ")
+  assert why in line
+
+
+def test_what_works_otherwise_than_its_name_says():
+  config = appau_phantom.get_config()
+  assert _told(config) == []
+  config.optim.warmup_epochs = float(config.train.epochs)
+  config.optim.ema_decay = 0.0
+  warmup, teacher = _told(config)
+  assert "the learning rate rises to its last step" in warmup
+  assert "the student itself" in teacher
+
+
 def test_every_one_of_them_counts_in_the_full_game():
   config = appau_phantom.get_config()
   config.consistency.name = "pseudo_label"

@@ -1,12 +1,46 @@
 """A run's folder outlives the version of the code that made it."""
 
 import json
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
 from apppau_jax.errors import CheckpointError, ConfigError
 from configs import phantom
 from launch import workdir
+
+HOLD = """
+import pathlib, sys
+from launch import workdir
+with workdir.alone(pathlib.Path(sys.argv[1])):
+  print("held", flush=True)
+  sys.stdin.read()
+"""
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+  """The second is refused; the first one's kill -9 leaves no lock behind."""
+  folder = tmp_path / "run"
+  with subprocess.Popen(
+    [sys.executable, "-c", HOLD, str(folder)],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    cwd=pathlib.Path(__file__).parents[2],
+  ) as other:
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"held\n"
+    with (
+      pytest.raises(ConfigError, match="Another process"),
+      workdir.alone(folder),
+    ):
+      raise AssertionError
+    other.kill()
+  with workdir.alone(folder):
+    pass
+  with workdir.alone(folder):
+    pass
 
 
 def _older(folder):
