@@ -40,7 +40,7 @@ def measure(
     part: `test` or `validation`, of each set under the run's own split.
     datasets: the sets to measure on.
   """
-  known: dict[str, _Target] = {}
+  known: dict[tuple, _Target] = {}
   return [cell for run in done for cell in _cells(run, part, datasets, known)]
 
 
@@ -48,14 +48,15 @@ def _cells(
   run: sweep.Run,
   part: str,
   datasets: Sequence[str],
-  known: dict[str, _Target],
+  known: dict[tuple, _Target],
 ) -> Iterator[dict[str, Any]]:
   for dataset in datasets:
     config = copy.deepcopy(run.config)
     config.data.dataset, config.data.class_names = dataset, ()
-    if dataset not in known:
-      known[dataset] = _target(config, part)
-    target = known[dataset]
+    split = (dataset, config.data.split, config.data.split_seed)
+    if split not in known:
+      known[split] = _target(config, part)
+    target = known[split]
     yield {
       "trained_on": run.cell.dataset,
       "row": run.cell.row,
@@ -84,12 +85,14 @@ def _target(config, part: str) -> _Target:
 def _kept(run: sweep.Run, target: _Target, *, part: str) -> dict[str, Any]:
   """Reads what an earlier call measured on the same images, or measures."""
   path = run.folder / "eval" / part / f"on-{target.dataset}.json"
+  if target.loaded is None:
+    return _values(run, target, part=part)
+  of = {"sha256": target.sha256, "ids": list(target.loaded.ids)}
   before = _read(path)
-  if before.get("sha256") == target.sha256 and target.sha256:
+  if all(before.get(key) == value for key, value in of.items()):
     return before["values"]
   values = _values(run, target, part=part)
-  if target.loaded is not None:
-    files.write_json(path, {"sha256": target.sha256, "values": values})
+  files.write_json(path, {**of, "values": values})
   return values
 
 

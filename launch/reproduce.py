@@ -130,21 +130,25 @@ def _write(
   if not done:
     return
   part = sweep.common_part(done)
+  measured = [
+    comparisons.Run(
+      row=run.cell.row,
+      dataset=run.cell.dataset,
+      seed=run.seed,
+      report=run.report(part),
+    )
+    for run in done
+  ]
   facts = _facts(runs, done, part=part, failed=failed)
+  for dataset in comparisons.on_different_images(measured):
+    facts["caption"] += (
+      f" CAUTION: the runs on {dataset} were measured on different prepared "
+      "images: their means do not compare, and rows without images in common "
+      "have no paired test."
+    )
   if last and _CROSS.value:
     facts["cross"] = _transfer(done, part=part)
-  table = tables.make(
-    [
-      comparisons.Run(
-        row=run.cell.row,
-        dataset=run.cell.dataset,
-        seed=run.seed,
-        report=run.report(part),
-      )
-      for run in done
-    ],
-    facts=facts,
-  )
+  table = tables.make(measured, facts=facts)
   figures = _figures(done, table, out) if last else []
   files.write_json(out / "table.json", table)
   for name, text in (

@@ -1,5 +1,6 @@
 """The runs of a table: which are left, how long they take, what failed."""
 
+import copy
 import dataclasses
 import json
 import pathlib
@@ -37,6 +38,7 @@ class Run:
     """Whether it is finished; of another configuration it is an error."""
     if not self._done:
       if workdir.is_trained(self.folder):
+        self.config = _settled(self.config, self.folder)
         workdir.claim(self.folder, self.config.to_dict())
       manifest = workdir.read_manifest(self.folder)
       self._done = manifest.get("status") == "done"
@@ -46,6 +48,15 @@ class Run:
     """report.json of a part; empty if it has none."""
     path = self.folder / "eval" / part / "report.json"
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _settled(config: Any, folder: pathlib.Path) -> Any:
+  """With what only the prepared set told the run that is trained there."""
+  config, told = copy.deepcopy(config), workdir.read_config(folder).data
+  if config.data.split == "auto":
+    config.data.split = told.split
+  config.data.class_names = config.data.class_names or told.class_names
+  return config
 
 
 def common_part(done: Sequence[Run]) -> str:

@@ -85,6 +85,16 @@ def summary(runs: Iterable[Run], names: Sequence[str]) -> list[dict[str, Any]]:
   return entries
 
 
+def on_different_images(runs: Iterable[Run]) -> list[str]:
+  """Data sets whose runs were not all measured on the same prepared images."""
+  seen: dict[str, set] = {}
+  for run in runs:
+    ids = tuple(image["id"] for image in run.report.get("per_image", ()))
+    of = (run.report.get("data_sha256"), ids)
+    seen.setdefault(run.dataset, set()).add(of)
+  return sorted(name for name, found in seen.items() if len(found) > 1)
+
+
 def paired(
   first: Sequence[Run], second: Sequence[Run], *, name: str = "dice"
 ) -> dict[str, Any] | None:

@@ -161,14 +161,24 @@ def _leads(row: str, pair: Mapping[str, Any]) -> bool:
   )
 
 
-def cell(value: Mapping[str, Any] | None, places: int) -> str:
-  """Mean ± sd over seeds; the mean alone for one seed; a dash for nothing."""
+def cell(
+  value: Mapping[str, Any] | None, places: int, *, seeds: int | None = None
+) -> str:
+  """Mean ± sd over seeds; the mean alone for one seed; a dash for nothing.
+
+  Args:
+    value: {mean, sd, n}.
+    places: behind the point.
+    seeds: of the row; how many of them have the value is told if not all do.
+  """
   if value is None:
     return "–"
   text = f"{value['mean']:,.{places}f}"
-  if value["sd"] is None or not places:
-    return text
-  return f"{text} ± {value['sd']:.{places}f}"
+  if value["sd"] is not None and places:
+    text = f"{text} ± {value['sd']:.{places}f}"
+  if seeds and value["n"] < seeds:
+    text = f"{text} (n={value['n']})"
+  return text
 
 
 def blocks(table: Mapping[str, Any]) -> list[Block]:
@@ -197,7 +207,10 @@ def _block(
   lines = []
   for row in rows:
     marked = table["best"].get(row["dataset"]) == row["row"]
-    values = [cell(row["values"].get(c.name), c.places) for c in used]
+    count = len(row["seeds"])
+    values = [
+      cell(row["values"].get(c.name), c.places, seeds=count) for c in used
+    ]
     values += [str(row["printed"].get(c.printed, "–")) for c in printed]
     name = f"{row['row']} *" if marked else row["row"]
     seeds = str(len(row["seeds"]) or "–")

@@ -81,6 +81,9 @@ def test_mean_and_sd_as_written():
   )
   assert tables.cell({"mean": 0.98123, "sd": None, "n": 1}, 4) == "0.9812"
   assert tables.cell(None, 4) == "–"
+  auroc = {"mean": 0.7, "sd": None, "n": 1}
+  assert tables.cell(auroc, 3, seeds=3) == "0.700 (n=1)"
+  assert tables.cell(auroc, 3, seeds=1) == "0.700"
 
 
 def test_latex_and_html_are_escaped(table):

@@ -1,5 +1,6 @@
 """Measuring on other sets: what is loaded, refused, kept and asked."""
 
+import dataclasses
 import json
 import types
 
@@ -11,7 +12,7 @@ from apppau_jax.data import examples, sets, splits
 from apppau_jax.errors import DataError
 from configs import base
 from launch import cross, sweep
-from launch.assemble import data, inference
+from launch.assemble import data, inference, trained
 
 COUNTS = {"montgomery": 6, "shenzhen": 4, "jsrt": 4}
 
@@ -73,7 +74,12 @@ def world(tmp_path, monkeypatch):
     return judge
 
   def parts(config, known):
-    return data.Parts(split=_split(config.data.dataset), classes=())
+    split = _split(config.data.dataset)
+    if config.data.split == "idiap":  # validates on what others test on
+      split = dataclasses.replace(
+        split, validation=split.test, test=split.validation
+      )
+    return data.Parts(split=split, classes=())
 
   monkeypatch.setattr(data, "catalogue", catalogue)
   monkeypatch.setattr(data, "parts", parts)
@@ -84,8 +90,8 @@ def world(tmp_path, monkeypatch):
   monkeypatch.setattr(inference, "predict", predict)
   monkeypatch.setattr(inference, "diagnose", diagnose)
   monkeypatch.setattr(
-    inference,
-    "trained",
+    trained,
+    "weights",
     lambda config, workdir: ({"segmentor": 0, "discriminator": 0}, 1),
   )
 
@@ -174,3 +180,31 @@ def test_what_was_measured_on_other_data_is_measured_again(world, monkeypatch):
   before = len(world.asked)
   cross.measure([run], part="test", datasets=["shenzhen"])
   assert len(world.asked) == before + 2
+
+
+def test_every_run_is_measured_under_its_own_split(world):
+  """A set's combination is split otherwise than the set: none may be judged
+  by the other's test part, which it may have learnt from."""
+  first, second = world.run("montgomery"), world.run("shenzhen")
+  first.config.data.split = "idiap"
+  used = dataclasses.replace(
+    _split("montgomery"), validation=_ids("montgomery", "test"), test=()
+  )
+  splits.write_splits(first.folder / "splits.json", used)
+  measured = cross.measure(
+    [first, second], part="test", datasets=["montgomery"]
+  )
+  assert [cell["why_not"] for cell in measured] == ["", ""]
+  kept = [
+    json.loads((run.folder / "eval/test/on-montgomery.json").read_text())
+    for run in (first, second)
+  ]
+  assert [k["ids"] for k in kept] == [
+    list(_ids("montgomery", "validation")),
+    list(_ids("montgomery", "test")),
+  ]
+  # Another split later: what is kept is of other images.
+  second.config.data.split = "idiap"
+  asked = len(world.asked)
+  cross.measure([second], part="test", datasets=["montgomery"])
+  assert len(world.asked) > asked

@@ -1,5 +1,6 @@
 """The sweep: which runs, in which folders, what a failure or a kill leaves."""
 
+import copy
 import json
 
 import pytest
@@ -157,7 +158,9 @@ def sweep(tmp_path, monkeypatch):
   """Returns a function that runs a sweep of three cells and two seeds."""
   ran, drawn = [], []
 
-  def start(*, fail=(), stop=(), seeds=("0", "1"), **more):
+  def start(
+    *, fail=(), stop=(), seeds=("0", "1"), data_of=lambda seed: "d", **more
+  ):
     def run(config, folder):
       name = (config.loss.name, config.seed)
       ran.append(name)
@@ -165,6 +168,9 @@ def sweep(tmp_path, monkeypatch):
         raise Interrupted("stopped", 15)
       if name in fail:
         raise fail[name]
+      config = copy.deepcopy(config)
+      if config.data.split == "auto":  # as `data.settled` does
+        config.data.split, config.data.class_names = "paper", ("a", "b")
       workdir.claim(folder, config.to_dict())
       (folder / "checkpoints" / "latest" / "7").mkdir(parents=True)
       (folder / "eval" / "validation").mkdir(parents=True)
@@ -173,6 +179,7 @@ def sweep(tmp_path, monkeypatch):
         "segmentation": {"dice": {"mean": 0.5 + gain}},
         "paper_compat": {},
         "parameters": {"segmentor": 5},
+        "data_sha256": data_of(config.seed),
         "per_image": [
           {"id": f"i{k}", "dice": 0.5 + gain + 0.001 * k} for k in range(9)
         ],
@@ -212,6 +219,24 @@ def test_all_cells_and_a_table(sweep):
   for name in ("table.md", "table.tex", "table.html"):
     assert "KLTV" in (sweep.out / name).read_text()
   assert sweep.drawn == [6]  # once, at the end
+
+
+def test_a_set_of_ones_own_is_swept(sweep):
+  """Its runs keep the classes and the split that the set told them."""
+  for _ in range(2):
+    sweep(datasets=["folder:mine"], seeds=["0"])
+  assert len(sweep.ran) == 3
+  table = json.loads((sweep.out / "table.json").read_text())
+  assert sum(bool(row["seeds"]) for row in table["rows"]) == 3
+
+
+def test_runs_on_other_data_are_told(sweep):
+  sweep(data_of=lambda seed: f"prepared {min(seed, 1)} times", seeds=["0"])
+  caption = json.loads((sweep.out / "table.json").read_text())["caption"]
+  assert "CAUTION" not in caption
+  sweep(data_of=lambda seed: f"prepared {min(seed, 1)} times")
+  caption = json.loads((sweep.out / "table.json").read_text())["caption"]
+  assert "CAUTION: the runs on montgomery were measured on different" in caption
 
 
 def test_finished_runs_are_not_run_again(sweep):
