@@ -102,8 +102,8 @@ def _contents(source: source_lib.RawSource) -> _Contents:
   """Lists the files and reads the table.
 
   Raises:
-    DataError: two files for one id, files that are no pictures, folders below
-      images/ or masks/, or a table that cannot be used.
+    DataError: two folders of one name, two files for one id, files that are no
+      pictures, folders below images/ or masks/, or a table that cannot be used.
   """
   images = _by_id(source, IMAGES)
   masks = _by_id(source, MASKS, images=images)
@@ -133,7 +133,7 @@ def _by_id(
 ) -> dict[str, str]:
   """The names of the files of a folder by id; of masks with `images`."""
   found: dict[str, list[str]] = collections.defaultdict(list)
-  strangers = []
+  strangers, places = [], set()
   for key in source.keys_below(folder):
     path = PurePosixPath(key.split("::", 1)[1])
     if path.name.lower() == labels_lib.NAME:
@@ -143,9 +143,17 @@ def _by_id(
     if name is None or deep or not _is_text(path.name):
       strangers.append(source.describe(key))
       continue
+    places.add(str(PurePosixPath(source.describe(key)).parent))
     if images is not None and name not in images:
       name = name.removesuffix(_MASK)
     found[name].append(path.name)
+  if len(places) > 1:
+    raise DataError(
+      f"{source.root} has {len(places)} folders called {folder}/: "
+      f"{raw_index.summarise(sorted(places))} Which of them make the set is "
+      "not guessed: move the others away, or give --raw_dir the one folder "
+      "that holds it."
+    )
   twice = [f"{', '.join(names)}" for names in found.values() if len(names) > 1]
   if strangers or twice:
     raise DataError(

@@ -93,11 +93,26 @@ def read_labels(content: bytes, *, where: str) -> Labels:
       f"{where} has {len(faults)} lines that cannot be used: "
       f"{raw_index.summarise(faults)}"
     )
+  names = sorted({r.label for r in rows.values()} - {""})
+  _check_spellings(names, where=where)
   return Labels(
     rows=rows,
-    class_names=tuple(sorted({r.label for r in rows.values()} - {""})),
+    class_names=tuple(names),
     unread=tuple(name for name in header if name not in COLUMNS),
   )
+
+
+def _check_spellings(names: Sequence[str], *, where: str) -> None:
+  """Refuses classes that differ in small and capital letters only."""
+  spelt: dict[str, list[str]] = {}
+  for name in names:
+    spelt.setdefault(name.casefold(), []).append(name)
+  several = [" and ".join(same) for same in spelt.values() if len(same) > 1]
+  if several:
+    raise DataError(
+      f"{where} writes a class in several ways: {raw_index.summarise(several)} "
+      "They would be told apart as different diseases. Write each in one way."
+    )
 
 
 def _lines(text: str):

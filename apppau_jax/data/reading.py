@@ -29,6 +29,7 @@ MAX_SIDE = 32768
 # JPEG stores a grey picture as YCbCr with rounding; the others are lossless.
 _CHANNEL_TOLERANCE = {"JPEG": 4}
 _ORIENTATION_TAG = 0x0112
+_BITS_TAG = 0x0102  # of TIFF, one a channel
 _PHOTOMETRIC_TAG = 0x0106  # of TIFF; 0: white is zero
 _DAMAGE = (
   OSError,
@@ -47,9 +48,10 @@ def read_grey(
 
   Modes: `L` as it is; `P` through its palette; `1` as black and white; 16 bits
   linearly, from the lowest value of the picture (black) to its highest (white),
-  since a file does not say how many of them it uses; colour only where the
-  channels are equal; transparency only where everything is opaque, or in a
-  GIF, whose palette says what the transparent level is. DICOM: see `dicom`.
+  since a file does not say how many of them it uses; colour of 8 bits, only
+  where the channels are equal; transparency only where everything is opaque,
+  or in a GIF, whose palette says what the transparent level is. DICOM: see
+  `dicom`.
 
   Args:
     content: the encoded bytes, or the path of a file.
@@ -137,6 +139,7 @@ def _decode(data: bytes, *, name: str) -> np.ndarray:
       _open(data).verify()  # the checksum of every chunk; needs a fresh open
     with _open(data) as image:
       _check_header(image, name=name)
+      _check_depth(image, data, name=name)
       image.load()
       return _to_grey(image, name=name)
   except _DAMAGE as e:
@@ -171,6 +174,22 @@ def _check_header(image: Image.Image, *, name: str) -> None:
     )
 
 
+def _check_depth(image: Image.Image, data: bytes, *, name: str) -> None:
+  """Refuses 16 bits in several channels: Pillow reads the upper 8 alone."""
+  if image.format == "PNG":  # of IHDR, whose place is fixed
+    depth, grey = data[24], data[25] == 0
+  elif isinstance(image, TiffImageFile):
+    samples = image.tag_v2.get(_BITS_TAG, (1,))
+    depth, grey = max(samples), len(samples) == 1
+  else:
+    return
+  if depth > 8 and not grey:
+    raise errors.DataError(
+      f"The image {name} has {depth} bits in each of several channels, of "
+      "which only the upper 8 could be read. Save it as 16 bit grey."
+    )
+
+
 def _check_size(height: int, width: int, *, name: str) -> None:
   if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
     raise errors.DataError(
@@ -184,19 +203,23 @@ def _to_grey(image: Image.Image, *, name: str) -> np.ndarray:
   mode = image.mode
   if mode.startswith("I;16"):
     deep = np.asarray(image).astype(np.uint16)
+    if deep.size and (deep == image.info.get("transparency", -1)).any():
+      raise _transparent(name)
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     # Pillow inverts such files of 8 bits, and leaves those of 16 alone.
     return 65535 - deep if tags.get(_PHOTOMETRIC_TAG) == 0 else deep
   if mode == "I" and image.format == "PNG":  # 16 bits in older Pillow
     return np.asarray(image).astype(np.uint16)
-  if mode == "L":
+  # A GIF's transparent entry has a colour in the palette all the same.
+  see_through = "transparency" in image.info and image.format != "GIF"
+  if mode in ("L", "1", "P", "RGB") and see_through:
+    image = image.convert("RGBA")
+  elif mode == "L":
     return np.asarray(image)
-  if mode == "1":
+  elif mode == "1":
     return np.asarray(image.convert("L"))
-  if mode == "P":
-    # A GIF's transparent entry has a colour in the palette all the same.
-    see_through = "transparency" in image.info and image.format != "GIF"
-    image = image.convert("RGBA" if see_through else "RGB")
+  elif mode == "P":
+    image = image.convert("RGB")
   elif mode not in ("RGB", "RGBA", "LA"):
     raise errors.DataError(
       f"The image {name} has pixel mode {mode}, for which no conversion to "
@@ -204,11 +227,15 @@ def _to_grey(image: Image.Image, *, name: str) -> np.ndarray:
     )
   pixels = np.asarray(image)
   if pixels.shape[2] in (2, 4) and pixels[..., -1].min() < 255:
-    raise errors.DataError(
-      f"The image {name} has transparent pixels, whose grey value is "
-      "undefined. Save it without an alpha channel."
-    )
+    raise _transparent(name)
   return _equal_channels(pixels, image_format=image.format, name=name)
+
+
+def _transparent(name: str) -> errors.DataError:
+  return errors.DataError(
+    f"The image {name} has transparent pixels, whose grey value is "
+    "undefined. Save it without an alpha channel."
+  )
 
 
 def _equal_channels(

@@ -84,15 +84,33 @@ class RawSource:
 
     Returns:
       A key for `read` and `size`. The name as it stands goes before one in
-      other letters (small, capital), a plain file before one in a zip, a
-      shorter path before a longer one.
+      other letters (small, capital); of equal copies a plain file before one
+      in a zip, a shorter path before a longer one.
+
+    Raises:
+      DataError: several such files, and they differ: which is meant nobody can
+        know.
     """
     wanted = {folder.lower() for folder in folders}
     same = self._by_name.get(name.lower(), ())
-    for file in sorted(same, key=lambda f: PurePosixPath(f.path).name != name):
-      if not folders or self._folder(file) in wanted:
-        return f"{file.archive}::{file.path}"
-    return None
+    found = [f for f in same if not folders or self._folder(f) in wanted]
+    exact = [f for f in found if PurePosixPath(f.path).name == name]
+    keys = [f"{file.archive}::{file.path}" for file in exact or found]
+    for other in keys[1:]:
+      self._check_equal(keys[0], other)
+    return keys[0] if keys else None
+
+  def _check_equal(self, key: str, other: str) -> None:
+    if self.size(key) == self.size(other) and (
+      self.crc32(key) == self.crc32(other)
+    ):
+      return
+    raise errors.DataError(
+      f"{self.describe(key)} and {self.describe(other)} in {self.root} have "
+      "one name and different contents; which of them belongs to the set is "
+      "not guessed. Move the other away, or give --raw_dir the set's own "
+      "folder."
+    )
 
   def keys_below(self, folder: str) -> list[str]:
     """The keys of all files below folders of this name; sorted.

@@ -211,10 +211,33 @@ def test_zips_called_images_and_masks(write, raw_sets, tmp_path):
 @pytest.mark.parametrize(
   ("file", "says"),
   [
+    ("rejected/images/bad.png", r"2 folders called images/: images; rejected"),
+    ("old/masks/x.png", r"2 folders called masks/: masks; old/masks"),
+  ],
+)
+def test_two_folders_of_one_name_are_not_mixed(write, file, says):
+  """Films somebody sorted out would join the training set."""
+  raw = write("x")
+  (raw / file).parent.mkdir(parents=True)
+  (raw / file).write_bytes((raw / "images/x.png").read_bytes())
+  with pytest.raises(DataError, match=says):
+    _index(raw)
+
+
+def test_two_tables_that_differ_are_not_guessed_between(write):
+  raw = write("x", table="id,label\nx,TB\n")
+  (raw / "bb").mkdir()
+  (raw / "bb/labels.csv").write_text("id,label\nx,NORMAL\n")
+  with pytest.raises(DataError, match=r"labels\.csv and bb/labels\.csv"):
+    _index(raw)
+
+
+@pytest.mark.parametrize(
+  ("file", "says"),
+  [
     ("images/notes.docx", "images/notes.docx"),
     ("images/below/x.png", "images/below/x.png"),
     ("images/x.JPG", "x.JPG, x.png"),
-    ("other/images/x.tif", "x.png, x.tif"),
     ("masks/x_mask.gif", "x.png, x_mask.gif"),
     ("masks/README.md", "masks/README.md"),
     ("images/odd\udce9.png", "images/odd"),
@@ -285,6 +308,7 @@ def test_masks_that_are_none_are_refused(write, raw_sets, tmp_path):
     ("id,label\n,a\n", "line 2: no id"),
     ("id,label,split\nx,a,val\n", "line 2: split 'val', .* validation, test"),
     ("id,label\nx,masks\n", "cannot be called 'masks'"),
+    ("id,label\nx,TB\ny,tb\nz,flu\n", "several ways: TB and tb. They"),
     ("id,label\nx,\xe9\n".encode("latin-1"), "CSV UTF-8"),
     ('id,label\nx,"' + "a" * 200_000 + '"\n', "CSV UTF-8"),
   ],

@@ -60,6 +60,52 @@ def test_transparent_pixels_are_refused(encoded):
     reading.read_grey(encoded(image))
 
 
+def _png16(pixels, colour_type):
+  """A PNG of 16 bits a channel, by the specification: Pillow writes none."""
+  height, width = pixels.shape[:2]
+
+  def chunk(kind, content):
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+  rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+  header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+  return (
+    b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", header)
+    + chunk(b"IDAT", zlib.compress(rows))
+    + chunk(b"IEND", b"")
+  )
+
+
+@pytest.mark.parametrize("kind", ["rgb", "la", "tiff"])
+def test_sixteen_bits_in_several_channels_are_not_cut_to_eight(kind):
+  deep = np.linspace(0, 4095, 64).reshape(8, 8).astype(np.uint16)
+  assert len(np.unique(reading.read_grey(_png16(deep, 0), bits=16))) == 64
+  if kind == "rgb":
+    content = _png16(np.stack([deep] * 3, axis=-1), 2)
+  elif kind == "la":
+    full = np.full_like(deep, 65535)
+    content = _png16(np.stack([deep, full], axis=-1), 4)
+  else:
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.stack([deep] * 3, axis=-1), photometric="rgb")
+    content = file.getvalue()
+  with pytest.raises(DataError, match="16 bits in each of several channels"):
+    reading.read_grey(content, name="x.png")
+
+
+def test_a_grey_level_called_transparent_is_refused_where_it_occurs(encoded):
+  grey = np.arange(16, dtype=np.uint8).reshape(4, 4)
+  unused = encoded(Image.fromarray(grey), "PNG", transparency=99)
+  np.testing.assert_array_equal(reading.read_grey(unused), grey)
+  for pixels in (grey, grey.astype(np.uint16) * 256, np.dstack([grey] * 3)):
+    level = int(pixels.flat[5]) if pixels.ndim == 2 else (3, 3, 3)
+    content = encoded(Image.fromarray(pixels), "PNG", transparency=level)
+    with pytest.raises(DataError, match="transparent pixels"):
+      reading.read_grey(content)
+
+
 def test_one_bit_image_is_black_and_white(encoded):
   bits = GREY > 127
   read = reading.read_grey(encoded(Image.fromarray(bits)))

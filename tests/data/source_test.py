@@ -101,12 +101,28 @@ def test_a_zip_is_the_folder_of_what_lies_at_its_top(make_zip):
     assert source.find("M.png", "mask")
 
 
-def test_plain_files_go_before_zips_and_short_paths_first(make_zip, tmp_path):
-  make_zip(("CXR_png/M.png", b"zipped"))
-  _write(tmp_path / "copy/old/CXR_png/M.png", b"deep")
-  _write(tmp_path / "z/CXR_png/M.png", b"plain")
+def test_of_equal_copies_the_plain_one_with_the_shortest_path(
+  make_zip, tmp_path
+):
+  make_zip(("CXR_png/M.png", b"same"))
+  _write(tmp_path / "copy/old/CXR_png/M.png", b"same")
+  _write(tmp_path / "z/CXR_png/M.png", b"same")
   with RawSource(tmp_path) as source:
-    assert source.read(source.find("M.png", "CXR_png")) == b"plain"
+    key = source.find("M.png", "CXR_png")
+    assert source.describe(key) == "z/CXR_png/M.png"
+
+
+@pytest.mark.parametrize("content", [b"0ther", b"longer"])
+def test_of_two_that_differ_none_is_taken(make_zip, tmp_path, content):
+  make_zip(("CXR_png/M.png", content))
+  _write(tmp_path / "z/CXR_png/M.png", b"other")
+  with RawSource(tmp_path) as source:
+    with pytest.raises(
+      DataError,
+      match=r"z/CXR_png/M\.png and set\.zip: CXR_png/M\.png .* not guessed",
+    ):
+      source.find("M.png", "CXR_png")
+    assert source.find("M.png", "masks") is None
 
 
 def test_missing_root_is_named_and_not_created(tmp_path):

@@ -72,7 +72,7 @@ def likeness_to_mean(films: Sequence[Film]) -> list[Finding]:
   A film correlates with the mean of its set (measured: .20 or more), its
   negative with the opposite sign.
   """
-  varied = [film for film in films if film.levels > 1]
+  varied = [film for film in films if np.ptp(film.sketch) > 0]
   if len(varied) < FEWEST:
     return []
   rows = np.stack([_standard(film.sketch) for film in varied])

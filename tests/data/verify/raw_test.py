@@ -237,7 +237,15 @@ def test_a_negative_without_mask_is_told_by_the_mean(spoilt):
     path.unlink()
   assert _found(spoilt) == set()
   _negative(spoilt)
-  assert _found(spoilt) == {("warning", "polarity", (ONE,))}
+  told = ("warning", "polarity", (ONE,))
+  assert _found(spoilt) == {told}
+  # A picture that is flat but for one pixel hides none of the others.
+  for path in spoilt.masks(TWO):
+    path.unlink()
+  flat = np.full((2048, 2048), 7, np.uint8)
+  flat[0, 0] = 8
+  spoilt.put(spoilt.image(TWO), flat)
+  assert told in _found(spoilt)
 
 
 def test_a_set_mirrored_as_a_whole_is_told(spoilt):
