@@ -240,11 +240,11 @@ def test_a_negative_without_mask_is_told_by_the_mean(spoilt):
   told = ("warning", "polarity", (ONE,))
   assert _found(spoilt) == {told}
   # A picture that is flat but for one pixel hides none of the others.
-  for path in spoilt.masks(TWO):
+  for path in spoilt.masks(OTHER):
     path.unlink()
   flat = np.full((2048, 2048), 7, np.uint8)
   flat[0, 0] = 8
-  spoilt.put(spoilt.image(TWO), flat)
+  spoilt.put(spoilt.image(OTHER), flat)
   assert told in _found(spoilt)
 
 
