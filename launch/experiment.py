@@ -75,9 +75,9 @@ def _run(config: Config, folder: pathlib.Path) -> None:
     try:
       loop.run(parts, state)
     finally:
+      session["minutes"] = round((time.time() - began) / 60, 2)
       parts.latest.close()
       parts.best.close()
-    session["minutes"] = round((time.time() - began) / 60, 2)
     for part in ("validation", "test"):
       if first and getattr(chosen.split, part):
         measure.measure(folder, part=part)

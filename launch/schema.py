@@ -99,16 +99,16 @@ class Names:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-  """Positive numbers, one a side output, or none for the default."""
+  """Numbers from 0, one a side output, or none for the default."""
 
   def __call__(self, value: Any) -> bool:
-    """Whether `value` is such a sequence."""
-    return isinstance(value, tuple | list) and all(
-      Number(0, above=True)(v) for v in value
+    """Whether `value` is such a sequence, not of zeros alone."""
+    return isinstance(value, tuple | list) and (
+      all(Number(0)(v) for v in value) and (not value or any(value))
     )
 
   def __str__(self) -> str:
-    return "a sequence of positive numbers, coarse to fine, or ()"
+    return "a sequence of numbers from 0, one positive, coarse to fine, or ()"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -94,7 +94,8 @@ def _no_place(workdir: pathlib.Path, error: Exception) -> ConfigError:
 
 def is_trained(workdir: pathlib.Path) -> bool:
   """Whether a step was saved here: then configuration and data are fixed."""
-  return any(workdir.glob("checkpoints/*/[0-9]*"))
+  saved = workdir.glob("checkpoints/*/[0-9]*")
+  return any(step.name.isdigit() for step in saved)  # whole, not in the making
 
 
 def check_same_data(

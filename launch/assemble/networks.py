@@ -13,7 +13,8 @@ from apppau_jax.training import loop, optimizers
 from apppau_jax.training import state as state_lib
 
 Config = Any  # ml_collections.ConfigDict, checked by launch.schema
-_DISCRIMINATOR = 2**31 - 1  # of its first weights' key: no step has this number
+# Of the keys of the first weights: no step has these numbers.
+_SEGMENTOR, _DISCRIMINATOR = 2**31 - 2, 2**31 - 1
 # What D, and the first state, are made of: for `shared`.
 D_KEYS = ("discriminator", "data.dataset", "data.class_names")
 INIT_KEYS = ("model", "optim", "data.resolution", "data.structures", *D_KEYS)
@@ -114,7 +115,10 @@ def init(
   return state_lib.TrainState(
     step=jnp.int32(0),
     segmentor=state_lib.init_player(
-      segmentor(config), image, key=key, optimizer=transform
+      segmentor(config),
+      image,
+      key=jax.random.fold_in(key, _SEGMENTOR),
+      optimizer=transform,
     ),
     discriminator=None
     if other is None

@@ -180,7 +180,8 @@ def test_presets_and_losses_are_those_of_the_package():
     ("model.preset", "ppau", "Did you mean ppau_unet?"),
     ("data.split", "fold-1", "fold-K-of-N"),
     ("data.resolution", 100, "one of 128, 256, 512"),
-    ("loss.side_weights", (1.0, -1.0), "positive numbers"),
+    ("loss.side_weights", (1.0, -1.0), "numbers from 0, one positive"),
+    ("loss.side_weights", (0.0, 0.0), "numbers from 0, one positive"),
   ],
 )
 def test_value_out_of_range_names_key_and_range(key, value, says):
@@ -215,7 +216,7 @@ def test_edges_of_ranges():
   tree = base.get_config().to_dict()
   tree["data"]["label_fraction"] = 1.0
   tree["eval"]["threshold"] = 0
-  tree["loss"]["side_weights"] = (0.1, 0.2, 0.3, 0.4)
+  tree["loss"]["side_weights"] = (0.0, 0.2, 0.3, 0.4)
   schema.check(tree)
 
 

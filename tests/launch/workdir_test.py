@@ -116,3 +116,10 @@ def test_figures_come_with_what_is_wrong_with_their_data(tmp_path):
     "Parts share a patient: p.",
   ]
   assert workdir.remarks(tmp_path / "of an older version") == []
+
+
+def test_a_first_save_cut_short_fixes_no_configuration(tmp_path):
+  (tmp_path / "checkpoints/latest/9.orbax-checkpoint-tmp").mkdir(parents=True)
+  assert not workdir.is_trained(tmp_path)
+  (tmp_path / "checkpoints/latest/9").mkdir()
+  assert workdir.is_trained(tmp_path)
