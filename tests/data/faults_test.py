@@ -55,6 +55,13 @@ COVERED = {
     "reading_test.py::test_transparent_pixels_are_refused",
     "reading_test.py::test_cmyk_and_frames_are_refused",
     "reading_test.py::test_unequal_channels_are_refused_by_name",
+    "reading_test.py::test_sixteen_bits_in_several_channels_are_not_cut_to_eight",
+  ),
+  "two files, or folders, of one name": (
+    "source_test.py::test_of_two_that_differ_none_is_taken",
+    "source_test.py::test_of_equal_copies_the_plain_one_with_the_shortest_path",
+    "folder_test.py::test_two_folders_of_one_name_are_not_mixed",
+    "folder_test.py::test_two_tables_that_differ_are_not_guessed_between",
   ),
   "constant image": (
     "builder_test.py::test_constant_image_is_remarked_on",
