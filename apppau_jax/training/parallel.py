@@ -239,6 +239,11 @@ def spread(batch: Batch, indices: np.ndarray, mesh: Mesh) -> Batch:
   return jax.tree.map(place, batch)
 
 
+def compile_rate(rate: Callable[[int], Any]) -> Callable[[int], Any]:
+  """A schedule as one program, for whoever logs it; it is a dozen otherwise."""
+  return jax.jit(rate)
+
+
 def compile_predict(predict: Callable, mesh: Mesh | None = None) -> Callable:
   """Compiles an inference function; one trace per batch shape.
 

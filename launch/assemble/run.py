@@ -74,7 +74,7 @@ def assemble(
       config, data.load(config, chosen.split.validation), mesh
     ),
     select_by=config.train.select_by,
-    learning_rate=_optimizers(config, lengths)[0],
+    learning_rate=parallel.compile_rate(_optimizers(config, lengths)[0]),
     latest=store(workdir, "latest"),
     best=store(workdir, "best"),
     meta=meta,
