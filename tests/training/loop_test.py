@@ -176,8 +176,13 @@ def test_a_second_signal_of_either_kind_ends_at_once(make_run, tiny):
       time.sleep(0.01)  # two at the same moment are one to Python
       os.kill(os.getpid(), signal.SIGINT)
 
-  with pytest.raises(KeyboardInterrupt):
-    loop.run(make_run(spy=send), tiny.state())
+  # A worker of pytest-xdist is deaf to the keyboard; a user's process is not.
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  try:
+    with pytest.raises(KeyboardInterrupt):
+      loop.run(make_run(spy=send), tiny.state())
+  finally:
+    signal.signal(signal.SIGINT, before)
 
 
 def test_best_is_the_best_by_validation(make_run, tiny):
