@@ -98,6 +98,8 @@ def claim(
       "somebody's own, and would be replaced. Name another --output, or "
       "replace them with --overwrite."
     )
+  if overwrite:  # first: no kill may leave the old rows under the new name
+    table.unlink(missing_ok=True)
   files.write_json(record, dict(model))
   return rows
 

@@ -194,6 +194,7 @@ def test_the_folder_of_one_model_is_no_others(films, tmp_path):
     _claim(out, other)
   assert len(_claim(out)) == 4  # refused, and nothing changed
   assert _claim(out, other, overwrite=True) == {}
+  assert _claim(out, other) == {}  # killed at once, the old rows are no one's
   with pytest.raises(DataError, match="another model"):
     _claim(out)
 
