@@ -130,6 +130,7 @@ def ensure_phantoms(config) -> None:
     prepare.prepare(
       raw_dir=raw_dir, data_dir=config.data.data_dir, progress=progress, **where
     )
+  verified.keep_verdict(config)
 
 
 def _announce(config, chosen, parts, state) -> None:

@@ -18,6 +18,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from apppau_jax.exportable import exportable
 from apppau_jax.models import attention as attention_lib
 from apppau_jax.models import blocks
 
@@ -34,6 +35,7 @@ PRESETS: dict[str, tuple[bool, bool, bool]] = {
 }
 
 
+@exportable
 @chex.dataclass(frozen=True, mappable_dataclass=False)
 class SegmentorOutput:
   """What S says of a batch; all float32.

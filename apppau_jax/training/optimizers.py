@@ -2,6 +2,18 @@
 
 import jax
 import optax
+from jax import export
+
+# What `make_optimizer`'s states are made of: programs kept on disk return them.
+for _part in (
+  optax.EmptyState,
+  optax.MaskedState,
+  optax.ScaleByAdamState,
+  optax.ScaleByScheduleState,
+):
+  export.register_namedtuple_serialization(
+    _part, serialized_name=f"optax.{_part.__name__}"
+  )
 
 
 def make_schedule(

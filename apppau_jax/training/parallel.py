@@ -17,6 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from apppau_jax.batch import Batch
 from apppau_jax.errors import ConfigError
+from apppau_jax.training.kept import keep
 from apppau_jax.training.state import Player, TrainState
 from apppau_jax.training.terms import Metrics
 
@@ -87,6 +88,7 @@ def make_init(
   *given,
   shard: bool = False,
   small: int = SMALL,
+  name: Any = None,
 ) -> Callable[..., TrainState]:
   """Compiles `init`, which would be hundreds of small programs otherwise.
 
@@ -101,6 +103,7 @@ def make_init(
     shard: split parameters, averages and the optimiser's moments over the
       devices, rather than keep a copy of them on each.
     small: arrays of fewer scalars are whole on every device all the same.
+    name: under which to keep its trace between processes, see `kept.keep`.
   """
   kept: Any = _whole(mesh)
   if shard:  # only then do shapes matter, which take a trace to know
@@ -109,7 +112,7 @@ def make_init(
       jax.eval_shape(init, *given),
     )
   return jax.jit(
-    init,
+    keep(init, name=name),
     out_shardings=kept,
     compiler_options={"xla_backend_optimization_level": 1},
   )
@@ -132,6 +135,7 @@ def compile_train_step(
   *,
   like: TrainState | None = None,
   steps_per_call: int = 1,
+  name: Any = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
   """Compiles `step` over the resident data set, or over a step's own batch.
 
@@ -146,6 +150,7 @@ def compile_train_step(
       would pass an evaluation: another length is another program) in a loop
       on the device. For accelerators: XLA:CPU runs convolutions inside a loop
       fifteen times slower.
+    name: under which to keep its trace between processes, see `kept.keep`.
 
   Returns:
     `run(state, resident, indices)` with `indices` into `resident`: `[b]`, or
@@ -168,16 +173,16 @@ def compile_train_step(
         "the training step was traced twice: the shape or type of its state, "
         f"data or indices (now {shapes}) changed"
       )
-    if several:
-      result = jax.lax.scan(
-        lambda state, rows: gather_and_step(state, resident, rows, seed),
-        state,
-        indices,
-      )
-    else:
-      result = gather_and_step(state, resident, indices, seed)
+    result = advance(state, resident, indices, seed)
     lengths.add(length)  # only now: what failed was not traced
     return result
+
+  def scan_steps(state, resident, indices, seed):
+    return jax.lax.scan(
+      lambda state, rows: gather_and_step(state, resident, rows, seed),
+      state,
+      indices,
+    )
 
   def gather_and_step(state, resident, indices, seed):
     batch = resident if indices is None else resident.take(indices)
@@ -186,6 +191,7 @@ def compile_train_step(
     given = () if seed is None else (seed,)
     return step(_gathered(state, whole), batch, *given)
 
+  advance = keep(scan_steps if several else gather_and_step, name=name)
   return jax.jit(call, donate_argnums=0, out_shardings=(kept, whole))
 
 
@@ -244,14 +250,18 @@ def compile_rate(rate: Callable[[int], Any]) -> Callable[[int], Any]:
   return jax.jit(rate)
 
 
-def compile_predict(predict: Callable, mesh: Mesh | None = None) -> Callable:
+def compile_predict(
+  predict: Callable, mesh: Mesh | None = None, *, name: Any = None
+) -> Callable:
   """Compiles an inference function; one trace per batch shape.
 
   Args:
     predict: maps variables and arrays of b rows each to arrays of b rows.
     mesh: splits the rows over these devices, where they divide them; every
       process passes all rows and gets all results. None leaves it to JAX.
+    name: under which to keep its trace between processes, see `kept.keep`.
   """
+  predict = keep(predict, name=name)
   if mesh is None:
     return jax.jit(predict)
 

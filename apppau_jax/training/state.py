@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from apppau_jax.exportable import exportable
 from apppau_jax.models import blocks
 
 Tree = Any  # a nest of arrays, as JAX means it
 Variables = dict[str, Tree]
 
 
+@exportable
 @chex.dataclass(frozen=True, mappable_dataclass=False)
 class Player:
   """One network in training.
@@ -31,6 +33,7 @@ class Player:
   ema: Variables
 
 
+@exportable
 @chex.dataclass(frozen=True, mappable_dataclass=False)
 class TrainState:
   """The whole state: everything a checkpoint holds, nothing else.

@@ -48,6 +48,7 @@ def _predict(
       networks.segmentor(config), prepare=data.normalize(config), views=views
     ),
     mesh,
+    name=["predict", config.to_dict(), views],
   )
 
 
@@ -78,6 +79,7 @@ def _diagnose(
       module, prepare=data.normalize(config), views=views
     ),
     mesh,
+    name=["diagnose", config.to_dict(), views],
   )
 
 

@@ -93,6 +93,7 @@ def _init(
     mesh,
     np.uint32(0),
     shard=config.train.shard_parameters,
+    name=["init", config.to_dict()],
   )
 
 
@@ -132,7 +133,11 @@ def _train_step(
   if config.train.shard_parameters:
     like = parallel.shapes(init, mesh, shard=True)
   return parallel.compile_train_step(
-    step, mesh, like=like, steps_per_call=lengths.steps_per_call
+    step,
+    mesh,
+    like=like,
+    steps_per_call=lengths.steps_per_call,
+    name=["train step", config.to_dict(), lengths],
   )
 
 

@@ -1,6 +1,7 @@
 """Data with errors are refused before anything is trained on them."""
 
 import contextlib
+import pathlib
 from collections.abc import Sequence
 
 from apppau_jax.data import examples
@@ -56,15 +57,31 @@ def check(
   return found
 
 
-def _examine(config: Config, known: examples.Catalogue, *, masks_of: set[str]):
-  where = {
-    "dataset": known.dataset,
-    "resolution": known.resolution,
-    "bits": known.bits,
-  }
-  examined = verdict.read(
-    verdict.path(config.data.data_dir, **where),
+def keep_verdict(config: Config) -> None:
+  """Examines whole sets, every mask, and puts the verdict beside them.
+
+  For who has just prepared them; every run of `check` then reads it.
+  """
+  films, found = prepared.read(config.data.data_dir, data.catalogue(config))
+  verdict.write(
+    _path(config),
+    examination.examine(films, found=found),
     content_sha256=data.content_sha256(config),
+  )
+
+
+def _path(config: Config) -> pathlib.Path:
+  return verdict.path(
+    config.data.data_dir,
+    dataset=config.data.dataset,
+    resolution=config.data.resolution,
+    bits=config.data.bits,
+  )
+
+
+def _examine(config: Config, known: examples.Catalogue, *, masks_of: set[str]):
+  examined = verdict.read(
+    _path(config), content_sha256=data.content_sha256(config)
   )
   if examined is not None:
     return examined

@@ -39,8 +39,12 @@ GAME = {
 
 
 @pytest.mark.parametrize("kind", [ALONE, GAME], ids=["alone", "game"])
-def test_end_to_end_then_killed_and_resumed(call, command, tmp_path, kind):
+def test_end_to_end_then_killed_and_resumed(
+  call, command, tmp_path, kind, monkeypatch
+):
   """One test, for the runs it compares are what costs the time."""
+  if kind is GAME:  # of which no other test compiles anything
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
   plain, call = call, functools.partial(_with, call, **kind)
   command = functools.partial(_with, command, **kind)
   whole = tmp_path / "whole"
@@ -53,6 +57,7 @@ def test_end_to_end_then_killed_and_resumed(call, command, tmp_path, kind):
 
   _predict_a_picture(plain, whole, tmp_path, game=kind is GAME)
 
+  traced = set((tmp_path / "cache").glob("traced/*"))
   killed = tmp_path / "killed"
   _stop(command(killed), killed, signum=signal.SIGKILL)
   status = json.loads((killed / "manifest.json").read_text())["status"]
@@ -62,6 +67,9 @@ def test_end_to_end_then_killed_and_resumed(call, command, tmp_path, kind):
   assert _digests(killed, last) == _digests(whole, last)
   metrics = (killed / "metrics.jsonl").read_text()
   assert metrics == (whole / "metrics.jsonl").read_text()
+  if kind is GAME:  # the state, the step, S and D in inference; nothing anew
+    assert len(traced) >= 4
+    assert set((tmp_path / "cache").glob("traced/*")) == traced
 
   _other_data_is_refused(call, killed)
   other = call(killed, "--config.optim.learning_rate=0.5")

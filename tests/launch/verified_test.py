@@ -142,3 +142,16 @@ def test_a_run_without_verdict_has_nothing_accepted(tmp_path):
   workdir.write_findings(tmp_path, [findings.note("counts", "fewer")])
   told = json.loads((tmp_path / "verify.json").read_text())
   assert told["findings"][0]["level"] == "note"
+
+
+def test_who_prepares_keeps_the_verdict(config, leaking, monkeypatch):
+  config.data.data_dir = str(leaking)
+  config.data.accept = ("twins",)
+  looked = _check(config)
+  verified.keep_verdict(config)
+  monkeypatch.setattr(prepared, "read", None)
+  try:
+    assert looked
+    assert _check(config) == looked
+  finally:
+    verdict.path(leaking, **WHERE).unlink()

@@ -1,0 +1,128 @@
+"""Traced programs kept on disk, beside the compiled ones.
+
+To trace a step through Flax, differentiation and the optimisers is seconds of
+Python at every start, however warm JAX's compilation cache: that one is asked
+only for what has been traced and lowered. What tracing yields is decided by
+the sources, the libraries, JAX's settings, the configuration and the shapes;
+under a hash of all of them `jax.export` keeps it. Whoever edits a library in
+place, its version unchanged, empties the folder.
+"""
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import pathlib
+import sys
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import export
+
+import apppau_jax
+from apppau_jax import files
+
+_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "chex", "numpy")
+_PACKAGE = pathlib.Path(apppau_jax.__file__).parent
+
+
+def keep(function: Callable[..., Any], *, name: Any) -> Callable[..., Any]:
+  """Returns `function`, traced once on this machine; for use under `jit`.
+
+  Kept where JAX keeps compiled programs (`jax_compilation_cache_dir`, a folder
+  of this machine); nowhere, and so without effect, where it keeps none, and
+  with several devices or processes.
+
+  Args:
+    function: pure. Its results are nests of tuples, lists, dicts and types
+      registered with `jax.export`.
+    name: what tells it from the others of the same sources and shapes; as
+      JSON, or with a `repr` that says all. None keeps nothing.
+  """
+  if name is None:
+    return function
+
+  @functools.wraps(function)
+  def call(*args):
+    folder = _folder()
+    if folder is None:
+      return function(*args)
+    leaves, tree = jax.tree.flatten(args)
+    given = [_shape(x) for x in leaves]
+    path = folder / f"{_digest(name, tree, given)}.stablehlo.z"
+    program = _read(path)
+    if program is None:
+      try:
+        flat = jax.jit(lambda *leaves: function(*tree.unflatten(leaves)))
+        program = export.export(flat)(*given)
+        _write(path, program)
+      except (ValueError, NotImplementedError):
+        # Nothing that `jax.export` takes, or an error of the function's own,
+        # which this raises once more.
+        return function(*args)
+    return program.call(*leaves)
+
+  return call
+
+
+def _shape(x) -> jax.ShapeDtypeStruct:
+  kind: Any = jax.typeof(x)
+  return jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=kind.weak_type)
+
+
+def _folder() -> pathlib.Path | None:
+  cache = jax.config.values["jax_compilation_cache_dir"]
+  if not cache or "://" in cache or jax.device_count() > 1:
+    return None
+  if importlib.util.find_spec("flatbuffers") is None:  # jax.export writes by it
+    return None
+  return pathlib.Path(cache) / "traced"
+
+
+def _read(path: pathlib.Path) -> export.Exported | None:
+  """The program there; None if there is none, or half of one."""
+  try:
+    content = zlib.decompress(path.read_bytes())
+  except (OSError, zlib.error):
+    return None
+  return export.deserialize(bytearray(content))
+
+
+def _write(path: pathlib.Path, program: export.Exported) -> None:
+  content = bytes(program.serialize())
+  with contextlib.suppress(OSError):  # then it is traced the next time too
+    files.write_bytes(path, zlib.compress(content, level=1))
+
+
+def _digest(name: Any, tree: Any, given: list[jax.ShapeDtypeStruct]) -> str:
+  device = jax.devices()[0]
+  told = {
+    "name": name,
+    "arguments": [str(tree), *map(repr, given)],
+    "sources": _sources(),
+    "libraries": [importlib.metadata.version(name) for name in _LIBRARIES],
+    "python": sys.version_info[:2],
+    "settings": {  # as they are here: a context manager changes only the first
+      key: getattr(jax.config, key, value)
+      for key, value in jax.config.values.items()
+    },
+    "device": [device.platform, device.device_kind],
+  }
+  text = json.dumps(told, sort_keys=True, default=repr)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def _sources() -> str:
+  """A hash of what may shape a program: the package, and who assembles it."""
+  found = hashlib.sha256()
+  assemble = _PACKAGE.parent / "launch" / "assemble"
+  for root in (_PACKAGE, assemble):
+    for path in sorted(root.rglob("*.py")):
+      found.update(path.relative_to(root.parent).as_posix().encode())
+      found.update(path.read_bytes())
+  return found.hexdigest()
