@@ -35,7 +35,17 @@ def _complain(error: UserError) -> int:
   if "--debug" in sys.argv[1:]:
     traceback.print_exception(error)
   print(f"error: {error}", file=sys.stderr, flush=True)
+  for other in _before(error):
+    print(f"before that: {other}", file=sys.stderr, flush=True)
   return error.exit_code
+
+
+def _before(error: BaseException) -> Iterator[UserError]:
+  """What had already ended the run when its last save, say, went wrong too."""
+  while earlier := error.__cause__ or error.__context__:
+    if error.__cause__ is None and isinstance(earlier, UserError):
+      yield earlier
+    error = earlier
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

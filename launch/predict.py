@@ -89,7 +89,7 @@ def main() -> None:
   print(f"{counts['ok']} done, {counts['exists']} were there; table: {table}")
   if failed:
     raise DataError(
-      f"{len(failed)} of {len(rows)} pictures could not be read, first "
+      f"{len(failed)} of {len(rows)} pictures could not be used, first "
       f"{failed[0].file}: {failed[0].reason} All reasons are in {table}."
     )
 

@@ -102,6 +102,7 @@ def predict_pictures(
           rows[path] = dataclasses.replace(before, file=name, status="exists")
         else:
           grey = reading.read_grey(path, bits=bits)
+          _check_shows(grey, name=str(path))
           small[path] = reading.resize_area(grey, size)
       except _UNREADABLE as error:
         rows[path] = Row(name, "failed", str(error))
@@ -126,6 +127,14 @@ def predict_pictures(
       shares = tuple(map(float, masks.mean(axis=(0, 1))))
       of_classes = () if classes is None else tuple(map(float, classes[i]))
       yield Row(name, "ok", "", shares, of_classes)
+
+
+def _check_shows(grey: np.ndarray, *, name: str) -> None:
+  """Raises DataError for a picture of one level: a mask of it is a guess."""
+  if grey.min() == grey.max():
+    raise DataError(
+      f"{name} shows nothing: every pixel has the level {grey.flat[0]}."
+    )
 
 
 def _kinds(structures: Sequence[str]) -> tuple[str, ...]:

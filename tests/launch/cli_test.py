@@ -90,3 +90,41 @@ def test_what_the_machine_does_has_its_status(raised, expected, code):
   with pytest.raises(expected) as error, cli.translated():
     raise raised
   assert getattr(error.value, "exit_code", None) == code
+
+
+def _full_disk():
+  try:
+    raise OSError(errno.ENOSPC, "no space left")
+  except OSError as error:
+    raise errors.ResourceError("The disk is full.") from error
+
+
+def _stopped_and_not_saved():
+  try:
+    raise errors.NumericError("Training stopped at step 3.")
+  finally:
+    _full_disk()
+
+
+def test_what_ended_a_run_is_told_with_what_then_went_wrong(capsys):
+  with pytest.raises(errors.ResourceError) as caught:
+    _stopped_and_not_saved()
+  assert cli._complain(caught.value) == 6
+  assert capsys.readouterr().err.splitlines() == [
+    "error: The disk is full.",
+    "before that: Training stopped at step 3.",
+  ]
+
+
+def _in_other_words():
+  try:
+    raise errors.DataError("no such shard")
+  except errors.DataError as error:
+    raise errors.CheckpointError("The run cannot go on.") from error
+
+
+def test_an_error_told_in_other_words_is_told_once(capsys):
+  with pytest.raises(errors.CheckpointError) as caught:
+    _in_other_words()
+  assert cli._complain(caught.value) == 4
+  assert capsys.readouterr().err == "error: The run cannot go on.\n"
