@@ -35,11 +35,7 @@ _LOSS_NAMES = {
   "cross_entropy": "XE",
   "dice": "Dice",
 }
-_MODEL_NAMES = {
-  "unet": "U-Net",
-  "attention_unet": "Attention U-Net",
-  "ppau_unet": "PPAU-Net",
-}
+_PAPER_MODELS = ("unet", "attention_unet", "ppau_unet")
 
 # What each part of our recipe is worth in Table 2.
 _WITHOUT = {
@@ -152,24 +148,35 @@ def cells(
 
 
 def named(chosen: Sequence[Cell], parts: Sequence[str]) -> list[Cell]:
-  """The cells whose row's name has one of `parts` in it, in any case.
+  """The cells whose row is one of `parts`, or has one in its name, in any case.
 
   Args:
     chosen: the cells.
-    parts: of names; none for every cell.
+    parts: whole names, which mean their own rows alone, or parts of names;
+      none for every cell.
 
   Raises:
     ConfigError: a part that no name has.
   """
+  rows = dict.fromkeys(cell.row for cell in chosen)
+  wanted = set() if parts else set(rows)
   for part in parts:
-    if not any(part.lower() in cell.row.lower() for cell in chosen):
-      rows = "; ".join(dict.fromkeys(cell.row for cell in chosen))
-      raise ConfigError(f"--row={part} is in no row's name; there are: {rows}.")
-  return [
-    cell
-    for cell in chosen
-    if not parts or any(part.lower() in cell.row.lower() for part in parts)
-  ]
+    whole = [row for row in rows if row.lower() == part.lower()]
+    found = whole or [row for row in rows if part.lower() in row.lower()]
+    if not found:
+      raise ConfigError(
+        f"--row={part} is in no row's name; there are: {'; '.join(rows)}."
+      )
+    wanted.update(found)
+  return [cell for cell in chosen if cell.row in wanted]
+
+
+def _model_name(model: str) -> str:
+  """A preset's name in print: U-Net, Attention U-Net, PPAU-Net."""
+  if model == "ppau_unet":
+    return "PPAU-Net"
+  name = model.replace("_", " ").replace("unet", "U-Net")
+  return name[0].upper() + name[1:]
 
 
 def _table1(dataset: str, protocol: str) -> Iterator[Cell]:
@@ -182,21 +189,20 @@ def _table1(dataset: str, protocol: str) -> Iterator[Cell]:
       config.data.label_fraction = 1.0
       config.model.preset = model
       _weigh(config, loss)
-    name = _MODEL_NAMES.get(model, model.replace("_", " "))
     return Cell(
-      row=f"{name}, {_LOSS_NAMES[loss]}",
+      row=f"{_model_name(model)}, {_LOSS_NAMES[loss]}",
       dataset=dataset,
       in_paper=in_paper,
       config=config,
     )
 
-  for model in _MODEL_NAMES:
+  for model in _PAPER_MODELS:
     for loss in ("tversky", "kl_tversky"):
       yield cell(model, loss, in_paper=True)
   for loss in ("cross_entropy", "dice"):
     yield cell("ppau_unet", loss, in_paper=False)
   for model in schema.PRESETS:
-    if model not in _MODEL_NAMES:
+    if model not in _PAPER_MODELS:
       yield cell(model, "kl_tversky", in_paper=False)
 
 

@@ -34,7 +34,9 @@ _OUT = flags.DEFINE_string("out", None, "Folder of the table and its runs.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Prepared data.")
 _EXTRA = flags.DEFINE_bool("extra", True, "Add the rows the paper lacks.")
 _ROW = flags.DEFINE_multi_string(
-  "row", [], "Only rows with this in their name; may be given again."
+  "row",
+  [],
+  "Only the row of this name, or those with it in theirs; may be given again.",
 )
 _CROSS = flags.DEFINE_bool("cross", False, "Measure on the other sets too.")
 _DRY = flags.DEFINE_bool("dry_run", False, "Say what would run, time a step.")

@@ -47,6 +47,21 @@ def test_blocks_failures_and_figures_are_on_the_page(make_run, reports):
   assert "Failed" not in table_page.page({**table, "failed": {}})
 
 
+def test_many_comparisons_are_folded(make_run, reports):
+  facts = {"title": "t", "caption": "c", "failed": {}}
+  few, many = (
+    table_page.page(
+      tables.make(
+        [make_run(f"R{i}", 0, [0.9, 0.8]) for i in range(n)], facts=facts
+      )
+    )
+    for n in (3, 8)  # rows: 3 and 28 pairs
+  )
+  assert "<details" not in few
+  assert re.findall("<summary>(.*?)</summary>", many) == ["28 lines"]
+  assert len(reports.page(many).rows) > 28
+
+
 def test_the_papers_figure_stands_beside_ours_in_its_own_units(make_run):
   rows = ["U-Net, TV", "U-Net, KLTV"]
   runs = [make_run(r, 0, [0.9], dataset="shenzhen") for r in rows]

@@ -83,6 +83,29 @@ def test_rows_are_chosen_by_parts_of_their_names():
     cells.named(every, ["APPAU", "U-Net++"])
 
 
+def test_a_whole_name_is_that_row_alone():
+  every = cells.cells(1, protocol="best", datasets=["jsrt"], extra=True)
+  (one,) = cells.named(every, ["u-net, kltv"])
+  assert one.row == "U-Net, KLTV"
+  rows = {cell.row for cell in cells.named(every, ["U-Net, TV", "U-Net, X"])}
+  assert rows == {"U-Net, TV", "PPAU-Net, XE"}
+
+
+def test_presets_are_named_as_in_print():
+  every = cells.cells(1, protocol="best", datasets=["jsrt"], extra=True)
+  rows = [c.row.removesuffix(", KLTV") for c in every if "KLTV" in c.row]
+  assert rows == [
+    "U-Net",
+    "Attention U-Net",
+    "PPAU-Net",
+    "Pyramid U-Net",
+    "Progressive U-Net",
+    "Pyramid progressive U-Net",
+    "Pyramid attention U-Net",
+    "Progressive attention U-Net",
+  ]
+
+
 @pytest.mark.parametrize("protocol", cells.PROTOCOLS)
 @pytest.mark.parametrize("table", [1, 2])
 def test_cells_are_what_their_names_say(table, protocol):
