@@ -48,12 +48,12 @@ def keep(function: Callable[..., Any], *, name: Any) -> Callable[..., Any]:
 
   @functools.wraps(function)
   def call(*args):
-    folder = _folder()
-    if folder is None:
+    folder, sources = _folder(), _sources()
+    if folder is None or sources is None:
       return function(*args)
     leaves, tree = jax.tree.flatten(args)
     given = [_shape(x) for x in leaves]
-    path = folder / f"{_digest(name, tree, given)}.stablehlo.z"
+    path = folder / f"{_digest(name, sources, tree, given)}.z"
     program = _read(path)
     if program is None:
       try:
@@ -98,12 +98,14 @@ def _write(path: pathlib.Path, program: export.Exported) -> None:
     files.write_bytes(path, zlib.compress(content, level=1))
 
 
-def _digest(name: Any, tree: Any, given: list[jax.ShapeDtypeStruct]) -> str:
+def _digest(
+  name: Any, sources: str, tree: Any, given: list[jax.ShapeDtypeStruct]
+) -> str:
   device = jax.devices()[0]
   told = {
     "name": name,
     "arguments": [str(tree), *map(repr, given)],
-    "sources": _sources(),
+    "sources": sources,
     "libraries": [importlib.metadata.version(name) for name in _LIBRARIES],
     "python": sys.version_info[:2],
     "settings": {  # as they are here: a context manager changes only the first
@@ -117,12 +119,18 @@ def _digest(name: Any, tree: Any, given: list[jax.ShapeDtypeStruct]) -> str:
 
 
 @functools.cache
-def _sources() -> str:
-  """A hash of what may shape a program: the package, and who assembles it."""
+def _sources() -> str | None:
+  """A hash of what may shape a program: the package, and who assembles it.
+
+  None if a file was edited since this process began to read them: what it runs
+  is then perhaps not what lies there.
+  """
   found = hashlib.sha256()
   assemble = _PACKAGE.parent / "launch" / "assemble"
   for root in (_PACKAGE, assemble):
     for path in sorted(root.rglob("*.py")):
+      if path.stat().st_mtime >= apppau_jax.LOADED_AT:
+        return None
       found.update(path.relative_to(root.parent).as_posix().encode())
       found.update(path.read_bytes())
   return found.hexdigest()

@@ -1,13 +1,17 @@
 """Programs kept on disk: taken where nothing has changed, and nowhere else."""
 
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+import apppau_jax
 from apppau_jax.training import kept, optimizers, parallel
 
+_sources = kept._sources.__wrapped__  # each time anew
 X = np.linspace(-2.0, 2.0, 7, dtype=np.float32)
 
 
@@ -32,6 +36,7 @@ def _run(function, *args, name):
 @pytest.fixture(name="folder")
 def _folder(tmp_path, monkeypatch):
   """Where programs are kept; this process has two devices, a user's one."""
+  monkeypatch.setattr(kept, "_sources", lambda: "sources")
   monkeypatch.setattr(jax, "device_count", lambda: 1)
   before = jax.config.jax_compilation_cache_dir
   jax.config.update("jax_compilation_cache_dir", str(tmp_path))
@@ -75,7 +80,7 @@ def test_other_sources_libraries_or_settings_are_another_program(
 ):
   _run(_gradient, X, 3.0, name="a")
   changes = [
-    lambda m: m.setattr(kept, "_sources", lambda: "edited"),
+    lambda m: m.setattr(kept, "_sources", lambda: "others"),
     lambda m: m.setattr(kept.importlib.metadata, "version", lambda _: "0"),
   ]
   for change in changes:
@@ -108,14 +113,27 @@ def test_sources_are_hashed(tmp_path, monkeypatch):
     path.parent.mkdir(parents=True)
     path.write_text("1")
   monkeypatch.setattr(kept, "_PACKAGE", package)
-  hashes = [kept._sources.__wrapped__()]
+  monkeypatch.setattr(apppau_jax, "LOADED_AT", time.time() + 60)
+  hashes = [_sources()]
   step.write_text("2")
-  hashes.append(kept._sources.__wrapped__())
+  hashes.append(_sources())
   step.rename(step.with_name("other.py"))
-  hashes.append(kept._sources.__wrapped__())
+  hashes.append(_sources())
   (package / "new.py").write_text("")
-  hashes.append(kept._sources.__wrapped__())
+  hashes.append(_sources())
+  assert None not in hashes
   assert len(set(hashes)) == 4
+
+
+def test_sources_edited_since_they_were_read_keep_nothing(
+  folder, tmp_path, monkeypatch
+):
+  (tmp_path / "apppau_jax").mkdir()
+  (tmp_path / "apppau_jax/step.py").write_text("edited just now")
+  monkeypatch.setattr(kept, "_PACKAGE", tmp_path / "apppau_jax")
+  monkeypatch.setattr(kept, "_sources", _sources)
+  _run(_gradient, X, 3.0, name="a")
+  assert not _files(folder)
 
 
 def test_a_damaged_file_is_traced_and_written_anew(folder, assert_same):
