@@ -16,6 +16,10 @@ class ConfigError(UserError):
   """A flag or configuration value that cannot be used (status 2)."""
 
 
+class OccupiedError(ConfigError):
+  """A run's folder that another process works in (status 2)."""
+
+
 class DataError(UserError):
   """Missing, damaged or inconsistent data (status 3)."""
 

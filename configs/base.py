@@ -116,7 +116,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.train.unlabelled_in_batch = 0  # of them; 8 in the paper's protocol
   config.train.shard_parameters = False  # split over devices, not copied
   config.train.accumulate = 1  # parts a batch is taken in, to save memory
-  config.train.steps_per_call = 1  # 50 on an accelerator; 1 on CPU
+  config.train.steps_per_call = 0  # 0: 1 on CPU, 50 elsewhere
   config.train.log_every = 10  # steps
   config.train.eval_every_epochs = 5
   config.train.select_by = "dice"  # the best: dice | auroc | dice_auroc
@@ -194,6 +194,14 @@ def without_consistency(config: ml_collections.ConfigDict):
   """The same experiment without pseudo-labels: the players alone."""
   config.consistency.name = "none"
   config.discriminator.consistency_weight = 0.0
+  return config
+
+
+def all_labelled(config: ml_collections.ConfigDict):
+  """The same experiment with every mask and class: its ceiling."""
+  config = without_consistency(config)
+  config.train.unlabelled_in_batch = 0
+  config.data.label_fraction = 1.0
   return config
 
 

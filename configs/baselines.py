@@ -27,11 +27,6 @@ PRESETS = {
 }
 
 
-def _all_labelled(config):
-  base.without_consistency(config)
-  config.train.unlabelled_in_batch = 0
-
-
 def get_config(arg=None):
   arg = base.parse_arg(arg, dataset="montgomery", name="supervised")
   if arg.dataset not in RECIPES:
@@ -43,11 +38,9 @@ def get_config(arg=None):
     case "supervised":
       base.segmentor_alone(config)
     case "ceiling":
-      _all_labelled(config)
-      config.data.label_fraction = 1.0
+      base.all_labelled(config)
     case "supervised_ceiling":
-      base.segmentor_alone(config)
-      config.data.label_fraction = 1.0
+      base.all_labelled(base.segmentor_alone(config))
     case "no_adversarial":
       base.without_adversarial(config)
     case "no_classification":

@@ -5,6 +5,8 @@
 
 Each run has a folder of its own below --out/runs and goes on where it was when
 the sweep is started again; a failed run is reported and stops nothing else.
+The same command in several terminals, or on several machines that share --out,
+shares the runs; --workers=N starts that many processes here.
 Written after every run: table.json, table.md, table.tex, table.html; at the
 end also figures/, and with --cross what each model is worth on the other sets.
 `--protocol=paper:quick` shrinks every run to seconds.
@@ -20,7 +22,7 @@ from absl import flags
 
 from apppau_jax.errors import ConfigError, UserError
 from launch import cells as cells_lib
-from launch import cli, runtime, sweep
+from launch import cli, runtime, sweep, workers
 
 _TABLE = flags.DEFINE_enum("table", "2", ("1", "2"), "The paper's table.")
 _PROTOCOL = flags.DEFINE_string(
@@ -43,6 +45,15 @@ _DRY = flags.DEFINE_bool("dry_run", False, "Say what would run, time a step.")
 _SET = flags.DEFINE_multi_string(
   "set", [], "key=value for every run, as model.base_width=8."
 )
+_WORKERS = flags.DEFINE_integer(
+  "workers",
+  1,
+  "Processes that share the runs; several keep a GPU busier than one.",
+  lower_bound=1,
+)
+_HELPER = flags.DEFINE_bool(
+  "helper", False, "Leave the table to the process that started this one."
+)
 # What the paper proposes, by table.
 _PROPOSED = {1: "PPAU-Net, KLTV", 2: "APPAU-Net, KLTV"}
 
@@ -57,8 +68,22 @@ def main() -> None:
   if _DRY.value:
     _announce(runs)
     return
-  failed = sweep.sweep(runs, after_each=functools.partial(_write, runs, out))
-  _write(runs, out, failed, last=True)
+  if _HELPER.value:
+    failed = sweep.sweep(runs, after_each=lambda failed: None)
+    sys.exit(1 if failed else 0)
+  logs = out / "workers"
+  with workers.sharing(_WORKERS.value, logs=logs):
+    failed = sweep.sweep(runs, after_each=functools.partial(_write, runs, out))
+  rest = [r.name for r in runs if not (r.is_done() or r.name in failed)]
+  if _WORKERS.value > 1:
+    failed |= dict.fromkeys(rest, f"not finished by any worker; see {logs}")
+    rest = []
+  _write(runs, out, failed, last=not rest)
+  if rest:
+    print(
+      f"{len(rest)} of {len(runs)} runs are other processes' and not finished; "
+      "whoever is last completes the table."
+    )
   if failed:
     lines = "\n".join(f"  {name}: {why}" for name, why in failed.items())
     raise UserError(

@@ -244,7 +244,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "train.unlabelled_in_batch": Number(0, 65536, kind=int),
   "train.shard_parameters": _SWITCH,
   "train.accumulate": Number(1, 65536, kind=int),
-  "train.steps_per_call": Number(1, 100000, kind=int),
+  "train.steps_per_call": Number(0, 100000, kind=int),
   "train.log_every": _COUNT,
   "train.eval_every_epochs": _COUNT,
   "train.select_by": Choice(("dice", "auroc", "dice_auroc")),

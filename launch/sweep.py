@@ -12,7 +12,7 @@ from typing import Any
 import rich.console
 import rich.table
 
-from apppau_jax.errors import Interrupted, UserError
+from apppau_jax.errors import Interrupted, OccupiedError, UserError
 from launch import cells as cells_lib
 from launch import workdir
 
@@ -72,6 +72,9 @@ def sweep(
 ) -> dict[str, str]:
   """Runs what is left, whatever becomes of single runs.
 
+  What another process works on is left to it, so that several may share a
+  sweep; some runs may then be unfinished at the end.
+
   Args:
     runs: all of them.
     after_each: called with what failed so far.
@@ -88,11 +91,16 @@ def sweep(
   clock = _Clock([run for run in runs if not run.is_done()])
   while clock.left:
     run = clock.left[0]
+    if run.is_done():  # by another process, since
+      clock.advance()
+      continue
     _show(runs, running=run, failed=failed, eta=clock.eta())
     try:
       experiment.run(run.config, run.folder)
     except Interrupted:
       raise
+    except OccupiedError:
+      print("another process is at it", file=sys.stderr)
     except Exception as error:
       # Whatever ends one run, the others are worth having; it is told below.
       words = str(error) if isinstance(error, UserError) else repr(error)

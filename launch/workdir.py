@@ -19,7 +19,12 @@ import ml_collections
 from apppau_jax import __version__, files
 from apppau_jax.data.verify import findings
 from apppau_jax.data.verify.findings import Finding
-from apppau_jax.errors import CheckpointError, ConfigError, DataError
+from apppau_jax.errors import (
+  CheckpointError,
+  ConfigError,
+  DataError,
+  OccupiedError,
+)
 from configs import base
 from launch import schema
 from launch.assemble.data import Parts
@@ -44,14 +49,15 @@ def alone(workdir: pathlib.Path) -> Iterator[None]:
   """Keeps other processes from training in `workdir`; a kill lets go of it.
 
   Raises:
-    ConfigError: one does already, or the folder cannot be written.
+    OccupiedError: one does already.
+    ConfigError: the folder cannot be written.
   """
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(workdir / ".lock", timeout=0)
     lock.acquire()
   except filelock.Timeout as error:
-    raise ConfigError(
+    raise OccupiedError(
       f"Another process is training in --workdir={workdir}: the two would mix "
       "their checkpoints. Wait for it, stop it, or name another folder."
     ) from error

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 from jax.sharding import Mesh
@@ -15,6 +16,8 @@ from apppau_jax.training import state as state_lib
 from launch.assemble import data, feeding, inference, networks, objectives
 from launch.assemble.networks import Config
 from launch.assemble.shared import shared
+
+_SEVERAL = 50  # where dispatching a step costs as much as a small one
 
 
 def plan(config: Config, chosen: data.Parts) -> loop.Plan:
@@ -31,8 +34,14 @@ def plan(config: Config, chosen: data.Parts) -> loop.Plan:
     steps_per_epoch=per_epoch,
     log_every=config.train.log_every,
     eval_every=config.train.eval_every_epochs * per_epoch,
-    steps_per_call=config.train.steps_per_call,
+    steps_per_call=config.train.steps_per_call or _steps_per_call(config),
   )
+
+
+def _steps_per_call(config: Config) -> int:
+  """What is fastest here: XLA:CPU is slow at convolutions inside a loop."""
+  alone = config.data.streaming or jax.default_backend() == "cpu"
+  return 1 if alone else _SEVERAL
 
 
 def store(

@@ -2,12 +2,13 @@
 
 import collections
 
+import jax
 import numpy as np
 import pytest
 
 from apppau_jax.data import examples, published
 from configs import appau_phantom
-from launch.assemble import data, feeding
+from launch.assemble import data, feeding, run
 
 
 def _catalogue(masked=60, unmasked=10):
@@ -135,3 +136,22 @@ def test_one_player_takes_one_minibatch():
   rows = feeding.minibatches(config, chosen.split)(3)
   assert rows.shape == (16,)
   assert rows.max() == 3
+
+
+@pytest.mark.parametrize(
+  ("backend", "knobs", "expected"),
+  [
+    ("cpu", {}, 1),
+    ("gpu", {}, 50),
+    ("gpu", {"data.streaming": True}, 1),
+    ("gpu", {"train.steps_per_call": 7}, 7),
+    ("cpu", {"train.steps_per_call": 7}, 7),
+  ],
+)
+def test_an_accelerator_makes_several_steps_a_call(
+  monkeypatch, backend, knobs, expected
+):
+  config, chosen = _parts()
+  monkeypatch.setattr(jax, "default_backend", lambda: backend)
+  config.update_from_flattened_dict(knobs)
+  assert run.plan(config, chosen).steps_per_call == expected

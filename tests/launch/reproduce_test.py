@@ -2,13 +2,31 @@
 
 import copy
 import json
+import os
+import subprocess
+import sys
+import types
 
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from apppau_jax.errors import ConfigError, DataError, Interrupted, UserError
-from launch import cells, experiment, pictures, reproduce, schema, workdir
+from apppau_jax.errors import (
+  ConfigError,
+  DataError,
+  Interrupted,
+  OccupiedError,
+  UserError,
+)
+from launch import (
+  cells,
+  experiment,
+  pictures,
+  reproduce,
+  schema,
+  workdir,
+  workers,
+)
 from launch import sweep as sweep_lib
 
 
@@ -131,7 +149,8 @@ def test_cells_are_what_their_names_say(table, protocol):
     assert config.model.base_width == 8
     assert cell.config.model.base_width != 8  # the cell itself is untouched
     assert config.discriminator.enabled == cell.row.startswith("APPAU")
-    assert config.data.label_fraction == (1.0 if table == 1 else 0.1)
+    all_of_them = table == 1 or "with all" in cell.row
+    assert config.data.label_fraction == (1.0 if all_of_them else 0.1)
 
 
 def test_overrides_are_read_and_checked():
@@ -284,6 +303,55 @@ def test_what_is_no_users_mistake_stops_nothing_else_either(sweep):
   with pytest.raises(UserError, match=r"1 of 6 runs failed[\s\S]*ValueError"):
     sweep(fail={("kl_tversky", 0): ValueError("odd")})
   assert len(sweep.ran) == 6
+
+
+def test_what_another_process_is_at_is_left_to_it(sweep, capsys):
+  other = {("tversky", 1): OccupiedError("another process is training")}
+  sweep(fail=other)
+  assert len(sweep.ran) == 6
+  table = json.loads((sweep.out / "table.json").read_text())
+  assert (table["failed"], table["rows"][0]["seeds"]) == ({}, [0])
+  assert "1 of 6 runs are other processes'" in capsys.readouterr().out
+  assert sweep.drawn == []  # whoever is last draws the figures
+  sweep()
+  assert (sweep.ran[6:], sweep.drawn) == ([("tversky", 1)], [6])
+
+
+def test_several_workers_are_this_command_again(sweep, monkeypatch):
+  started, ended = [], []
+
+  class Process:
+    def __init__(self, command, **more):
+      started.append(command)
+
+    def wait(self):
+      ended.append(len(sweep.ran))
+
+    def terminate(self):
+      ended.append("terminated")
+
+  fake = types.SimpleNamespace(Popen=Process, STDOUT=subprocess.STDOUT)
+  monkeypatch.setattr(workers, "subprocess", fake)
+  monkeypatch.setattr(sys, "argv", ["reproduce", "--table=2"])
+  monkeypatch.delenv("XLA_PYTHON_CLIENT_MEM_FRACTION", raising=False)
+  stuck = {("tversky", 1): OccupiedError("another process is training")}
+  with pytest.raises(UserError, match=r"1 of 6 runs failed[\s\S]*any worker"):
+    sweep(workers=3, fail=stuck)
+  command = [sys.executable, "-m", "launch.reproduce", "--table=2", "--helper"]
+  assert started == [command] * 2
+  assert ended == [6, 6]
+  assert os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.300"
+  with pytest.raises(Interrupted):
+    sweep(workers=2, stop=[("tversky", 1)])
+  assert ended[2] == "terminated"
+
+
+def test_a_helper_writes_no_table(sweep):
+  with pytest.raises(SystemExit) as end:
+    sweep(helper=True)
+  assert end.value.code == 0
+  assert len(sweep.ran) == 6
+  assert not (sweep.out / "table.json").exists()
 
 
 def test_another_configuration_in_the_same_folder_is_refused(sweep):
