@@ -11,15 +11,19 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import statistics
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launch import console, workdir
 
 ROOT = pathlib.Path(__file__).parents[1]
+_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 
 
 class Contender:
@@ -28,14 +32,37 @@ class Contender:
   def __init__(self, name: str, spec: Mapping[str, Any]):
     self.name = name
     self.turns: list[dict[str, float]] = []
+    self.facts: dict[str, Any] = {}
+    environment = dict(os.environ)
+    if flags := spec.get("xla"):
+      before = environment.get("XLA_FLAGS", "")
+      environment["XLA_FLAGS"] = f"{before} {flags}".strip()
     self._process = subprocess.Popen(
       [sys.executable, "-m", "benchmarks.contender", json.dumps(dict(spec))],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,
       cwd=ROOT,
+      env=environment,
+      start_new_session=True,  # torch's compiling children end with it
     )
-    self.facts = self._read()  # once it is warm
+
+  def get_warm(self, *, patience: float | None = None) -> None:
+    """Waits until it has compiled; after `patience` seconds it is ended.
+
+    Raises:
+      RuntimeError: it ended.
+    """
+    timer = threading.Timer(patience or 0.0, self._kill)
+    if patience is not None:
+      timer.start()
+    try:
+      self.facts |= self._read()
+    finally:
+      timer.cancel()
+
+  def _kill(self) -> None:
+    os.killpg(self._process.pid, signal.SIGKILL)
 
   def turn(self) -> None:
     """One turn; its seconds are kept."""
@@ -66,14 +93,31 @@ class Contender:
 
 
 def compete(
-  specs: Mapping[str, Mapping[str, Any]], *, rounds: int
+  specs: Mapping[str, Mapping[str, Any]],
+  *,
+  rounds: int,
+  patience: float | None = None,
 ) -> list[Contender]:
-  """Starts all, one after the other, then lets each take its turns."""
+  """Starts all, one after the other, then lets each take its turns.
+
+  Args:
+    specs: what each is to do, by name.
+    rounds: turns of each.
+    patience: for a machine with an accelerator and many cores: all start at
+      once and share the device's memory, and who is not warm after so many
+      seconds, or ends, is left out.
+  """
   with console.bar("contenders started") as report:
     contenders = []
-    for name, spec in specs.items():
-      contenders.append(Contender(name, spec))
-      report(len(contenders), len(specs))
+    if patience is not None:
+      os.environ.setdefault(_MEMORY, f"{0.9 / len(specs):.3f}")
+      contenders = [Contender(name, spec) for name, spec in specs.items()]
+      contenders = _warm(contenders, patience=patience)
+    else:
+      for name, spec in specs.items():
+        contenders.append(Contender(name, spec))
+        contenders[-1].get_warm()
+        report(len(contenders), len(specs))
   with console.bar("rounds") as report:
     for number in range(rounds):
       for contender in contenders:
@@ -82,6 +126,21 @@ def compete(
   for contender in contenders:
     contender.stop()
   return contenders
+
+
+def _warm(
+  contenders: Sequence[Contender], *, patience: float
+) -> list[Contender]:
+  """Those that are warm in time, in their order."""
+  began, warm = time.monotonic(), []
+  for contender in contenders:
+    left = patience - (time.monotonic() - began)
+    try:
+      contender.get_warm(patience=max(left, 0.1))
+      warm.append(contender)
+    except RuntimeError:
+      print(f"left out, ended or not warm in time: {contender.name}")
+  return warm
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:

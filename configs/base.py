@@ -190,6 +190,12 @@ def without_classes(config: ml_collections.ConfigDict):
   return config
 
 
+def without_discriminator(config: ml_collections.ConfigDict):
+  """The same experiment without D: pseudo-labels of masks alone."""
+  config.discriminator.enabled = False
+  return config
+
+
 def without_consistency(config: ml_collections.ConfigDict):
   """The same experiment without pseudo-labels: the players alone."""
   config.consistency.name = "none"

@@ -7,6 +7,7 @@
   no_adversarial    D classifies, S does not hear it
   no_classification D tells real from predicted only
   no_consistency    no pseudo-labels of masks or classes: the players alone
+  no_discriminator  pseudo-labels of masks, S alone
   no_pyramid, no_attention, no_progressive
 
 Run: python -m launch.train --workdir=runs/baseline \
@@ -47,6 +48,8 @@ def get_config(arg=None):
       base.without_classes(config)
     case "no_consistency":
       base.without_consistency(config)
+    case "no_discriminator":
+      base.without_discriminator(config)
     case name if name in PRESETS:
       config.model.preset = PRESETS[name]
     case name:

@@ -234,6 +234,9 @@ def _table2(dataset: str, protocol: str) -> Iterator[Cell]:
   if protocol == "best":
     whole = recipe("cross_entropy_tversky")
     others |= {
+      "PPAU-Net with pseudo-labels": base.without_discriminator(
+        copy.deepcopy(whole)
+      ),
       "PPAU-Net with all masks": base.all_labelled(copy.deepcopy(alone)),
       "APPAU-Net with all labels": base.all_labelled(whole),
     }

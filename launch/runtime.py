@@ -22,6 +22,10 @@ _KEEP_MEMORY = (
 )
 
 
+# Of NVIDIA's driver, AMD's, and TPUs.
+_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")
+
+
 def cpu_flags(version: str) -> str:
   """XLA flags that make CPU training fast under this jaxlib, or ''."""
   return _CPU_FLAGS.get(".".join(version.split(".")[:2]), "")
@@ -40,7 +44,7 @@ def keep_memory() -> bool:
   hands it back to the kernel each time, and to be given it anew, page by page,
   is an eighth of a step's processor time or more. Before threads start, for
   each would get a heap; that compiling threads share one makes them a third
-  slower.
+  slower with two of them, and doubles their processor time with sixteen.
 
   Returns:
     Whether it does; False where the C library is not glibc.
@@ -51,6 +55,16 @@ def keep_memory() -> bool:
   )
 
 
+def has_accelerator() -> bool:
+  """Whether JAX will find a GPU or TPU here, by its device file.
+
+  Asked before JAX starts; `JAX_PLATFORMS=cpu` hides it.
+  """
+  if os.environ.get("JAX_PLATFORMS", "").split(",")[0] == "cpu":
+    return False
+  return any(pathlib.Path(path).exists() for path in _DEVICES)
+
+
 def set_up() -> None:
   """Chooses XLA flags, malloc's habits and the compilation cache.
 
@@ -58,7 +72,8 @@ def set_up() -> None:
   `JAX_COMPILATION_CACHE_DIR` in the environment (even empty) turn the
   respective one off.
   """
-  if "GLIBC_TUNABLES" not in os.environ and keep_memory():
+  here = "GLIBC_TUNABLES" not in os.environ and not has_accelerator()
+  if here and keep_memory():
     print(
       "freed memory is kept (GLIBC_TUNABLES= to return it)", file=sys.stderr
     )

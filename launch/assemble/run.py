@@ -29,19 +29,27 @@ def plan(config: Config, chosen: data.Parts) -> loop.Plan:
   split = chosen.split
   size = len(split.train_labelled) + len(split.train_unlabelled)
   per_epoch = order.steps_per_epoch(size, config.train.batch_size)
+  eval_every = config.train.eval_every_epochs * per_epoch
+  several = config.train.steps_per_call or _steps_per_call(config, eval_every)
   return loop.Plan(
     steps=config.train.epochs * per_epoch,
     steps_per_epoch=per_epoch,
     log_every=config.train.log_every,
-    eval_every=config.train.eval_every_epochs * per_epoch,
-    steps_per_call=config.train.steps_per_call or _steps_per_call(config),
+    eval_every=eval_every,
+    steps_per_call=several,
   )
 
 
-def _steps_per_call(config: Config) -> int:
-  """What is fastest here: XLA:CPU is slow at convolutions inside a loop."""
-  alone = config.data.streaming or jax.default_backend() == "cpu"
-  return 1 if alone else _SEVERAL
+def _steps_per_call(config: Config, eval_every: int) -> int:
+  """What is fastest here: XLA:CPU is slow at convolutions inside a loop.
+
+  Elsewhere about `_SEVERAL`, and where possible a divisor of the steps between
+  two evaluations: calls of a second length would be a second program.
+  """
+  if config.data.streaming or jax.default_backend() == "cpu":
+    return 1
+  even = [k for k in range(_SEVERAL // 5, _SEVERAL + 1) if eval_every % k == 0]
+  return max(even, default=_SEVERAL)
 
 
 def store(

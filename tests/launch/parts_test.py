@@ -142,7 +142,10 @@ def test_one_player_takes_one_minibatch():
   ("backend", "knobs", "expected"),
   [
     ("cpu", {}, 1),
-    ("gpu", {}, 50),
+    ("gpu", {"train.eval_every_epochs": 53}, 50),
+    ("gpu", {"train.eval_every_epochs": 53, "train.batch_size": 1}, 41),
+    ("gpu", {"train.eval_every_epochs": 15}, 45),
+    ("gpu", {"train.eval_every_epochs": 1}, 50),
     ("gpu", {"data.streaming": True}, 1),
     ("gpu", {"train.steps_per_call": 7}, 7),
     ("cpu", {"train.steps_per_call": 7}, 7),
