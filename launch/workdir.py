@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import ml_collections
@@ -27,7 +27,9 @@ from apppau_jax.errors import (
 )
 from configs import base
 from launch import schema
-from launch.assemble.data import Parts
+
+if TYPE_CHECKING:  # JAX starts later, under what `runtime` chooses
+  from launch.assemble.data import Parts
 
 FINDINGS = "verify.json"
 # May differ between two starts of one run: they change no parameter.
@@ -105,7 +107,7 @@ def is_trained(workdir: pathlib.Path) -> bool:
 
 
 def check_same_data(
-  workdir: pathlib.Path, *, data_sha256: str, parts: Parts
+  workdir: pathlib.Path, *, data_sha256: str, parts: "Parts"
 ) -> None:
   """A run goes on with the images, the split and the labels it began with.
 
@@ -126,7 +128,7 @@ def check_same_data(
     )
 
 
-def write_parts(workdir: pathlib.Path, parts: Parts) -> None:
+def write_parts(workdir: pathlib.Path, parts: "Parts") -> None:
   """Writes splits.json, who is where, and labels.json, what is known of whom.
 
   labels.json holds `masks` and `classes`: the training ids whose mask, and
@@ -173,7 +175,7 @@ def remarks(workdir: pathlib.Path) -> list[str]:
   ]
 
 
-def _lists(parts: Parts) -> dict[str, dict[str, list[str]]]:
+def _lists(parts: "Parts") -> dict[str, dict[str, list[str]]]:
   return {
     "splits.json": parts.split.as_dict(),
     "labels.json": parts.labels(),

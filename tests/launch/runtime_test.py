@@ -95,3 +95,34 @@ def test_freed_memory_is_kept_unless_told(bare, monkeypatch, told_not_to):
   kept = float(done.stdout)
   assert (kept < 16) if told_not_to else (kept > 100)  # MiB of 128
   assert ("freed memory is kept" in done.stderr) is not told_not_to
+
+
+@pytest.mark.parametrize(
+  "main",
+  [
+    *("train", "evaluate", "predict", "plan", "reproduce"),
+    *("prepare_data", "verify_data"),
+  ],
+)
+def test_no_main_starts_jax_before_its_settings(main):
+  """JAX reads where compiled programs are kept when it is imported."""
+  code = f"import sys, launch.{main}; sys.exit('jax' in sys.modules)"
+  done = subprocess.run([sys.executable, "-c", code], check=False)
+  assert done.returncode == 0
+
+
+def test_beside_an_accelerator_every_thread_keeps_its_heap(
+  bare, monkeypatch, tmp_path
+):
+  asked = []
+  monkeypatch.delenv("GLIBC_TUNABLES")
+  monkeypatch.setattr(runtime, "keep_memory", lambda: asked.append(1))
+  monkeypatch.setattr(runtime, "_DEVICES", (str(tmp_path / "none"),))
+  runtime.set_up()
+  assert len(asked) == 1
+  monkeypatch.setattr(runtime, "_DEVICES", (str(tmp_path),))
+  runtime.set_up()
+  assert len(asked) == 1
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu,cuda")
+  runtime.set_up()
+  assert len(asked) == 2
