@@ -5,11 +5,15 @@
 Prints one JSON object on its last line.
 """
 
+import collections
 import contextlib
 import functools
+import gzip
 import json
+import pathlib
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +28,7 @@ SMOKE = "--smoke" in sys.argv
 SEEDS = 2 if SMOKE else 5
 REPEATS = 2 if SMOKE else 12
 STEPS = 2 if SMOKE else 50  # of a call of several
+_TRACED = 2  # steps under the profiler
 
 
 def _spec(**changes: Any) -> Spec:
@@ -90,6 +95,55 @@ def step() -> dict[str, Any]:
     seconds = _median(functools.partial(turn, 1))
     share = facts["flops"] / seconds / facts["matrix_rate"]
     found[net] = {"ms": seconds * 1e3, "share": share, **facts}
+  return found
+
+
+def kernels() -> dict[str, Any]:
+  """Where a step's time goes on the device: its kernels, the longest first."""
+  import jax
+
+  turn, facts = ours.prepare(_spec(dtype="float32"))
+  turn(3)
+  options = jax.profiler.ProfileOptions()
+  options.python_tracer_level = 0
+  with tempfile.TemporaryDirectory() as folder:
+    with jax.profiler.trace(folder, profiler_options=options):
+      turn(_TRACED)
+    found = _device_events(pathlib.Path(folder))
+  spent: collections.Counter[str] = collections.Counter()
+  counts: collections.Counter[str] = collections.Counter()
+  for name, milliseconds in found:
+    spent[name] += milliseconds / _TRACED
+    counts[name] += 1
+  return {
+    "ms": spent.total(),
+    "kernels": counts.total() / _TRACED,
+    "longest": [
+      {"name": name, "ms": ms, "a step": counts[name] / _TRACED}
+      for name, ms in spent.most_common(20)
+    ],
+    **facts,
+  }
+
+
+def _device_events(folder: pathlib.Path) -> list[tuple[str, float]]:
+  """Names and milliseconds of what ran on a GPU, by JAX's trace."""
+  found = []
+  for path in folder.rglob("*.trace.json.gz"):
+    with gzip.open(path) as file:
+      events = json.load(file)["traceEvents"]
+    places = {
+      event["pid"]: event["args"]["name"]
+      for event in events
+      if event.get("name") == "process_name"
+    }
+    found += [
+      (event["name"], event["dur"] / 1e3)
+      for event in events
+      if event.get("ph") == "X"
+      and "GPU" in places.get(event["pid"], "")
+      and "hlo_op" in event.get("args", {})
+    ]
   return found
 
 
@@ -161,7 +215,7 @@ def seeds() -> dict[str, Any]:
 
 def main() -> None:
   """Measures the part that is named first."""
-  parts = (convolutions, step, compilation, calls, seeds)
+  parts = (convolutions, step, kernels, compilation, calls, seeds)
   by_name = {part.__name__: part for part in parts}
   if sys.argv[1:2] == [] or sys.argv[1] not in by_name:
     sys.exit(f"usage: python -m benchmarks.probes {'|'.join(by_name)}")

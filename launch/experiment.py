@@ -13,10 +13,10 @@ from apppau_jax.data import manifest, phantom_set, prepare
 from apppau_jax.errors import ConfigError, DataError, Interrupted
 from apppau_jax.training import loop, processes
 from apppau_jax.training.state import parameter_count
-from launch import console, measure, schema, workdir
+from launch import console, measure, rehearsal, schema, workdir
 from launch.assemble import data, verified
 from launch.assemble.networks import Config
-from launch.assemble.run import assemble
+from launch.assemble.run import assemble, plan
 
 
 def run(config: Config, folder: pathlib.Path) -> None:
@@ -67,6 +67,8 @@ def _run(config: Config, folder: pathlib.Path) -> None:
   note("running")
   try:
     began = time.time()
+    if processes.count() == 1:
+      rehearsal.rehearse(config, chosen, steps=plan(config, chosen).steps)
     parts, state = assemble(
       config, chosen, workdir=folder, meta={"config": tree}
     )

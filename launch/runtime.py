@@ -65,6 +65,11 @@ def has_accelerator() -> bool:
   return any(pathlib.Path(path).exists() for path in _DEVICES)
 
 
+def wants_memory() -> bool:
+  """Whether `set_up` has freed memory kept: training on a CPU gains by it."""
+  return "GLIBC_TUNABLES" not in os.environ and not has_accelerator()
+
+
 def set_up() -> None:
   """Chooses XLA flags, malloc's habits and the compilation cache.
 
@@ -72,8 +77,7 @@ def set_up() -> None:
   `JAX_COMPILATION_CACHE_DIR` in the environment (even empty) turn the
   respective one off.
   """
-  here = "GLIBC_TUNABLES" not in os.environ and not has_accelerator()
-  if here and keep_memory():
+  if wants_memory() and keep_memory():
     print(
       "freed memory is kept (GLIBC_TUNABLES= to return it)", file=sys.stderr
     )

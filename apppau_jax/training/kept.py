@@ -69,6 +69,22 @@ def keep(function: Callable[..., Any], *, name: Any) -> Callable[..., Any]:
   return call
 
 
+def mark(name: Any) -> pathlib.Path | None:
+  """Where to note that all programs of `name` are kept on this machine.
+
+  Args:
+    name: as JSON, or with a `repr` that says all.
+
+  Returns:
+    A file that may not be there yet, in a folder that is; None where nothing
+    is kept.
+  """
+  folder, sources = _folder(), _sources()
+  if folder is None or sources is None:
+    return None
+  return folder / f"{_digest(name, sources, None, [])}.all"
+
+
 def _shape(x) -> jax.ShapeDtypeStruct:
   kind: Any = jax.typeof(x)
   return jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=kind.weak_type)

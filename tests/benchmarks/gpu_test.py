@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.slow
 def test_smoke(tmp_path):
-  parts = "convolutions,calls,seeds,buffers,compilation"
+  parts = "convolutions,kernels,calls,seeds,buffers,compilation"
   done = subprocess.run(
     [
       *(sys.executable, "-m", "benchmarks.gpu", "--smoke"),
@@ -22,7 +22,7 @@ def test_smoke(tmp_path):
     check=False,
   )
   assert done.returncode == 0, done.stderr
-  assert done.stdout.splitlines()[-1] == "5 parts, failed: none"
+  assert done.stdout.splitlines()[-1] == "6 parts, failed: none"
   found = json.loads((tmp_path / "gpu.json").read_text())
   assert len(found["convolutions"]["rows"]) == 2
   assert set(found["calls"]) == {"1 a call", "2 a call"}
