@@ -5,15 +5,15 @@
   python -m benchmarks.gpu --parts=convolutions,calls
 
 Parts: `convolutions` (every shape of the U-Net, forward and both gradients, in
-bfloat16 and TF32), `kernels` (where a step's time goes), `calls` (K steps a call
-against a Python loop), `buffers` (command buffers on and off), `seeds` (five
-seeds one after the other, unrolled in one program, by vmap), `compilation` (cold
-and warm), `determinism` (what deterministic kernels cost), `steps` and
-`predictions` (against PyTorch eager, compiled, mixed precision). Each runs in a
-process of its own, so that one that fails leaves the others; its failure is
-reported in its place. The package needs JAX with CUDA (extra `cuda`) and PyTorch
-(extra `bench`). Count on minutes for each: XLA times many cuDNN algorithms of
-every convolution before the first step.
+bfloat16 and TF32), `kernels` (where a step's time goes), `calls` (K steps a
+call against a Python loop), `buffers` (command buffers on and off), `seeds`
+(five seeds one after the other, unrolled in one program, by vmap),
+`compilation` (cold and warm), `determinism` (what deterministic kernels cost),
+`steps` and `predictions` (against PyTorch eager, compiled, mixed precision).
+Each runs in a process of its own, so that one that fails leaves the others;
+its failure is reported in its place. The package needs JAX with CUDA (extra
+`cuda`) and PyTorch (extra `bench`). Count on minutes for each: XLA times many
+cuDNN algorithms of every convolution before the first step.
 """
 
 import json

@@ -132,7 +132,7 @@ def compete(
 
 
 def _rehearsed(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-  """Has a process compile what `spec` needs; its seconds to compile and start."""
+  """Has a process compile what `spec` needs, and says how long it took."""
   contender = Contender(name, spec)
   contender.get_warm()
   contender.stop()

@@ -66,6 +66,7 @@ def main() -> None:
   import ml_collections
 
   from apppau_jax.evaluation import looking
+  from apppau_jax.training import loop
   from launch.assemble import data, inference
   from launch.assemble.run import assemble
 
@@ -76,7 +77,7 @@ def main() -> None:
       config, chosen, workdir=pathlib.Path(folder), meta={}
     )
     with contextlib.closing(parts.feed(0)) as feed:
-      state, _ = parts.train_step(state, *next(feed))
+      state, _ = loop.advance(parts, state, *next(feed))
     parts.evaluate_fn(state)
     seen = looking.look(
       inference.players(config, final=True),

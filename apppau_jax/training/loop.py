@@ -203,9 +203,7 @@ def run(run: Run, state: TrainState) -> TrainState:
   with progress, StopRequest() as stop, feed as batches:
     try:
       for made, (examples, rows) in zip(run.plan.calls(start), batches):
-        # Whatever a step needs is on the device by now, or it is an error.
-        with jax.transfer_guard("disallow"):
-          state, metrics = run.train_step(state, examples, rows)
+        state, metrics = advance(run, state, examples, rows)
         # The step before is looked at while this one computes.
         shown = settle(pending)
         pending = made, metrics
@@ -233,6 +231,14 @@ def run(run: Run, state: TrainState) -> TrainState:
         last.callback(run.best.wait)
         last.callback(run.latest.wait)
   return state
+
+
+def advance(
+  run: Run, state: TrainState, examples: Batch, rows: jax.Array | None
+) -> tuple[TrainState, Any]:
+  """One call; what it needs is on the device by now, or it is an error."""
+  with jax.transfer_guard("disallow"):
+    return run.train_step(state, examples, rows)
 
 
 def _settle(
