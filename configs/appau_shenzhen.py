@@ -1,7 +1,7 @@
 """Our recipe at a tenth of Shenzhen's masks and classes.
 
-An earlier form (cross-entropy + Dice, less regularised), small (width 8, 16
-epochs, one draw): lung Dice .950, AUROC .78.
+Measured without its pseudo-labels: validation lung Dice .952, AUROC .83 to .87;
+without D, where only lungs matter: .955 (idiap, one draw of 40).
 results/appau.md.
 
 Prepare: python -m launch.prepare_data --dataset=shenzhen --raw_dir=RAW
