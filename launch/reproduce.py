@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import flags
 
-from apppau_jax.errors import ConfigError, UserError
+from apppau_jax.errors import ConfigError, DataError, UserError
 from launch import cells as cells_lib
 from launch import cli, runtime, sweep, workers
 
@@ -65,6 +65,7 @@ def main() -> None:
   out = pathlib.Path(_OUT.value).expanduser()
   runs = _runs(out)
   runtime.set_up()
+  _look_for_data(runs)
   if _DRY.value:
     _announce(runs)
     return
@@ -85,10 +86,11 @@ def main() -> None:
       "whoever is last completes the table."
     )
   if failed:
-    lines = "\n".join(f"  {name}: {why}" for name, why in failed.items())
+    others = any(run.is_done() for run in runs)
+    rest_of_it = f"; the table in {out} holds the others" if others else ""
     raise UserError(
-      f"{len(failed)} of {len(runs)} runs failed; the table in {out} holds the "
-      f"others. Start the same command again to retry:\n{lines}"
+      f"{len(failed)} of {len(runs)} runs failed{rest_of_it}. Start the same "
+      f"command again to retry:\n{_reasons(failed)}"
     )
   print(f"table: {out / 'table.html'}")
 
@@ -117,6 +119,37 @@ def _runs(out: pathlib.Path) -> list[sweep.Run]:
     for seed in _seeds()
     for cell in chosen
   ]
+
+
+def _reasons(failed: Mapping[str, str]) -> str:
+  """Each reason once, behind the runs that it ended."""
+  names: dict[str, list[str]] = {}
+  for name, why in failed.items():
+    names.setdefault(why, []).append(name)
+  return "\n".join(f"  {'; '.join(who)}: {why}" for why, who in names.items())
+
+
+def _look_for_data(runs: Sequence[sweep.Run]) -> None:
+  """Says at once if no run has data; phantoms are drawn as they are needed.
+
+  Raises:
+    DataError: that of the first data set.
+  """
+  from launch.assemble import data
+
+  missing = {}
+  for run in runs:
+    dataset = run.cell.dataset
+    if dataset == "phantom":
+      return
+    if dataset not in missing:
+      try:
+        data.catalogue(run.config)
+        return
+      except DataError as error:
+        missing[dataset] = error
+  for error in missing.values():
+    raise error
 
 
 def _protocol() -> tuple[str, bool]:
@@ -267,7 +300,8 @@ def _announce(runs: Sequence[sweep.Run]) -> None:
       f"{run.cell.dataset:12} {run.cell.row:34} seed {run.seed}: {steps:6} "
       f"steps of {seconds:.2f} s, {steps * seconds / 60:6.1f} min"
     )
-  print(f"{len(runs)} runs, about {total / 3600:.1f} h, validations aside")
+  hours = f"{total / 3600:.1f} h" if total > 5400 else f"{total / 60:.0f} min"
+  print(f"{len(runs)} runs, about {hours}, validations aside")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,10 @@ def alone(workdir: pathlib.Path) -> Iterator[None]:
   try:
     yield
   finally:
+    with contextlib.suppress(OSError):  # what came to nothing leaves nothing
+      if [path.name for path in workdir.iterdir()] == [".lock"]:
+        (workdir / ".lock").unlink()
+        workdir.rmdir()
     lock.release()
 
 

@@ -199,7 +199,7 @@ def _loss(axes: Any, points: np.ndarray) -> str:
   scale = "log" if value.min() > 0 else "linear"
   axes.set_yscale(scale)
   return (
-    f"Faint as logged, bold the running mean of {len(window)} lines; {scale} "
+    f"Faint as logged, bold the mean over {len(window)} logged; {scale} "
     f"scale. Last {value[-1]:.4g}."
   )
 

@@ -28,6 +28,7 @@ from launch import (
   workers,
 )
 from launch import sweep as sweep_lib
+from launch.assemble import data as assembled_data
 
 
 def test_the_paper_has_six_rows_and_three():
@@ -238,6 +239,7 @@ def sweep(tmp_path, monkeypatch):
       return []
 
     monkeypatch.setattr(pictures, "draw", draw)
+    monkeypatch.setattr(reproduce, "_look_for_data", lambda runs: None)
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(
@@ -303,6 +305,37 @@ def test_what_is_no_users_mistake_stops_nothing_else_either(sweep):
   with pytest.raises(UserError, match=r"1 of 6 runs failed[\s\S]*ValueError"):
     sweep(fail={("kl_tversky", 0): ValueError("odd")})
   assert len(sweep.ran) == 6
+
+
+def test_no_data_at_all_is_told_at_once(monkeypatch):
+  at_hand = set()
+
+  def catalogue(dataset):
+    if dataset not in at_hand:
+      raise DataError(f"not prepared: {dataset}")
+
+  def look(*datasets):
+    reproduce._look_for_data(
+      [
+        types.SimpleNamespace(cell=types.SimpleNamespace(dataset=d), config=d)
+        for d in datasets
+      ]
+    )
+
+  monkeypatch.setattr(assembled_data, "catalogue", catalogue)
+  with pytest.raises(DataError, match="not prepared: montgomery"):
+    look("montgomery", "montgomery", "jsrt")
+  look("montgomery", "phantom")  # drawn when its turn comes
+  at_hand.add("jsrt")
+  look("montgomery", "jsrt")  # montgomery's runs fail, the others are made
+
+
+def test_a_reason_is_told_once(sweep):
+  lost = DataError("no data")
+  with pytest.raises(UserError) as told:
+    sweep(fail=dict.fromkeys([("tversky", 0), ("tversky", 1)], lost))
+  assert str(told.value).count("no data") == 1
+  assert "seed 0; montgomery, APPAU-Net, TV, seed 1: no data" in str(told.value)
 
 
 def test_what_another_process_is_at_is_left_to_it(sweep, capsys):

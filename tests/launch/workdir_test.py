@@ -123,3 +123,12 @@ def test_a_first_save_cut_short_fixes_no_configuration(tmp_path):
   assert not workdir.is_trained(tmp_path)
   (tmp_path / "checkpoints/latest/9").mkdir()
   assert workdir.is_trained(tmp_path)
+
+
+def test_what_came_to_nothing_leaves_no_folder(tmp_path):
+  with pytest.raises(ConfigError), workdir.alone(tmp_path / "run"):
+    raise ConfigError("refused before anything was written")
+  assert list(tmp_path.iterdir()) == []
+  with workdir.alone(tmp_path / "run"):
+    (tmp_path / "run" / "config.json").write_text("{}")
+  assert (tmp_path / "run" / "config.json").exists()
