@@ -33,7 +33,6 @@ class Spec:
     channels_last: torch's memory format.
     compiled: whether torch compiles; "graphs" adds CUDA graphs.
     cores: processor cores to keep to, 0 for all.
-    xla: flags of XLA, for ours.
   """
 
   work: str
@@ -49,7 +48,6 @@ class Spec:
   channels_last: bool = False
   compiled: str = ""
   cores: int = 0
-  xla: str = ""
 
 
 Turn = Callable[[int], None]  # does so many steps, then waits for them

@@ -33,17 +33,12 @@ class Contender:
     self.name = name
     self.turns: list[dict[str, float]] = []
     self.facts: dict[str, Any] = {}
-    environment = dict(os.environ)
-    if flags := spec.get("xla"):
-      before = environment.get("XLA_FLAGS", "")
-      environment["XLA_FLAGS"] = f"{before} {flags}".strip()
     self._process = subprocess.Popen(
       [sys.executable, "-m", "benchmarks.contender", json.dumps(dict(spec))],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,
       cwd=ROOT,
-      env=environment,
       start_new_session=True,  # torch's compiling children end with it
     )
 

@@ -2,8 +2,8 @@
 
 XLA's compiler takes and frees memory in a great many small pieces. A process
 that keeps what it frees (`runtime`) has to search among them at every step from
-then on: a step of the U-Net takes a quarter longer in the process that compiled
-it than in one that read it from the cache, two players' half as long again.
+then on, and a step takes up to half as long again as in one that read its
+programs from the cache (results/performance.md).
 
     python -m launch.rehearsal < config.json    # what `rehearse` starts
 """
