@@ -36,10 +36,15 @@ def _built(module: torch.nn.Module, spec: Spec) -> Any:
   module = module.to(_device())
   if spec.channels_last:
     module = module.to(memory_format=torch.channels_last)
+  return _compiled(module, spec)
+
+
+def _compiled(what: Any, spec: Spec) -> Any:
+  """A network or a loss as the contender has it: compiled or not."""
   if not spec.compiled:
-    return module
+    return what
   mode = "reduce-overhead" if spec.compiled == "graphs" else "default"
-  return torch.compile(module, mode=mode)
+  return torch.compile(what, mode=mode, dynamic=False)
 
 
 def _segmentor(spec: Spec) -> Any:
@@ -72,6 +77,7 @@ def _step(spec: Spec) -> Turn:
       segmentor=net,
       optimizer=_adam(net, 1e-3),
       loss=losses.kl_tversky,
+      over_sides=_compiled(losses.deeply_supervised, spec),
       amp=amp,
     )
     return lambda count: _wait([step(*take(rows)[:2]) for _ in range(count)])
@@ -84,6 +90,7 @@ def _step(spec: Spec) -> Turn:
     discriminator_optimizer=_adam(judge, 1e-4),
     loss=losses.kl_tversky,
     labelled=half,
+    over_sides=_compiled(losses.deeply_supervised, spec),
     amp=amp,
   )
   return lambda count: _wait(

@@ -102,7 +102,7 @@ def kernels() -> dict[str, Any]:
   """Where a step's time goes on the device: its kernels, the longest first."""
   import jax
 
-  turn, facts = ours.prepare(_spec(dtype="float32"))
+  turn, facts = ours.prepare(_spec())
   turn(3)
   options = jax.profiler.ProfileOptions()
   options.python_tracer_level = 0

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -30,6 +31,7 @@ class Supervised:
   segmentor: nn.Module
   optimizer: torch.optim.Optimizer
   loss: losses.Loss
+  over_sides: Callable[..., torch.Tensor] = losses.deeply_supervised
   amp: bool = False
 
   def __call__(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -37,7 +39,7 @@ class Supervised:
     self.segmentor.train()
     with autocast(image.device.type, enabled=self.amp):
       sides = self.segmentor(image)
-    loss = losses.deeply_supervised(sides, mask, loss=self.loss).mean()
+    loss = self.over_sides(sides, mask, loss=self.loss).mean()
     self.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     self.optimizer.step()
@@ -56,6 +58,7 @@ class TwoPlayers:
   labelled: int
   adversarial_weight: float = 0.01
   conditional: bool = False
+  over_sides: Callable[..., torch.Tensor] = losses.deeply_supervised
   amp: bool = False
 
   def __call__(self, for_d, for_s) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,7 +93,7 @@ class TwoPlayers:
     with autocast(image.device.type, enabled=self.amp):
       sides = self.segmentor(image)
       fake = self.discriminator(image, torch.sigmoid(sides[-1]))
-    loss = losses.deeply_supervised(
+    loss = self.over_sides(
       [side[seen] for side in sides], mask[seen], loss=self.loss
     ).mean()
     loss = loss + self.adversarial_weight * losses.adversarial(fake).mean()
