@@ -26,7 +26,8 @@ class Cost:
 
   Attributes:
     parameters: trainable scalars by player.
-    flops: floating-point operations of a step, by XLA's count.
+    flops: floating-point operations of a step, by XLA's count before it
+      compiles (a GPU's convolutions are calls that it no longer counts).
     bytes: read and written by a step, by XLA's estimate; 0 where it has none.
     memory: peak of a step in bytes: state, data set, temporaries.
     steps_per_epoch: steps of a pass over the training images.
@@ -79,11 +80,12 @@ def cost(config: Config, *, images: int, timed: bool = False) -> Cost:
     state = parallel.compile_init(init, mesh)
     resident = parallel.replicate(_black(config, images), mesh)
     seconds = _time(compiled, state, resident, rows)
-  analysed: Any = compiled.cost_analysis() or {}
+  asked: Any = lowered.cost_analysis() or {}
+  moved: Any = compiled.cost_analysis() or {}
   return Cost(
     parameters=_parameters(shapes),
-    flops=float(analysed.get("flops", 0.0)),
-    bytes=float(analysed.get("bytes accessed", 0.0)),
+    flops=float(asked.get("flops", 0.0)),
+    bytes=float(moved.get("bytes accessed", 0.0)),
     memory=_memory(compiled),
     steps_per_epoch=lengths.steps_per_epoch,
     steps=lengths.steps,
