@@ -15,6 +15,7 @@ from typing import Any
 
 from apppau_jax.data import sets
 from apppau_jax.errors import ConfigError
+from apppau_jax.evaluation import report
 from configs import base
 from launch import schema
 
@@ -171,14 +172,6 @@ def named(chosen: Sequence[Cell], parts: Sequence[str]) -> list[Cell]:
   return [cell for cell in chosen if cell.row in wanted]
 
 
-def _model_name(model: str) -> str:
-  """A preset's name in print: U-Net, Attention U-Net, PPAU-Net."""
-  if model == "ppau_unet":
-    return "PPAU-Net"
-  name = model.replace("_", " ").replace("unet", "U-Net")
-  return name[0].upper() + name[1:]
-
-
 def _table1(dataset: str, protocol: str) -> Iterator[Cell]:
   def cell(model: str, loss: str, *, in_paper: bool) -> Cell:
     if protocol == "paper":
@@ -190,7 +183,7 @@ def _table1(dataset: str, protocol: str) -> Iterator[Cell]:
       config.model.preset = model
       _weigh(config, loss)
     return Cell(
-      row=f"{_model_name(model)}, {_LOSS_NAMES[loss]}",
+      row=f"{report.model_name(model)}, {_LOSS_NAMES[loss]}",
       dataset=dataset,
       in_paper=in_paper,
       config=config,

@@ -122,6 +122,14 @@ def write_report(
   files.write_bytes(pathlib.Path(path), page.encode())
 
 
+def model_name(preset: str) -> str:
+  """A preset's name in print: U-Net, Attention U-Net, PPAU-Net."""
+  if preset == "ppau_unet":
+    return "PPAU-Net"
+  name = preset.replace("_", " ").replace("unet", "U-Net")
+  return name[0].upper() + name[1:]
+
+
 def number(value: Any, unit: str = "") -> str:
   """Writes a value for a reader: ratios to 4 places, lengths to 2.
 
@@ -153,6 +161,7 @@ def _template() -> jinja2.Template:
     lstrip_blocks=True,
   )
   environment.filters["number"] = number
+  environment.filters["model_name"] = model_name
   return environment.get_template("report.html.jinja")
 
 

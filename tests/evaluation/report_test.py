@@ -48,7 +48,7 @@ def test_summary_in_words(report_page, tmp_path):
 def test_validation_numbers_flatter_only_a_checkpoint_chosen_by_them(
   reports, tmp_path
 ):
-  report = reports.report(split="validation", model="APPAU-Net", per_image=[])
+  report = reports.report(split="validation", model="ppau_unet", per_image=[])
   pages = {
     checkpoint: reports.page(
       reports.write(tmp_path, report=report | {"checkpoint": checkpoint})
@@ -57,7 +57,7 @@ def test_validation_numbers_flatter_only_a_checkpoint_chosen_by_them(
   }
   assert "flatter" in pages["best"]
   assert "flatter" not in pages["latest"]
-  assert "APPAU-Net (7,912,345 parameters)" in pages["best"]
+  assert "PPAU-Net (7,912,345 parameters)" in pages["best"]
 
 
 def test_nothing_is_loaded_linked_or_run(report_text, report_page):
