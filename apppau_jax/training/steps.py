@@ -149,28 +149,21 @@ def make_train_step(
     def loss_fn(params, batch_stats, examples, key):
       del key  # S has no dropout
       batch, (strong, taught) = examples
-      images, rows, seen = batch.image, len(batch.image), 0
-      if consistency is not None:
-        seen = rows - len(strong)
-        known, weak = jnp.split(images, [seen])
-        # D knows no strong views: it is asked about the weak ones.
-        more = [strong, weak] if against else [strong]
-        images = jnp.concatenate([known, *more])
-      everything, batch_stats = _train(
-        segmentor, {"params": params, "batch_stats": batch_stats}, images
-      )
-      output = jax.tree.map(lambda x: x[:rows], everything)
+      now = {"params": params, "batch_stats": batch_stats}
+      if consistency is not None and not against:  # the others: strong alone
+        known = len(batch.image) - len(strong)
+        batch = jax.tree.map(lambda x: x[:known], batch)
+      output, batch_stats = _train(segmentor, now, batch.image)
       loss, terms = objective(output, batch)
       if consistency is not None:
-        student = output.logits[seen:]
-        more, named = consistency.objective(student, taught, state.step)
+        # A pass of their own: S is used with the statistics of images as they
+        # are, and disturbed ones would be half of them.
+        student, _ = _train(segmentor, now, strong)
+        more, named = consistency.objective(student.logits, taught, state.step)
         loss, terms = loss + more, terms | named
       if part is not None and judge is not None and against:
         ask = functools.partial(_infer, part.module, _weights(judge))
-        logits = output.logits
-        if consistency is not None:
-          logits = jnp.concatenate([logits[:seen], everything.logits[rows:]])
-        fake = ask(batch.image, jax.nn.sigmoid(logits))
+        fake = ask(batch.image, jax.nn.sigmoid(output.logits))
         real = ask(*part.real(batch))
         more, named = against(fake, real, batch, state.step)
         loss, terms = loss + more, terms | named

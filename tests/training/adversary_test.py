@@ -241,9 +241,8 @@ def _untouched(key, image, prob):
 def test_consistency_of_weight_zero_changes_nothing(game, first):
   batch = game.data.take(INDICES)
   agree = _agree(weight=0.0, disturb=_untouched)
-  silent = jax.jit(game.step(against=None, agree=agree))
-  a, _ = jax.jit(game.step(against=None))(first, batch)
-  b, metrics = silent(first, batch)
+  a, _ = jax.jit(game.step())(first, batch)
+  b, metrics = jax.jit(game.step(agree=agree))(first, batch)
   jax.tree.map(
     functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
     a.segmentor.params,
@@ -274,14 +273,44 @@ def test_the_averaged_weights_teach_on_the_weak_view(game, first):
       "params": state.segmentor.params,
       "batch_stats": state.segmentor.batch_stats,
     },
-    jnp.concatenate([image[:LABELLED], 0.5 * image[LABELLED:]]),
+    0.5 * image[LABELLED:],
     train=True,
     mutable=["batch_stats"],
   )
-  p = 1 / (1 + np.exp(-np.asarray(student.logits, np.float64)))[LABELLED:]
+  p = 1 / (1 + np.exp(-np.asarray(student.logits, np.float64)))
   q = 1 / (1 + np.exp(-np.asarray(teacher, np.float64)))
   expected = ((p - q) ** 2).mean()
   assert float(metrics["consistency"]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["against", "beside"])
+def test_strong_views_leave_no_trace_in_the_statistics(game, first, heard):
+  """S is used with those of images as they are: all, or the labelled ones."""
+
+  def blacken(key, image, prob):
+    return 0.0 * image, prob
+
+  agree = _agree(weight=1.0, disturb=blacken)
+  step = (
+    game.step(agree=agree) if heard else game.step(agree=agree, against=None)
+  )
+  after, _ = jax.jit(step)(first, game.data.take(INDICES))
+  key = game.tiny.prepare_key(seed=0, step=0)
+  image = game.tiny.prepare(key, game.data.take(INDICES[1])).image
+  _, expected = game.tiny.module.apply(
+    {
+      "params": first.segmentor.params,
+      "batch_stats": first.segmentor.batch_stats,
+    },
+    image if heard else image[:LABELLED],
+    train=True,
+    mutable=["batch_stats"],
+  )
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
+    after.segmentor.batch_stats,
+    expected["batch_stats"],
+  )
 
 
 def test_d_is_asked_about_weak_views(game, first):
@@ -295,22 +324,20 @@ def test_d_is_asked_about_weak_views(game, first):
   image = game.tiny.prepare(
     game.tiny.prepare_key(seed=0, step=0), game.data.take(INDICES[1])
   ).image
-  weak = image[LABELLED:]
   output, _ = game.tiny.module.apply(
     {
       "params": first.segmentor.params,
       "batch_stats": first.segmentor.batch_stats,
     },
-    jnp.concatenate([image[:LABELLED], 0.0 * weak, weak]),
+    image,
     train=True,
     mutable=["batch_stats"],
   )
-  logits = jnp.concatenate([output.logits[:LABELLED], output.logits[4:]])
   player = after.discriminator
   judged = D.apply(
     {"params": player.params, "batch_stats": player.batch_stats},
     image,
-    jax.nn.sigmoid(logits),
+    jax.nn.sigmoid(output.logits),
     train=False,
   )
   odds = np.exp(np.asarray(judged.logits, np.float64))
