@@ -76,6 +76,10 @@ class Adversary:
 class Consistency:
   """What S learns from its own view of unlabelled images.
 
+  The strong views pass through S by themselves, normalised by statistics of
+  their own that leave no trace: S is used with those of images as they are, of
+  the labelled rows or, where D is asked about all, of the whole minibatch.
+
   Attributes:
     labelled: rows of a minibatch that have masks; the term is of the others.
     averaged_teacher: whether the averaged weights teach, or S itself.
