@@ -1,7 +1,7 @@
 """Our recipe at a tenth of Shenzhen's masks and classes.
 
-Measured without its pseudo-labels: validation lung Dice .952, AUROC .83 to .87;
-without D, where only lungs matter: .955 (idiap, one draw of 40).
+Measured: validation lung Dice .950, AUROC .79 (idiap, two draws of 40); where
+only lungs matter, without D: .953 (configs/baselines.py, no_discriminator).
 results/appau.md.
 
 Prepare: python -m launch.prepare_data --dataset=shenzhen --raw_dir=RAW
