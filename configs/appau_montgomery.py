@@ -1,8 +1,8 @@
 """Our recipe at a tenth of Montgomery's masks and classes.
 
-Measured: validation lung Dice .969, AUROC .64 (idiap, three draws of ten); where
-only lungs matter, without D: .973 (configs/baselines.py, no_discriminator).
-results/appau.md.
+Measured with batch normalisation: validation lung Dice .969, AUROC .64 (idiap,
+three draws of ten); where only lungs matter, without D: .973
+(configs/baselines.py, no_discriminator). results/appau.md.
 
 Prepare: python -m launch.prepare_data --dataset=montgomery --raw_dir=RAW
 Run: python -m launch.train --workdir=runs/appau_mc \

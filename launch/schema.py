@@ -175,6 +175,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "data.normalize": Choice(("minmax", "percentile", "zscore")),
   "model.preset": Choice(PRESETS),
   "model.base_width": Number(1, 1024, kind=int),
+  "model.norm": Choice(("batch", "group")),
   "model.dtype": Choice(("float32", "bfloat16")),
   "model.remat": _SWITCH,
   "loss.name": Choice(LOSSES),

@@ -17,12 +17,14 @@ class AttentionGate(nn.Module):
       out   = BN( W( alpha * x ) )
 
   with theta a 2x2 convolution of stride 2 onto the grid of g (no bias), phi
-  and psi 1x1 (bias), W 1x1 (no bias: BN follows). The grid gate of Oktay et
-  al., Attention U-Net, 2018; `inner` defaults to half the skip's channels.
+  and psi 1x1 (bias), W 1x1 (no bias: BN, or another `norm`, follows). The grid
+  gate of Oktay et al., Attention U-Net, 2018; `inner` defaults to half the
+  skip's channels.
   """
 
   inner: int | None = None
   dtype: jnp.dtype = jnp.float32
+  norm: str = "batch"
 
   @nn.compact
   def __call__(
@@ -52,4 +54,5 @@ class AttentionGate(nn.Module):
     out = blocks.Conv(
       width, (1, 1), use_bias=False, dtype=self.dtype, name="out"
     )(alpha.astype(skip.dtype) * skip)
-    return blocks.Norm(self.dtype, name="norm")(out, train=train), alpha
+    norm = blocks.Norm(self.dtype, self.norm, name="norm")
+    return norm(out, train=train), alpha

@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 
 Conv = functools.partial(nn.Conv, kernel_init=nn.initializers.he_normal())
+NORMS = ("batch", "group")
+_GROUPS = 8  # fewer where 8 does not divide the width
 # Standard deviation of a normal that is cut off at 2 of its own.
 _CUT_OFF_SD = 0.87962566103423978
 
@@ -76,24 +78,37 @@ def upsample(x: jax.Array) -> jax.Array:
 
 
 class Norm(nn.Module):
-  """Batch normalisation; statistics and parameters stay in float32."""
+  """Batch or group normalisation; statistics and parameters stay in float32.
+
+  Attributes:
+    dtype: of the result.
+    kind: `batch`, the paper's; or `group` (Wu and He 2018, arXiv:1803.08494):
+      every image by itself, in training as in use.
+  """
 
   dtype: jnp.dtype = jnp.float32
+  kind: str = "batch"
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Normalises `[b, h, w, c]` by the batch (train) or running statistics."""
+    if self.kind not in NORMS:
+      raise ValueError(f"norm is {self.kind!r}, not one of {', '.join(NORMS)}")
+    if self.kind == "group":
+      groups = math.gcd(_GROUPS, x.shape[-1])
+      return nn.GroupNorm(groups, dtype=self.dtype, name="gn")(x)
     return nn.BatchNorm(
       use_running_average=not train, momentum=0.9, dtype=self.dtype, name="bn"
     )(x)
 
 
 class ConvBlock(nn.Module):
-  """3x3 convolution, batch normalisation, ReLU, `repeats` times."""
+  """3x3 convolution, normalisation, ReLU, `repeats` times."""
 
   width: int
   repeats: int = 2
   dtype: jnp.dtype = jnp.float32
+  norm: str = "batch"
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -102,15 +117,17 @@ class ConvBlock(nn.Module):
       x = Conv(
         self.width, (3, 3), use_bias=False, dtype=self.dtype, name=f"conv{i}"
       )(x)
-      x = nn.relu(Norm(self.dtype, name=f"norm{i}")(x, train=train))
+      norm = Norm(self.dtype, self.norm, name=f"norm{i}")
+      x = nn.relu(norm(x, train=train))
     return x
 
 
 class Up(nn.Module):
-  """2x2 transposed convolution of stride 2, batch normalisation."""
+  """2x2 transposed convolution of stride 2, normalisation."""
 
   width: int
   dtype: jnp.dtype = jnp.float32
+  norm: str = "batch"
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -118,4 +135,5 @@ class Up(nn.Module):
     x = Conv(
       4 * self.width, (1, 1), use_bias=False, dtype=self.dtype, name="conv"
     )(x)
-    return Norm(self.dtype, name="norm")(depth_to_space(x), train=train)
+    norm = Norm(self.dtype, self.norm, name="norm")
+    return norm(depth_to_space(x), train=train)

@@ -64,6 +64,7 @@ class Segmentor(nn.Module):
     depth: number of poolings; h and w must be multiples of 2**depth.
     num_structures: k masks, independent sigmoids.
     gated_levels: levels whose skip is gated, 1 the finest; None means all.
+    norm: `batch` or `group`, see `blocks.Norm`.
     dtype: type of the convolutions' arithmetic; parameters, statistics and
       outputs stay float32.
     remat: whether blocks and gates are computed again for their gradients
@@ -77,6 +78,7 @@ class Segmentor(nn.Module):
   depth: int = 4
   num_structures: int = 1
   gated_levels: tuple[int, ...] | None = None
+  norm: str = "batch"
   dtype: jnp.dtype = jnp.float32
   remat: bool = False
 
@@ -89,12 +91,14 @@ class Segmentor(nn.Module):
     for level in range(self.depth, 0, -1):
       skip = skips[level]
       if self.attention and level in self._gated:
-        gate = attention_lib.AttentionGate(dtype=self.dtype, name=f"AG{level}")
+        gate = attention_lib.AttentionGate(
+          dtype=self.dtype, norm=self.norm, name=f"AG{level}"
+        )
         skip, attention[f"D{level}"] = self._run(
           gate, skip, features, train=train
         )
       width = self._width(level)
-      up = blocks.Up(width, self.dtype, name=f"up{level}")
+      up = blocks.Up(width, self.dtype, self.norm, name=f"up{level}")
       features = jnp.concatenate([up(features, train=train), skip], axis=-1)
       features = self._run(
         self._block(f"D{level}", width), features, train=train
@@ -123,7 +127,7 @@ class Segmentor(nn.Module):
     return self.base_width * 2 ** (level - 1)
 
   def _block(self, name: str, width: int, repeats: int = 2) -> nn.Module:
-    return blocks.ConvBlock(width, repeats, self.dtype, name=name)
+    return blocks.ConvBlock(width, repeats, self.dtype, self.norm, name=name)
 
   def _run(self, block: nn.Module, *inputs: jax.Array, train: bool) -> Any:
     if not self.remat:

@@ -26,6 +26,7 @@ def segmentor(config: Config) -> segmentor_lib.Segmentor:
     config.model.preset,
     base_width=config.model.base_width,
     num_structures=masks(config),
+    norm=config.model.norm,
     dtype=jnp.dtype(config.model.dtype),
     remat=config.model.remat,
   )
