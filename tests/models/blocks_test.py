@@ -111,3 +111,22 @@ def test_attention_gate_is_equation_2():
   gated = (expected[..., None] * x) @ p["out"]["kernel"][0, 0]
   np.testing.assert_allclose(out[0], gated / np.sqrt(1 + 1e-5), atol=1e-5)
   assert p["theta"]["kernel"].shape == (2, 2, 6, 3)  # F_int = half of 6
+
+
+@pytest.mark.parametrize(("width", "groups"), [(16, 8), (12, 4), (3, 1)])
+def test_group_normalisation_by_hand(width, groups):
+  """Each image and group of channels to mean 0 and variance 1."""
+  x = 3.0 + 2.0 * np.random.default_rng(0).normal(size=(2, 4, 6, width))
+  norm = blocks.Norm(kind="group")
+  x32 = jnp.asarray(x, jnp.float32)
+  variables = norm.init(jax.random.key(0), x32, train=True)
+  got = norm.apply(variables, x32, train=True)
+  parts = x.reshape(2, 24, groups, width // groups)
+  centred = parts - parts.mean((1, 3), keepdims=True)
+  expected = centred / np.sqrt(centred.var((1, 3), keepdims=True) + 1e-6)
+  np.testing.assert_allclose(got, expected.reshape(x.shape), atol=1e-4)
+
+
+def test_a_norm_that_does_not_exist_is_refused(x):
+  with pytest.raises(ValueError, match=r"layer.*batch, group"):
+    blocks.Norm(kind="layer").init(jax.random.key(0), x, train=True)

@@ -184,6 +184,25 @@ def test_train_mode_updates_running_statistics(ppau):
   )
 
 
+def test_with_groups_no_image_sees_another():
+  """Alone or in a batch, in training or in use: the same answer."""
+  module = segmentor.from_preset("ppau_unet", base_width=2, norm="group")
+  batch = segmentor.from_preset("ppau_unet", base_width=2)
+  shapes = _init(module, 32)
+  assert set(shapes) == {"params"}  # no running statistics
+  assert _count(shapes) == _count(_init(batch, 32)["params"])
+  rng = np.random.default_rng(0)
+  variables = jax.tree.map(
+    lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) / 3, jnp.float32),
+    shapes,
+  )
+  images = jnp.asarray(rng.random((2, 32, 32, 1)), jnp.float32)
+  both = module.apply(variables, images, train=True).logits
+  alone = module.apply(variables, images[1:], train=False).logits
+  assert np.abs(both[0] - both[1]).max() > 0.01
+  np.testing.assert_allclose(both[1:], alone, rtol=1e-4, atol=1e-4)
+
+
 def test_wrong_size_is_refused():
   module = segmentor.from_preset("unet", base_width=2)
   with pytest.raises(ValueError, match=r"multiples of 16.*40x32"):
