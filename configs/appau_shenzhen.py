@@ -1,7 +1,7 @@
 """Our recipe at a tenth of Shenzhen's masks and classes.
 
-Measured with batch normalisation: validation lung Dice .950, AUROC .79 (idiap,
-two draws of 40); where only lungs matter, without D: .953
+Measured before strong views had a pass of their own: validation lung Dice .950,
+AUROC .79 (idiap, two draws of 40); where only lungs matter, without D: .953
 (configs/baselines.py, no_discriminator). results/appau.md.
 
 Prepare: python -m launch.prepare_data --dataset=shenzhen --raw_dir=RAW

@@ -35,7 +35,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = ml_collections.ConfigDict()
   config.model.preset = "ppau_unet"  # the eight of models/segmentor.py
   config.model.base_width = 32  # channels at full resolution
-  config.model.norm = "batch"  # batch (paper) | group, each image by itself
+  config.model.norm = "batch"  # batch (paper) | group: for one or two masks
   config.model.dtype = "float32"  # float32 | bfloat16, of the convolutions
   config.model.remat = False  # compute blocks twice, keep less memory
 
@@ -164,7 +164,6 @@ def two_players(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def semi_supervised(config: ml_collections.ConfigDict):
   """A lung recipe at a tenth of the labels, both players, beyond the paper."""
   config = two_players(config)
-  config.model.norm = "group"  # a batch of few images tells little of the rest
   config.discriminator.pooling = "mean_max"
   config.discriminator.dropout = 0.2
   config.discriminator.learning_rate = 1e-3
