@@ -1,5 +1,6 @@
 """PyTorch's side of a comparison."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def _step(spec: Spec) -> Turn:
       over_sides=_compiled(losses.deeply_supervised, spec),
       amp=amp,
     )
-    return lambda count: _wait([step(*take(rows)[:2]) for _ in range(count)])
+    return _turn(lambda: step(*take(rows)[:2]), spec)
   rows = torch.cat([rows[:half], IMAGES // 2 + rows[:half]])
   judge = _built(networks.Discriminator(base_width=spec.width), spec)
   game = steps.TwoPlayers(
@@ -93,14 +94,21 @@ def _step(spec: Spec) -> Turn:
     over_sides=_compiled(losses.deeply_supervised, spec),
     amp=amp,
   )
-  return lambda count: _wait(
-    [game(take(rows), take(rows.flip(0)))[1] for _ in range(count)]
-  )
+  return _turn(lambda: game(take(rows), take(rows.flip(0)))[1], spec)
 
 
-def _wait(values: list[torch.Tensor]) -> None:
-  if not np.isfinite(float(values[-1])):  # reading it waits for the device
-    raise FloatingPointError("the peer's loss is not finite")
+def _turn(once: Callable[[], torch.Tensor], spec: Spec) -> Turn:
+  """Does `once`, which returns a loss, so many times, then waits."""
+
+  def turn(count: int) -> None:
+    for _ in range(count):
+      if spec.compiled == "graphs":  # what earlier steps returned may go
+        torch.compiler.cudagraph_mark_step_begin()
+      loss = once()
+    if not np.isfinite(float(loss)):  # reading it waits for the device
+      raise FloatingPointError("the peer's loss is not finite")
+
+  return turn
 
 
 def _predict(spec: Spec) -> Turn:

@@ -36,7 +36,6 @@ class Supervised:
 
   def __call__(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Descends; float images and masks `[b, 1, h, w]`; returns the loss."""
-    torch.compiler.cudagraph_mark_step_begin()  # earlier outputs may go
     self.segmentor.train()
     with autocast(image.device.type, enabled=self.amp):
       sides = self.segmentor(image)
@@ -67,7 +66,6 @@ class TwoPlayers:
     return self._judge(*for_d), self._draw(for_s[0], for_s[1])
 
   def _judge(self, image, mask, label) -> torch.Tensor:
-    torch.compiler.cudagraph_mark_step_begin()
     self.segmentor.train()
     self.discriminator.train()
     seen = slice(0, self.labelled)
@@ -90,7 +88,6 @@ class TwoPlayers:
     return loss.detach()
 
   def _draw(self, image, mask) -> torch.Tensor:
-    torch.compiler.cudagraph_mark_step_begin()
     self.discriminator.eval()
     seen = slice(0, self.labelled)
     with autocast(image.device.type, enabled=self.amp):
