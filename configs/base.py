@@ -35,7 +35,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = ml_collections.ConfigDict()
   config.model.preset = "ppau_unet"  # the eight of models/segmentor.py
   config.model.base_width = 32  # channels at full resolution
-  config.model.norm = "batch"  # batch (paper) | group: for one or two masks
+  config.model.norm = "batch"  # batch (paper) | group: for a single mask
   config.model.dtype = "float32"  # float32 | bfloat16, of the convolutions
   config.model.remat = False  # compute blocks twice, keep less memory
 
