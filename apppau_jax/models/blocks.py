@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 Conv = functools.partial(nn.Conv, kernel_init=nn.initializers.he_normal())
 NORMS = ("batch", "group")
-_GROUPS = 8  # fewer where 8 does not divide the width
+_GROUPS = 8
 # Standard deviation of a normal that is cut off at 2 of its own.
 _CUT_OFF_SD = 0.87962566103423978
 
@@ -77,6 +77,11 @@ def upsample(x: jax.Array) -> jax.Array:
   return jax.image.resize(x, (b, 2 * h, 2 * w, c), "bilinear")
 
 
+def group_norm(width: int, *, dtype: jnp.dtype, name: str) -> nn.GroupNorm:
+  """Each image by itself, in 8 groups of channels or as many as divide them."""
+  return nn.GroupNorm(math.gcd(_GROUPS, width), dtype=dtype, name=name)
+
+
 class Norm(nn.Module):
   """Batch or group normalisation; statistics and parameters stay in float32.
 
@@ -95,8 +100,7 @@ class Norm(nn.Module):
     if self.kind not in NORMS:
       raise ValueError(f"norm is {self.kind!r}, not one of {', '.join(NORMS)}")
     if self.kind == "group":
-      groups = math.gcd(_GROUPS, x.shape[-1])
-      return nn.GroupNorm(groups, dtype=self.dtype, name="gn")(x)
+      return group_norm(x.shape[-1], dtype=self.dtype, name="gn")(x)
     return nn.BatchNorm(
       use_running_average=not train, momentum=0.9, dtype=self.dtype, name="bn"
     )(x)

@@ -11,7 +11,6 @@ neither layers nor widths; docs/paper.md says why these. `repeats` above 1 puts
 `pooling` mean_max a finding of one cell is not diluted by all the others.
 """
 
-import math
 from collections.abc import Callable
 
 import chex
@@ -25,7 +24,6 @@ from apppau_jax.models import blocks
 NORMS = ("batch", "group", "spectral")
 POOLINGS = ("mean", "mean_max")
 _SLOPE = 0.2  # of LeakyReLU, below zero
-_GROUPS = 8
 
 
 @chex.dataclass(frozen=True, mappable_dataclass=False)
@@ -119,9 +117,8 @@ class Discriminator(nn.Module):
     if self.norm == "batch":
       x = blocks.Norm(self.dtype, name=f"{name}_norm")(x, train=train)
     elif self.norm == "group":
-      x = nn.GroupNorm(
-        math.gcd(_GROUPS, width), dtype=self.dtype, name=f"{name}_norm"
-      )(x)
+      norm = blocks.group_norm(width, dtype=self.dtype, name=f"{name}_norm")
+      x = norm(x)
     return nn.leaky_relu(x, _SLOPE)
 
   def _constrained(
