@@ -4,7 +4,10 @@
 
 Needs the run's folder and the prepared data only. Writes
 eval/<split>/report.json and eval/<split>/report.html, and links the latter's
-content as <workdir>/report.html.
+content as <workdir>/report.html. Several runs are measured as one, the mean of
+their probabilities:
+
+  python -m launch.evaluate --workdir=runs/a --workdir=runs/b --output=runs/ab
 """
 
 import pathlib
@@ -16,10 +19,15 @@ from launch import cli, runtime
 
 PARTS = ("validation", "test")
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+_WORKDIR = flags.DEFINE_multi_string(
+  "workdir", None, "Folder of a trained run; repeated: their mean."
+)
 _SPLIT = flags.DEFINE_enum("split", "test", PARTS, "Part to measure.")
 _DATA_DIR = flags.DEFINE_string(
   "data_dir", None, "Prepared data, if it moved since the training."
+)
+_OUTPUT = flags.DEFINE_string(
+  "output", None, "Folder to write to, in place of the run's own."
 )
 
 
@@ -31,9 +39,10 @@ def main() -> None:
   from launch import measure
 
   measure.measure(
-    pathlib.Path(_WORKDIR.value).expanduser(),
+    *(pathlib.Path(name).expanduser() for name in _WORKDIR.value),
     part=_SPLIT.value,
     data_dir=_DATA_DIR.value,
+    output=pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None,
   )
 
 

@@ -2,75 +2,79 @@
 
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from apppau_jax import files
 from apppau_jax.data import sets, splits, stored
-from apppau_jax.errors import DataError
+from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.evaluation import evaluate, report, saved
-from apppau_jax.training import state, writer
+from apppau_jax.training import writer
 from launch import workdir as workdir_lib
-from launch.assemble import data, inference, networks, trained
+from launch.assemble import data, finished, inference, networks
 
 
 def measure(
-  workdir: pathlib.Path, *, part: str, data_dir: str | None = None
+  *workdirs: pathlib.Path,
+  part: str,
+  data_dir: str | None = None,
+  output: pathlib.Path | None = None,
 ) -> None:
   """Writes the reports of `part` ("validation" or "test") of a run.
 
+  Args:
+    *workdirs: the run's folder; several runs are measured as one.
+    part: "validation" or "test", as the first run's split has it.
+    data_dir: prepared data, if they moved.
+    output: folder to write to; of one run `eval/<part>` of its own.
+
   Raises:
     CheckpointError: no trained run there.
+    ConfigError: runs that cannot be averaged, or several without `output`.
     DataError: the part's images are not at hand, or were trained on.
   """
-  config = workdir_lib.read_config(workdir)
+  if len(workdirs) > 1 and output is None:
+    raise ConfigError(
+      f"{len(workdirs)} runs measured as one have no folder of their own: name "
+      "one to write to with --output."
+    )
+  run = finished.load(workdirs)
+  config = run.config
   if data_dir:
     config.data.data_dir = data_dir
-  variables, step = trained.weights(config, workdir=workdir)
   known = data.catalogue(config)
   split = data.parts(config, known).split
-  source = _load_unseen(config, split, part=part, workdir=workdir)
-  players = inference.players(config, final=True)
+  source = _load_unseen(config, split, part=part, workdirs=workdirs)
   how = inference.options(config)
   scored = evaluate.score(
-    players,
-    variables,
+    run.players,
+    run.variables,
     source,
     options=how,
     structures=config.data.structures,
   )
+  digest = data.content_sha256(config)
   facts = {
     "dataset": config.data.dataset,
     "split": part,
     "split_name": config.data.split,
     "resolution": config.data.resolution,
     "bits": config.data.bits,
-    "model": config.model.preset,
-    "loss": config.loss.name,
-    "checkpoint": config.eval.checkpoint,
-    "checkpoint_step": step,
-    "seed": config.seed,
+    **run.facts(),
     "threshold": how.threshold,
-    "parameters": {
-      player: state.parameter_count(tree["params"])
-      for player, tree in variables.items()
-    },
     "commit": workdir_lib.commit(),
-    "data_sha256": data.content_sha256(config),
-    "notes": [
-      *workdir_lib.remarks(workdir),
-      *_notes(config, workdir_lib.read_manifest(workdir)),
-    ],
+    "data_sha256": digest,
+    "notes": _notes(run, data_sha256=digest),
   }
   diagnosis = inference.diagnosis(
     config,
     scored,
     label=source.label,
-    temperature=inference.fit_temperature(
-      config, variables, ids=split.validation
-    ),
+    temperature=1.0  # of several runs each has its own
+    if run.is_ensemble
+    else inference.fit_temperature(config, run.variables, ids=split.validation),
   )
   of = {entry.id: entry.source for entry in known.entries}
   numbers = evaluate.make_report(
@@ -82,7 +86,7 @@ def measure(
   if sets.is_combined(config.data.dataset):
     for image in numbers["per_image"]:
       image["source"] = of[image["id"]]
-  folder = workdir / "eval" / part
+  folder = output or workdirs[0] / "eval" / part
   if len(scored.packed):
     saved.write_predictions(
       folder / "predictions.npz",
@@ -93,12 +97,15 @@ def measure(
   report.write_report(
     folder / "report.html",
     report=numbers,
-    history=writer.read_history(workdir / "metrics.jsonl"),
-    cases=evaluate.pick_cases(players, variables, scored, source, options=how),
+    history=_history(run),
+    cases=evaluate.pick_cases(
+      run.players, run.variables, scored, source, options=how
+    ),
     config=config.to_dict(),
     environment=workdir_lib.environment(),
   )
-  show(workdir)
+  if output is None:
+    show(workdirs[0])
   _print(numbers, folder=folder)
 
 
@@ -111,31 +118,54 @@ def show(workdir: pathlib.Path) -> None:
       return
 
 
+def _history(run: finished.Finished) -> list[dict[str, Any]]:
+  """A run's curves; several share none."""
+  if run.is_ensemble:
+    return []
+  return writer.read_history(run.workdirs[0] / "metrics.jsonl")
+
+
 def _load_unseen(
-  config, split: splits.Split, *, part: str, workdir: pathlib.Path
+  config,
+  split: splits.Split,
+  *,
+  part: str,
+  workdirs: Sequence[pathlib.Path],
 ) -> stored.Source:
-  """The part's images; none may be measured that this run has trained on."""
+  """The part's images; none may be measured that a run has trained on."""
   ids = getattr(split, part)
-  seen = splits.read_splits(workdir / "splits.json")
-  used = {*seen.train_labelled, *seen.train_unlabelled}
-  if part == "test":
-    used |= {*seen.validation}
-  leaked = sorted(used.intersection(ids))
-  if leaked:
-    raise DataError(
-      f"{len(leaked)} images of the {part} part were used to train or choose "
-      f"this run ({', '.join(leaked[:5])}); its split and the prepared data "
-      "no longer agree. Evaluate with the data it was trained on."
-    )
+  for workdir in workdirs:
+    seen = splits.read_splits(workdir / "splits.json")
+    used = {*seen.train_labelled, *seen.train_unlabelled}
+    if part == "test":
+      used |= {*seen.validation}
+    leaked = sorted(used.intersection(ids))
+    if leaked:
+      raise DataError(
+        f"{len(leaked)} images of the {part} part were used to train or choose "
+        f"the run {workdir} ({', '.join(leaked[:5])}). Evaluate a run with the "
+        "data and the split it was trained on, and several runs only on images "
+        "that none of them has seen."
+      )
   return data.load(config, ids)
 
 
-def _notes(config, manifest: Mapping[str, Any]) -> list[str]:
-  notes = []
-  if manifest.get("status") in ("interrupted", "failed"):
-    notes.append(f"The training was {manifest['status']} before its end.")
-  if manifest.get("data_sha256") != data.content_sha256(config):
-    notes.append("The prepared data are not those of the training.")
+def _notes(run: finished.Finished, *, data_sha256: str) -> list[str]:
+  config, notes = run.config, []
+  if run.is_ensemble:
+    notes.append(
+      f"The mean of the probabilities of {len(run.workdirs)} networks: "
+      f"{', '.join(folder.name for folder in run.workdirs)}. Clean-up, side "
+      "outputs, attention and the configuration below are the first's."
+    )
+  for workdir in run.workdirs:
+    manifest = workdir_lib.read_manifest(workdir)
+    notes += workdir_lib.remarks(workdir)
+    if manifest.get("status") in ("interrupted", "failed"):
+      notes.append(f"The training was {manifest['status']} before its end.")
+    if manifest.get("data_sha256") != data_sha256:
+      notes.append("The prepared data are not those of the training.")
+  notes = [*dict.fromkeys(notes)]  # once, though every member has it
   if config.eval.largest_components:
     notes.append(
       f"Only the {config.eval.largest_components} largest connected "

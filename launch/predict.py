@@ -2,12 +2,12 @@
 
   python -m launch.predict --workdir=runs/mc --input=films --output=runs/masks
 
-Needs a trained run and no data set. Writes a mask (of several structures one
-each: they overlap) and an overlay a picture, at its own size, and
-predictions.csv with every file's status. What this model has made is left alone
-without --overwrite, so an interrupted call goes on; another model's masks are
-refused. Exit status 3 if a picture could
-not be read; the others are done all the same.
+Needs a trained run and no data set; several, --workdir=A --workdir=B, are
+averaged. Writes a mask (of several structures one each: they overlap) and an
+overlay a picture, at its own size, and predictions.csv with every file's
+status. What this model has made is left alone without --overwrite, so an
+interrupted call goes on; another model's masks are refused. Exit status 3 if a
+picture could not be read; the others are done all the same.
 """
 
 import contextlib
@@ -19,7 +19,9 @@ from absl import flags
 from apppau_jax.errors import ConfigError, DataError
 from launch import cli, runtime
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+_WORKDIR = flags.DEFINE_multi_string(
+  "workdir", None, "Folder of a trained run; repeated: their mean."
+)
 _INPUT = flags.DEFINE_string("input", None, "A picture, or a folder of them.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Make anew what is there.")
@@ -35,21 +37,24 @@ def main() -> None:
   runtime.set_up()
   from apppau_jax.evaluation import prediction, prediction_table
   from launch import console, workdir
-  from launch.assemble import inference
+  from launch.assemble import finished, inference
 
-  folder = pathlib.Path(_WORKDIR.value).expanduser()
+  folders = [pathlib.Path(name).expanduser() for name in _WORKDIR.value]
   source = pathlib.Path(_INPUT.value).expanduser()
   output = pathlib.Path(_OUTPUT.value).expanduser()
-  config = workdir.read_config(folder)
   root = prediction.check_folders(source, output)
   paths = prediction.find_pictures(source)
-  judges = inference.for_pictures(config, workdir=folder, count=len(paths))
+  run = finished.load(folders)
+  config = run.config
+  judges = finished.for_pictures(run, count=len(paths))
   columns = prediction_table.Columns(
     structures=config.data.structures, class_names=judges.class_names
   )
-  manifest = workdir.read_manifest(folder)
-  model = {key: manifest.get(key) for key in ("config_sha256", "data_sha256")}
-  model |= {"checkpoint": config.eval.checkpoint, "step": judges.step}
+  facts = run.facts()
+  model = workdir.identity(folders) | {
+    "checkpoint": facts["checkpoint"],
+    "step": facts["checkpoint_step"],
+  }
   earlier = prediction_table.claim(
     output, model, columns=columns, overwrite=_OVERWRITE.value
   )

@@ -196,6 +196,16 @@ def read_manifest(workdir: pathlib.Path) -> dict[str, Any]:
   return _read(path) if path.exists() else {}
 
 
+def identity(workdirs: Sequence[pathlib.Path]) -> dict[str, Any]:
+  """What tells a run, or several together, from others: digests by name."""
+  told = [read_manifest(workdir) for workdir in workdirs]
+  digests = {
+    key: [manifest.get(key) for manifest in told]
+    for key in ("config_sha256", "data_sha256")
+  }
+  return {k: v if len(v) > 1 else v[0] for k, v in digests.items()}
+
+
 def _read(path: pathlib.Path) -> dict[str, Any]:
   """A JSON object.
 

@@ -1,7 +1,5 @@
 """From a trained run to masks and diagnoses."""
 
-import dataclasses
-import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,13 +11,12 @@ from apppau_jax.evaluation import (
   classification,
   evaluate,
   looking,
-  prediction,
   structure_figures,
 )
 from apppau_jax.training import inference as inference_lib
 from apppau_jax.training import loop, parallel
 from apppau_jax.training import state as state_lib
-from launch.assemble import data, networks, trained
+from launch.assemble import data, networks
 from launch.assemble.networks import Config
 from launch.assemble.shared import shared
 
@@ -218,53 +215,3 @@ def fit_temperature(
   )
   logits = np.concatenate([part.logits for part in seen])  # D judges
   return classification.fit_temperature(logits, source.label)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ForPictures:
-  """A trained run's networks for pictures without a data set.
-
-  Attributes:
-    infer: levels `[m, r, r, 1]` to probabilities `[m, r, r, k]` and class
-      probabilities `[m, n]`, or None where no class was taught. The temperature
-      is the one that the run's reports have.
-    class_names: the classes; none where no class was taught.
-    step: of the checkpoint.
-  """
-
-  infer: prediction.Infer
-  class_names: tuple[str, ...]
-  step: int
-
-
-def for_pictures(
-  config: Config, *, workdir: pathlib.Path, count: int
-) -> ForPictures:
-  """The networks of a trained run for a user's own pictures.
-
-  Args:
-    config: the configuration.
-    workdir: the run's folder.
-    count: pictures there will be; a batch is no larger, so that a single one
-      does not cost as much as a full batch.
-  """
-  variables, step = trained.weights(config, workdir=workdir)
-  temperature = trained.temperature(config, workdir=workdir)
-  infer = predict(config, final=True)
-  judge = diagnose(config, final=True)
-  batch_size = min(config.eval.batch_size, count)
-
-  def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    prob = looking.predict_probs(
-      infer, variables["segmentor"], image, batch_size=batch_size
-    )
-    if judge is None:
-      return prob, None
-    logits = looking.diagnose_logits(
-      judge, variables["discriminator"], image, prob, batch_size=batch_size
-    )
-    probs = classification.posterior(logits, temperature=temperature)
-    return prob, probs
-
-  names = () if judge is None else networks.class_names(config)
-  return ForPictures(infer=run, class_names=names, step=step)

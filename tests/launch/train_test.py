@@ -71,6 +71,7 @@ def test_end_to_end_then_killed_and_resumed(
     assert len(traced) >= 4
     assert set((tmp_path / "cache").glob("traced/*")) == traced
 
+  _two_runs_as_one(plain, whole, killed, game=kind is GAME)
   _other_data_is_refused(call, killed)
   other = call(killed, "--config.optim.learning_rate=0.5")
   assert other.returncode == 2
@@ -96,6 +97,26 @@ def _predict_a_picture(call, workdir, tmp_path, *, game):
   table = (tmp_path / "masks/predictions.csv").read_text().splitlines()
   assert table[0].endswith("probability_normal,probability_tb") == game
   assert table[1].startswith("film.png,ok,,0.")
+
+
+def _two_runs_as_one(call, whole, killed, *, game):
+  """The mean of twins is what each of them says."""
+  both = whole.parent / "both"
+  flags = (f"--workdir={killed}", f"--output={both}")
+  done = call(whole, *flags, module="evaluate")
+  assert done.returncode == 0, done.stderr
+  alone = json.loads((whole / "eval/test/report.json").read_text())
+  found = json.loads((both / "report.json").read_text())
+  assert found["seed"] == [0, 0]
+  count = alone["parameters"]["segmentor"]
+  assert found["parameters"]["segmentor"] == 2 * count
+  assert found["segmentation"] == alone["segmentation"]
+  assert found["paper_compat"] == alone["paper_compat"]
+  if game:
+    for row, own in zip(found["per_image"], alone["per_image"], strict=True):
+      assert row["probs"] == pytest.approx(own["probs"], abs=1e-6)
+  page = (both / "report.html").read_text()
+  assert "The mean of 2 networks" in page
 
 
 def _check_diagnosis(workdir):
