@@ -15,5 +15,5 @@ from configs import base, montgomery
 
 def get_config(arg=None):
   arg = base.parse_arg(arg)
-  config = base.semi_supervised(montgomery.get_config())
+  config = base.semi_supervised(montgomery.recipe())
   return base.quick(config) if arg.quick else config

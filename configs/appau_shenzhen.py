@@ -14,5 +14,5 @@ from configs import base, shenzhen
 
 def get_config(arg=None):
   arg = base.parse_arg(arg)
-  config = base.semi_supervised(shenzhen.get_config())
+  config = base.semi_supervised(shenzhen.recipe())
   return base.quick(config) if arg.quick else config

@@ -248,10 +248,11 @@ def _weigh(config: Any, loss: str) -> None:
 def _recipe(dataset: str) -> Any:
   """Our recipe: a set's own, the union's for a combination, a user's set's."""
   name = "ccx" if sets.is_combined(dataset) else sets.kind(dataset)
-  config = _load(name)
+  module = importlib.import_module(f"configs.{name}")
+  config = getattr(module, "recipe", module.get_config)()
   config.data.dataset = dataset
   return config
 
 
-def _load(name: str, arg: str | None = None) -> Any:
+def _load(name: str, arg: str) -> Any:
   return importlib.import_module(f"configs.{name}").get_config(arg)
