@@ -58,6 +58,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.discriminator.repeats = 1  # convolutions a stage
   config.discriminator.norm = "batch"  # batch | group | spectral
   config.discriminator.pooling = "mean"  # mean | mean_max
+  config.discriminator.class_input = "pair"  # pair (paper) | image, no mask
   config.discriminator.dropout = 0.4  # the paper's
   config.discriminator.learning_rate = 1e-4  # the paper's
   config.discriminator.b1 = 0.9  # the paper's "momentum 0.9"

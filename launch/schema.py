@@ -194,6 +194,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "discriminator.repeats": Number(1, 8, kind=int),
   "discriminator.norm": Choice(("batch", "group", "spectral")),
   "discriminator.pooling": Choice(("mean", "mean_max")),
+  "discriminator.class_input": Choice(("pair", "image")),
   "discriminator.dropout": Number(0, 0.99),
   "discriminator.learning_rate": Number(0, 10, above=True),
   "discriminator.b1": Number(0, 0.9999),

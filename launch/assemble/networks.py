@@ -61,6 +61,7 @@ def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
     repeats=knobs.repeats,
     norm=knobs.norm,
     pooling=knobs.pooling,
+    class_input=knobs.class_input,
     dropout=knobs.dropout,
     dtype=jnp.dtype(config.model.dtype),
   )

@@ -106,10 +106,13 @@ def _normalised(x, axes):
   )
 
 
-def _oracle(norm, variables, *, train=False, repeats=1, pooling="mean"):
+def _oracle(
+  norm, variables, *, train=False, repeats=1, pooling="mean", mask=MASK
+):
   variables = jax.tree.map(np.float64, variables)
   params, stats = variables["params"], variables.get("batch_stats", {})
-  x = np.float64(np.concatenate([IMAGE, MASK], axis=-1))
+  seen = [IMAGE] if mask is None else [IMAGE, mask]
+  x = np.float64(np.concatenate(seen, axis=-1))
   for stage in (1, 2):
     for i in range(1, repeats + 1):
       name = f"stage{stage}" + ("" if i == 1 else f"_{i}")
@@ -169,6 +172,40 @@ def test_the_maximum_beside_the_mean():
   assert features.shape == (3, 32)
   np.testing.assert_allclose(output.features, features, rtol=1e-3, atol=1e-4)
   np.testing.assert_allclose(output.logits, logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_classes_of_the_image_alone(norm):
+  """Stages of their own, by the oracle; the mask reaches the fake logit only."""
+  module = _network(norm)[0].clone(class_input="image")
+  shapes = _shapes(module, side=16)[1]
+  rng = np.random.default_rng(2)
+  variables = jax.tree.map(
+    lambda leaf: jnp.asarray(0.1 + 0.2 * rng.random(leaf.shape), jnp.float32),
+    shapes,
+  )
+  judge = jax.jit(functools.partial(module.apply, train=False))
+  output = judge(variables, IMAGE, MASK)
+
+  def renamed(prefix, head):
+    return {
+      room: {
+        name.removeprefix(prefix): values
+        for name, values in tree.items()
+        if name.startswith((f"{prefix}stage", head))
+      }
+      for room, tree in variables.items()
+    }
+
+  classes, _ = _oracle(norm, renamed("class_", "class_head"), mask=None)
+  fake, features = _oracle(norm, renamed("", "head"))
+  np.testing.assert_allclose(
+    output.logits, np.concatenate([classes, fake], axis=1), rtol=1e-3
+  )
+  np.testing.assert_allclose(output.features, features, rtol=1e-3)
+  other = judge(variables, IMAGE, 1 - MASK)
+  np.testing.assert_array_equal(output.logits[:, :2], other.logits[:, :2])
+  assert np.abs(output.logits - other.logits)[:, 2].min() > 1e-4
 
 
 def test_repeats_are_layers_too():
@@ -341,4 +378,7 @@ def test_a_norm_that_does_not_exist():
     _shapes(module)
   module = discriminator.Discriminator(pooling="median")
   with pytest.raises(ConfigError, match=r"'median'.*mean, mean_max"):
+    _shapes(module)
+  module = discriminator.Discriminator(class_input="mask")
+  with pytest.raises(ConfigError, match=r"'mask'.*pair, image"):
     _shapes(module)
