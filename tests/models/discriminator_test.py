@@ -176,7 +176,7 @@ def test_the_maximum_beside_the_mean():
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_classes_of_the_image_alone(norm):
-  """Stages of their own, by the oracle; the mask reaches the fake logit only."""
+  """Stages of their own, by the oracle; the mask reaches the fake logit."""
   module = _network(norm)[0].clone(class_input="image")
   shapes = _shapes(module, side=16)[1]
   rng = np.random.default_rng(2)
