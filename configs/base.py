@@ -127,7 +127,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval.checkpoint = "best"  # best by validation Dice | latest (paper)
   config.eval.threshold = 0.5  # of the lung probability
   config.eval.largest_components = 0  # keep this many; 0 keeps all
-  config.eval.test_time_augmentation = False  # mean over six views of each
+  config.eval.test_time_augmentation = False  # masks: mean over six views
   config.eval.temperature_scaling = False  # of D's classes, by validation
   config.eval.batch_size = 16
   return config

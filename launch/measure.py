@@ -173,8 +173,8 @@ def _notes(run: finished.Finished, *, data_sha256: str) -> list[str]:
     )
   if config.eval.test_time_augmentation:
     notes.append(
-      "Test-time augmentation: the mean over the image and its turned and "
-      "zoomed views."
+      "Test-time augmentation: masks are the mean over the image and its "
+      "turned and zoomed views."
     )
   if networks.learns_classes(config) and config.eval.temperature_scaling:
     notes.append(

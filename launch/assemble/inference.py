@@ -30,7 +30,7 @@ def predict(
 
   Args:
     config: the configuration.
-    final: with the test-time augmentation.
+    final: with the test-time augmentation, which is S's.
     mesh: see `parallel.compile_predict`.
   """
   return _predict(config, views=_looks(config, final), mesh=mesh)
@@ -56,27 +56,25 @@ def _looks(config: Config, final: bool) -> tuple[tuple[float, float], ...]:
 
 
 def diagnose(
-  config: Config, *, final: bool = False, mesh: parallel.Mesh | None = None
+  config: Config, *, mesh: parallel.Mesh | None = None
 ) -> looking.Diagnose | None:
   """D in inference mode, as `predict`; None where it is taught no class."""
   if not networks.learns_classes(config):
     return None
-  return _diagnose(config, views=_looks(config, final), mesh=mesh)
+  return _diagnose(config, mesh=mesh)
 
 
 @shared("model.dtype", "data.normalize", *networks.D_KEYS)
 def _diagnose(
-  config: Config, *, views: tuple, mesh: parallel.Mesh | None
+  config: Config, *, mesh: parallel.Mesh | None
 ) -> looking.Diagnose | None:
   module = networks.discriminator(config)
   if module is None:
     return None
   return parallel.compile_predict(
-    inference_lib.make_diagnose_step(
-      module, prepare=data.normalize(config), views=views
-    ),
+    inference_lib.make_diagnose_step(module, prepare=data.normalize(config)),
     mesh,
-    name=["diagnose", config.to_dict(), views],
+    name=["diagnose", config.to_dict()],
   )
 
 
@@ -86,7 +84,7 @@ def players(
   """Both networks in inference mode, compiled; arguments as in `predict`."""
   return looking.Players(
     predict=predict(config, final=final, mesh=mesh),
-    diagnose=diagnose(config, final=final, mesh=mesh),
+    diagnose=diagnose(config, mesh=mesh),
   )
 
 

@@ -63,7 +63,7 @@ def world(tmp_path, monkeypatch):
 
     return infer
 
-  def diagnose(config, *, final, mesh):
+  def diagnose(config, *, mesh):
     if not config.discriminator.enabled:
       return None
 
