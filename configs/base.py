@@ -166,6 +166,7 @@ def semi_supervised(config: ml_collections.ConfigDict):
   """A lung recipe at a tenth of the labels, both players, beyond the paper."""
   config = two_players(config)
   config.discriminator.pooling = "mean_max"
+  config.discriminator.class_input = "image"
   config.discriminator.dropout = 0.2
   config.discriminator.learning_rate = 1e-3
   config.discriminator.weight_decay = 0.05

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 import os
+import pathlib
 import signal
 import sys
 import traceback
@@ -52,18 +53,31 @@ def _parse(argv: Sequence[str]) -> list[str]:
   """Parses flags; every mistake becomes a ConfigError."""
   try:
     rest = flags.FLAGS(argv)
+    if "config" in flags.FLAGS:  # told of only when it is asked for
+      getattr(flags.FLAGS["config"].value, "to_dict", None)
   except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as e:
     raise ConfigError(_explain(str(e), argv)) from e
   except OSError as e:
-    reason = " ".join(str(e).split())
-    raise ConfigError(
-      f"The file named by --config cannot be read: {reason}"
-    ) from e
+    raise ConfigError(_unreadable(argv, str(e))) from e
   if len(rest) > 1:
     raise ConfigError(
       f"'{rest[1]}' is not a flag; write --name=value, or --help for the list."
     )
   return rest
+
+
+def _unreadable(argv: Sequence[str], reason: str) -> str:
+  """Complains of the --config that comes first, with the nearest file."""
+  words = " ".join(argv[1:2]).partition("=")[2] or " ".join(argv[2:3])
+  name = words.partition(":")[0]
+  if pathlib.Path(name).is_file():
+    return f"--config={words} cannot be read: {' '.join(reason.split())}"
+  known = [str(path) for path in pathlib.Path("configs").glob("*.py")]
+  return (
+    f"--config={words} names no file; one of configs/ is meant, seen from "
+    "where you are, as in --config=configs/phantom.py."
+    f"{schema.did_you_mean(name, known)}"
+  )
 
 
 def _explain(message: str, argv: Sequence[str]) -> str:

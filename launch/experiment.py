@@ -83,6 +83,12 @@ def _run(config: Config, folder: pathlib.Path) -> None:
     for part in ("validation", "test"):
       if first and getattr(chosen.split, part):
         measure.measure(folder, part=part)
+      elif first:
+        print(
+          f"note: no {part} images of split {config.data.split} are at hand, "
+          "so that part has no report",
+          file=sys.stderr,
+        )
   except BaseException as error:
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     status = "interrupted" if stopped else "failed"

@@ -135,6 +135,9 @@ def _load_unseen(
   """The part's images; none may be measured that a run has trained on."""
   ids = getattr(split, part)
   for workdir in workdirs:
+    own = workdir_lib.read_config(workdir).data.dataset
+    if not {*sets.parts(own)} & {*sets.parts(config.data.dataset)}:
+      continue  # other images, whatever their names (phantoms bear real ones)
     seen = splits.read_splits(workdir / "splits.json")
     used = {*seen.train_labelled, *seen.train_unlabelled}
     if part == "test":

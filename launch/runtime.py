@@ -79,12 +79,16 @@ def set_up() -> None:
   """
   if wants_memory() and keep_memory():
     print(
-      "freed memory is kept (GLIBC_TUNABLES= to return it)", file=sys.stderr
+      "for speed freed memory is kept (GLIBC_TUNABLES= in the environment "
+      "returns it)",
+      file=sys.stderr,
     )
   flags = cpu_flags(importlib.metadata.version("jaxlib"))
   if flags and "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = flags
-    print(f"XLA_FLAGS={flags}", file=sys.stderr)
+    print(
+      f"for speed XLA_FLAGS={flags} (XLA_FLAGS= turns it off)", file=sys.stderr
+    )
   if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     cache = _cache_dir()
     try:

@@ -2,8 +2,10 @@
 
   python -m launch.train --config=configs/phantom.py --workdir=runs/phantom
 
-The same command goes on with a run that was stopped, killed or extended by
-nothing: it ends in the parameters the uninterrupted run would have had.
+Every knob of configs/base.py is a flag: --config.train.epochs=20. The same
+command goes on with a run that was stopped or killed, and ends in the
+parameters that the uninterrupted run would have had. --helpfull lists what
+several processes need (--distributed).
 """
 
 import pathlib

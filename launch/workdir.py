@@ -149,8 +149,9 @@ def write_findings(workdir: pathlib.Path, found: Sequence[Finding]) -> None:
   counts = findings.counts(found)
   if counts["error"] or counts["warning"]:
     checks = sorted({f.check for f in found if f.level != "note"})
+    accepted = f"{counts['error']} accepted errors and "
     print(
-      f"note: the data have {counts['error']} accepted errors and "
+      f"note: the data have {accepted if counts['error'] else ''}"
       f"{counts['warning']} warnings ({', '.join(checks)}): "
       f"{workdir / FINDINGS}",
       file=sys.stderr,

@@ -107,7 +107,12 @@ def claim(
 def _told(model: Any) -> str:
   if not isinstance(model, Mapping):
     return "unknown"
-  return ", ".join(f"{key} {str(value)[:12]}" for key, value in model.items())
+
+  def short(value: Any) -> str:
+    values = value if isinstance(value, list) else [value]
+    return " + ".join(str(item)[:12] for item in values)
+
+  return ", ".join(f"{key} {short(value)}" for key, value in model.items())
 
 
 def read(path: Path, *, columns: Columns) -> dict[str, Row]:

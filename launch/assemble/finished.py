@@ -72,8 +72,14 @@ def load(workdirs: Sequence[pathlib.Path]) -> Finished:
 
   Raises:
     CheckpointError: a folder without a trained run.
-    ConfigError: runs that do not say the same things of the same images.
+    ConfigError: a folder named twice, or runs that do not say the same things
+      of the same images.
   """
+  if len({folder.resolve() for folder in workdirs}) < len(workdirs):
+    raise ConfigError(
+      "The same --workdir is named twice: the mean of a run with itself says "
+      "nothing. Name each run once."
+    )
   found = [_load(folder) for folder in workdirs]
   if len(found) == 1:
     return found[0]

@@ -210,6 +210,9 @@ def test_the_folder_of_one_model_is_no_others(films, tmp_path):
   other = {**MODEL, "step": 8}
   with pytest.raises(DataError, match=r"step 7; now .* step 8.*--overwrite"):
     _claim(out, other)
+  several = {**MODEL, "step": [7, 123]}
+  with pytest.raises(DataError, match=r"now .* step 7 \+ 123\)"):
+    _claim(out, several)
   assert len(_claim(out)) == 4  # refused, and nothing changed
   assert _claim(out, other, overwrite=True) == {}
   assert _claim(out, other) == {}  # killed at once, the old rows are no one's

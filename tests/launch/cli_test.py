@@ -1,8 +1,10 @@
 """A user's mistake is one paragraph, the right exit status, and no JAX."""
 
 import errno
+import pathlib
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -52,6 +54,24 @@ def test_mistakes_are_found_before_jax_starts(command, tmp_path):
 )
 def test_wrong_value(call, tmp_path, flag, says):
   assert says in _mistake(call, tmp_path, flag)
+
+
+@pytest.mark.parametrize("config", ["configs/montgomry.py", "montgomery"])
+def test_a_misspelt_config_is_told_with_the_nearest(config, tmp_path):
+  """Without any --config.KEY flag, when the file is not asked for at first."""
+  done = subprocess.run(
+    [
+      *(sys.executable, "-m", "launch.train"),
+      *(f"--config={config}", f"--workdir={tmp_path / 'run'}"),
+    ],
+    cwd=pathlib.Path(__file__).parents[2],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 2
+  (line,) = done.stderr.splitlines()
+  assert line.endswith("Did you mean configs/montgomery.py?")
 
 
 def test_evaluate_without_a_run(call, tmp_path):

@@ -136,16 +136,31 @@ def test_no_member_may_have_seen_the_images(tmp_path, monkeypatch):
     splits.write_splits(tmp_path / name / "splits.json", part)
   monkeypatch.setattr(data, "load", lambda config, ids: ids)
   folders = [tmp_path / "a", tmp_path / "b"]
+  config = base.get_config()
+
+  def read(folder):
+    other = base.get_config()
+    other.data.dataset = of[folder.name]
+    return other
+
+  monkeypatch.setattr(workdir, "read_config", read)
+  of = {"a": "phantom", "b": "phantom+jsrt"}
 
   def load(part, workdirs):
-    return measure._load_unseen(
-      base.get_config(), split, part=part, workdirs=workdirs
-    )
+    return measure._load_unseen(config, split, part=part, workdirs=workdirs)
 
   assert load("test", folders[:1]) == ("x",)
   assert load("validation", folders) == ("v",)
   with pytest.raises(DataError, match=r"the run .*b \(x\)"):
     load("test", folders)
+  of["b"] = "montgomery"  # whose names the phantoms bear
+  assert load("test", folders) == ("x",)
+
+
+def test_a_run_is_not_averaged_with_itself(load, tmp_path):
+  one = tmp_path / "a"
+  with pytest.raises(ConfigError, match="named twice"):
+    finished.load([one, tmp_path / "b" / ".." / "a"])
 
 
 def test_several_runs_need_a_folder_of_their_own(tmp_path):
