@@ -198,10 +198,10 @@ def _loss(axes: Any, points: np.ndarray) -> str:
   _line(axes, np.column_stack([step, total / count]))
   scale = "log" if value.min() > 0 else "linear"
   axes.set_yscale(scale)
-  return (
-    f"Faint as logged, bold the mean over {len(window)} logged; {scale} "
-    f"scale. Last {value[-1]:.4g}."
-  )
+  how = f"Faint as logged, bold the mean over {len(window)} logged"
+  if len(window) == 1:
+    how = "As logged"
+  return f"{how}; {scale} scale. Last {value[-1]:.4g}."
 
 
 def _dice(axes: Any, points: np.ndarray) -> str:

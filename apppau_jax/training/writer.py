@@ -141,6 +141,7 @@ class Progress:
       disable=silent or not self._console.is_terminal,
     )
     self._task = self._bar.add_task("train", total=steps, completed=start_step)
+    self._shown: dict[str, float] = {}
     self._words = ""
     self._epoch = start_step // steps_per_epoch
 
@@ -155,8 +156,8 @@ class Progress:
     """Shows that `step` steps are done, with the latest values by name."""
     if self._began is None:  # the first step pays for the compilation
       self._began, self._start = time.monotonic(), step
-    if values:
-      self._words = " ".join(f"{k} {v:.4f}" for k, v in values.items())
+    self._shown |= values
+    self._words = " ".join(f"{k} {v:.4f}" for k, v in self._shown.items())
     self._bar.update(
       self._task, completed=step, description=f"train {self._words}"
     )

@@ -101,3 +101,20 @@ def test_one_line_an_epoch_without_a_terminal(capsys):
   assert [line.split(" eta")[0] for line in lines] == [
     f"epoch {e}/3 step {2 * e}/6 loss 0.5000" for e in (1, 2, 3)
   ]
+
+
+def test_every_line_has_the_latest_of_each_value(capsys):
+  """A validation's best stays, and so does the loss beside it."""
+  values = [{"loss": 0.5}, {"best": 0.9}, {}, {"loss": 0.25}]
+  with writer.Progress(steps=4, steps_per_epoch=1, start_step=0) as progress:
+    for step, shown in enumerate(values, start=1):
+      progress.update(step, shown)
+  told = [
+    line.split(" ", 4)[4] for line in capsys.readouterr().err.splitlines()
+  ]
+  assert [line.split(" eta")[0] for line in told] == [
+    "loss 0.5000",
+    "loss 0.5000 best 0.9000",
+    "loss 0.5000 best 0.9000",
+    "loss 0.2500 best 0.9000",
+  ]
