@@ -301,7 +301,10 @@ def _announce(runs: Sequence[sweep.Run]) -> None:
       f"steps of {seconds:.2f} s, {steps * seconds / 60:6.1f} min"
     )
   hours = f"{total / 3600:.1f} h" if total > 5400 else f"{total / 60:.0f} min"
-  print(f"{len(runs)} runs, about {hours}, validations aside")
+  print(
+    f"{len(runs)} runs, about {hours} of steps; compiling and validations "
+    "come on top"
+  )
 
 
 if __name__ == "__main__":
