@@ -17,12 +17,14 @@ NAME = "prepare.json"
 FORMAT = 1
 
 
-def command(dataset: str, resolution: int, bits: int = 8) -> str:
+def command(
+  dataset: str, resolution: int, bits: int = 8, *, data_dir: Path
+) -> str:
   """The command line that prepares a dataset, for messages."""
   raw = "" if dataset == "phantom" else " --raw_dir=..."
   return (
     f"python -m launch.prepare_data --dataset={dataset}{raw} "
-    f"--data_dir=... --resolution={resolution}"
+    f"--data_dir={data_dir} --resolution={resolution}"
     + ("" if bits == 8 else f" --bits={bits}")
   )
 
@@ -65,12 +67,15 @@ def verified(
   Raises:
     DataError: not prepared, or damaged; the message holds the command.
   """
-  how = command(dataset, resolution, bits)
+  # dataset/resolution/version lie in it, of folder:NAME folder/NAME/...
+  data_dir = folder.parents[2 + dataset.count(":")]
+  how = command(dataset, resolution, bits, data_dir=data_dir)
   manifest = read(folder)
   if manifest is None:
     raise errors.DataError(
       f"The dataset {dataset} is not prepared at {resolution} pixels of {bits} "
-      f"bits: there is no {folder / NAME}. Prepare it with: {how}"
+      f"bits: there is no {folder / NAME}. If it lies elsewhere name that "
+      f"folder (data_dir); else prepare it with: {how}"
     )
   if manifest.get("format") != FORMAT:
     raise errors.DataError(

@@ -92,14 +92,19 @@ def test_unknown_ids_are_listed(data_dir):
 
 
 @pytest.mark.parametrize(
-  ("dataset", "raw_flag"), [("montgomery", " --raw_dir=..."), ("phantom", "")]
+  ("dataset", "raw_flag"),
+  [
+    ("montgomery", " --raw_dir=..."),
+    ("phantom", ""),
+    ("folder:mine", " --raw_dir=..."),
+  ],
 )
 def test_not_prepared_says_the_command(tmp_path, dataset, raw_flag):
   with pytest.raises(DataError) as caught:
     examples.read_catalogue(tmp_path, dataset=dataset, resolution=256)
   command = (
     f"python -m launch.prepare_data --dataset={dataset}{raw_flag} "
-    "--data_dir=... --resolution=256"
+    f"--data_dir={tmp_path} --resolution=256"
   )
   assert str(caught.value).endswith(command)
   assert not list(tmp_path.iterdir())
