@@ -2,7 +2,6 @@
 
 import pathlib
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ def measure(
     config.data.data_dir = data_dir
   known = data.catalogue(config)
   split = data.parts(config, known).split
-  source = _load_unseen(config, split, part=part, workdirs=workdirs)
+  source = _load_unseen(run, split, part=part)
   how = inference.options(config)
   scored = evaluate.score(
     run.players,
@@ -126,17 +125,13 @@ def _history(run: finished.Finished) -> list[dict[str, Any]]:
 
 
 def _load_unseen(
-  config,
-  split: splits.Split,
-  *,
-  part: str,
-  workdirs: Sequence[pathlib.Path],
+  run: finished.Finished, split: splits.Split, *, part: str
 ) -> stored.Source:
   """The part's images; none may be measured that a run has trained on."""
   ids = getattr(split, part)
-  for workdir in workdirs:
-    own = workdir_lib.read_config(workdir).data.dataset
-    if not {*sets.parts(own)} & {*sets.parts(config.data.dataset)}:
+  measured = {*sets.parts(run.config.data.dataset)}
+  for workdir, config in zip(run.workdirs, run.configs, strict=True):
+    if not measured & {*sets.parts(config.data.dataset)}:
       continue  # other images, whatever their names (phantoms bear real ones)
     seen = splits.read_splits(workdir / "splits.json")
     used = {*seen.train_labelled, *seen.train_unlabelled}
@@ -150,7 +145,7 @@ def _load_unseen(
         "data and the split it was trained on, and several runs only on images "
         "that none of them has seen."
       )
-  return data.load(config, ids)
+  return data.load(run.config, ids)
 
 
 def _notes(run: finished.Finished, *, data_sha256: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Which runs may be averaged, and what is told of them together."""
 
+import dataclasses
 import json
 
 import pytest
@@ -135,26 +136,30 @@ def test_no_member_may_have_seen_the_images(tmp_path, monkeypatch):
     (tmp_path / name).mkdir()
     splits.write_splits(tmp_path / name / "splits.json", part)
   monkeypatch.setattr(data, "load", lambda config, ids: ids)
-  folders = [tmp_path / "a", tmp_path / "b"]
-  config = base.get_config()
-
-  def read(folder):
-    other = base.get_config()
-    other.data.dataset = of[folder.name]
-    return other
-
-  monkeypatch.setattr(workdir, "read_config", read)
   of = {"a": "phantom", "b": "phantom+jsrt"}
 
-  def load(part, workdirs):
-    return measure._load_unseen(config, split, part=part, workdirs=workdirs)
+  def load(part, names):
+    runs = [
+      _run(
+        _changed(base.get_config(), data__dataset=of[name]),
+        name,
+        tmp_path=tmp_path,
+      )
+      for name in names
+    ]
+    several = dataclasses.replace(
+      runs[0],
+      workdirs=tuple(run.workdirs[0] for run in runs),
+      configs=tuple(run.config for run in runs),
+    )
+    return measure._load_unseen(several, split, part=part)
 
-  assert load("test", folders[:1]) == ("x",)
-  assert load("validation", folders) == ("v",)
+  assert load("test", "a") == ("x",)
+  assert load("validation", "ab") == ("v",)
   with pytest.raises(DataError, match=r"the run .*b \(x\)"):
-    load("test", folders)
+    load("test", "ab")
   of["b"] = "montgomery"  # whose names the phantoms bear
-  assert load("test", folders) == ("x",)
+  assert load("test", "ab") == ("x",)
 
 
 def test_a_run_is_not_averaged_with_itself(load, tmp_path):
