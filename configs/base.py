@@ -88,6 +88,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.consistency.contrast = 0.4
   config.consistency.brightness = 0.2
   config.consistency.noise = 0.1
+  config.consistency.gas = 0.0  # S's: below what the teacher calls lung
   config.consistency.cutmix = 0.5  # share of the strong views with a box
 
   config.augment = ml_collections.ConfigDict()
@@ -101,6 +102,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.augment.contrast = 0.0  # relative, +-
   config.augment.brightness = 0.0  # of the full range, +-
   config.augment.noise = 0.0  # largest standard deviation
+  config.augment.gas = 0.0  # probability of each bubble below the lungs
 
   config.optim = ml_collections.ConfigDict()
   config.optim.learning_rate = 1e-3
@@ -150,6 +152,7 @@ def lung_recipe() -> ml_collections.ConfigDict:
   config.augment.gamma = 0.4
   config.augment.contrast = 0.2
   config.augment.brightness = 0.1
+  config.augment.gas = 0.5
   config.eval.test_time_augmentation = True
   return config
 
@@ -176,6 +179,7 @@ def semi_supervised(config: ml_collections.ConfigDict):
   config.discriminator.mask_smoothing = 0.05
   config.adversarial.ramp_up = 0.1
   config.consistency.name = "pseudo_label"
+  config.consistency.gas = config.augment.gas
   return config
 
 

@@ -21,7 +21,12 @@ _RULES: tuple[tuple[tuple[str, ...], str, tuple[Any, ...]], ...] = (
     ("nonsaturating", "saturating", "feature_matching"),
   ),
   (
-    ("consistency.weight", "consistency.teacher", "consistency.cutmix"),
+    (
+      "consistency.weight",
+      "consistency.teacher",
+      "consistency.cutmix",
+      "consistency.gas",
+    ),
     "consistency.name",
     ("mean_teacher", "pseudo_label"),
   ),

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from apppau_jax.data import gas
 from apppau_jax.errors import ConfigError
 
 ELASTIC_POINTS = 4  # control points a side: bends lungs, does not crumple them
@@ -30,6 +31,7 @@ _LIMITS = {
   "brightness": 1.0,
   "noise": 1.0,
   "geometry_probability": 1.0,
+  "gas": 1.0,
 }
 
 
@@ -59,6 +61,8 @@ class Augmentation:
     geometry_probability: share of the examples whose pixels are moved at all;
       reading between pixels blurs, and the others stay as sharp as the images
       that will be judged.
+    gas: probability of each of two bubbles of gas drawn below the lungs, see
+      `gas.py`. At most 1.
 
   Raises:
     ConfigError: a range that is negative, not finite or too large.
@@ -75,6 +79,7 @@ class Augmentation:
   noise: float = 0.0
   flip: bool = False
   geometry_probability: float = 1.0
+  gas: float = 0.0
 
   def __post_init__(self) -> None:
     for name, most in _LIMITS.items():
@@ -101,7 +106,7 @@ class Augmentation:
   @property
   def is_identity(self) -> bool:
     """Whether `augment` returns its inputs untouched."""
-    return not (self.moves_pixels or self.changes_values)
+    return not (self.moves_pixels or self.changes_values or self.gas)
 
 
 class Draw(NamedTuple):
@@ -282,10 +287,14 @@ def augment(
     return image, mask
 
   def one(position, image, mask):
-    key_draw, key_noise = jax.random.split(jax.random.fold_in(key, position))
+    key_draw, key_noise, key_gas = jax.random.split(
+      jax.random.fold_in(key, position), 3
+    )
     drawn = draw(key_draw, spec=spec)
     if spec.moves_pixels:
       image, mask = _warp(image, mask, drawn=drawn, elastic=spec.elastic > 0)
+    if spec.gas:
+      image = gas.add_gas(key_gas, image, mask, probability=spec.gas)
     if spec.changes_values:
       image = _change_values(key_noise, image, drawn=drawn, spec=spec)
     return image, mask

@@ -1,5 +1,6 @@
 """What the two players minimise, as the configuration has it."""
 
+import dataclasses
 import functools
 
 import jax
@@ -196,11 +197,13 @@ def consistent(config: Config, lengths: loop.Plan) -> terms.Consistency | None:
       logits, prob, loss_fn=loss_fn, weight=knobs.weight, ramp=ramp(step)
     )
 
+  # Below what the teacher calls lung; D's views come without a mask.
+  spec = dataclasses.replace(_views(config), gas=knobs.gas)
   return terms.Consistency(
     labelled=labelled_rows(config),
     averaged_teacher=knobs.teacher == "averaged",
     disturb=functools.partial(
-      views.strong_view, spec=_views(config), cutmix=knobs.cutmix
+      views.strong_view, spec=spec, cutmix=knobs.cutmix
     ),
     objective=agree,
   )

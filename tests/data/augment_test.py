@@ -24,6 +24,7 @@ EVERYTHING = Augmentation(
   contrast=0.2,
   brightness=0.1,
   noise=0.05,
+  gas=0.5,
   flip=True,
 )
 GEOMETRY = Augmentation(
