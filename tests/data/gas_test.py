@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special
+from scipy import ndimage, special
 
 from apppau_jax.data import augment, gas, views
 from apppau_jax.data.augment import Augmentation
@@ -22,6 +22,7 @@ def chest() -> tuple[np.ndarray, np.ndarray]:
   mask[10:44, 38:56] = 1.0
   noise = np.random.default_rng(0).uniform(-0.05, 0.05, mask.shape)
   image = np.where(mask, 0.3, 0.8) + noise
+  image[:, 58:] = 0.05  # beside the body, darker than lung
   return image.astype(np.float32), mask
 
 
@@ -99,12 +100,15 @@ def test_it_lies_below_the_drawn_column_and_has_the_grey_of_lung():
 
 def test_masks_are_spared_and_nothing_brightens():
   image, mask = chest()
+  found = []
   for i in range(50):
     key = jax.random.key(i)
     out = gas.add_gas(key, image, mask, probability=1.0)
     np.testing.assert_array_equal(out[mask > 0], image[mask > 0])
     assert np.all(out <= image)
     assert np.all(out >= 0.0)
+    found.append(ndimage.label(image - np.asarray(out) > 0.05)[1])
+  assert set(found) == {1, 2}  # bubbles, overlapping or not
 
 
 def test_the_apex_and_the_root_of_a_lung_get_none():
