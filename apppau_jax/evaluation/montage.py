@@ -30,6 +30,21 @@ class Film:
   mask: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class View:
+  """An image as a network may see it.
+
+  Attributes:
+    title: what it is.
+    image: float `[h, w]`, any range; shown from 0 to 1 if it lies there.
+    mask: `[h, w, k]`, outlined where it is at least 1/2; None if not known.
+  """
+
+  title: str
+  image: np.ndarray
+  mask: np.ndarray | None = None
+
+
 def pick(scores: Mapping[str, float], *, count: int) -> list[str]:
   """The ids to show: evenly spaced from the worst to the best score.
 
@@ -77,6 +92,38 @@ def overlays(
         axis.set_xlabel(f"Dice {dice:.3f}", fontsize=6)
     for axis, name in zip(axes[0], ["image", *columns]):
       axis.set_title(sheets.wrapped(name))
+    _bare(axes)
+    return sheets.encode(figure)
+
+
+def views(
+  rows: Mapping[str, Sequence[View]], *, title: str
+) -> dict[str, bytes]:
+  """Draws each image's views in a row, every view with its title.
+
+  Args:
+    rows: {name of an image: as many views as every other has}.
+    title: tells this figure from others; not drawn.
+
+  Returns:
+    The figure by suffix, see `sheets.encode`.
+  """
+  with sheets.settings(title):
+    cell = (_INCHES, _INCHES * 1.15)
+    columns = max(map(len, rows.values()))
+    figure, axes = sheets.grid(len(rows), columns, cell=cell)
+    for line, (name, seen) in zip(axes, rows.items()):
+      line[0].set_ylabel(name, fontsize=6)
+      for axis, view in zip(line, seen, strict=True):
+        low, high = float(view.image.min()), float(view.image.max())
+        within = low >= 0.0 and high <= 1.0
+        low, high = (0.0, 1.0) if within else (low, high)
+        axis.imshow(view.image, cmap="gray", vmin=low, vmax=high)
+        axis.set_xlabel(view.title, fontsize=6)
+        planes = () if view.mask is None else np.moveaxis(view.mask, -1, 0)
+        for plane in planes:
+          if plane.max() >= 0.5 > plane.min():
+            axis.contour(plane, levels=[0.5], colors=[sheets.BLUE])
     _bare(axes)
     return sheets.encode(figure)
 

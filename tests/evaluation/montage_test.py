@@ -74,3 +74,26 @@ def test_the_users_settings_change_nothing():
   before = drawn()
   with matplotlib.rc_context({"lines.linewidth": 9, "axes.facecolor": "red"}):
     assert drawn() == before
+
+
+def test_views_stand_in_rows_and_only_known_masks_are_outlined():
+  image = np.full((16, 16), 0.5)
+  mask = np.zeros((16, 16, 2))
+  mask[4:12, 4:12, 0] = 1.0  # the other structure is nowhere
+
+  def drawn(mask, image=image):
+    view = montage.View(title="weak", image=image, mask=mask)
+    return montage.views({"a": [view], EVIL: [view]}, title="t")
+
+  words = _words(drawn(mask))
+  assert words.count("weak") == 2
+  assert {"a", EVIL} <= {*words}
+  blue = sheets.BLUE.encode()
+  assert blue in drawn(mask)["svg"]
+  assert blue not in drawn(None)["svg"]
+  assert blue not in drawn(np.zeros_like(mask))["svg"]
+  # A z-score is shown over its own range.
+  ramp = np.linspace(-3, 3, 256).reshape(16, 16)
+  with Image.open(io.BytesIO(drawn(None, ramp)["png"])) as picture:
+    levels = {*np.asarray(picture.convert("L")).ravel().tolist()}
+  assert len(levels) > 100
