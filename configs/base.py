@@ -102,7 +102,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.augment.contrast = 0.0  # relative, +-
   config.augment.brightness = 0.0  # of the full range, +-
   config.augment.noise = 0.0  # largest standard deviation
-  config.augment.gas = 0.0  # probability of each bubble below the lungs
+  config.augment.gas = 0.0  # probability of each of two bubbles of gas
 
   config.optim = ml_collections.ConfigDict()
   config.optim.learning_rate = 1e-3

@@ -61,8 +61,8 @@ class Augmentation:
     geometry_probability: share of the examples whose pixels are moved at all;
       reading between pixels blurs, and the others stay as sharp as the images
       that will be judged.
-    gas: probability of each of two bubbles of gas drawn below the lungs, see
-      `gas.py`. At most 1.
+    gas: probability of each of two bubbles of gas drawn below the left lung,
+      see `gas.py`. At most 1.
 
   Raises:
     ConfigError: a range that is negative, not finite or too large.

@@ -1,15 +1,15 @@
 """Gas in stomach and bowel, drawn below the lungs of training images.
 
-What a network of a few masks takes for lung is, more than anything else, the
-air below the left dome of the diaphragm: as dark as lung, against it, and
-absent from most films, so that ten films may show none (results/appau.md).
-Films that have none get some: what they teach is that dark below the dome is
-not lung.
+What a network of ten masks took for lung, more than anything else, was the
+air below the left dome of the diaphragm: as dark as lung, against it, and in
+few of the ten films (results/appau.md). Films that have none get some: what
+they teach is that dark below the dome is not lung.
 
 A bubble is an ellipse whose upper part the diaphragm cuts off: its centre
-lies about the lower edge of a lung, it spares every pixel of a mask and a
-strip below, as thick as diaphragm and wall are, and it only darkens, towards
-the grey of the lungs of the same film.
+lies about the lower edge of the left lung, which is seen on the right, for
+below the other lies the liver. It spares every pixel of a mask and a strip
+below, as thick as diaphragm and wall are, and it only darkens, towards the
+grey of the lungs of the same film.
 """
 
 from typing import NamedTuple
@@ -19,13 +19,13 @@ import jax.numpy as jnp
 
 BUBBLES = 2  # at most; each is there with the probability asked for
 
-_BASE = 0.2  # a lung ends here or lower, of the height above its lowest pixel
+_BASE = 0.13  # a lung ends here or lower, of the height above its lowest pixel
 _DEPTH = (-0.02, 0.12)  # of the centre below the edge, of the height
 _HALF_HEIGHT = (0.03, 0.10)  # of the height
 _HALF_WIDTH = (0.04, 0.14)  # of the width
 _WALL = (0.005, 0.025)  # diaphragm and wall, of the height
-_GREY = (0.6, 1.4)  # times the mean of the lungs
-_STRENGTH = (0.4, 1.0)  # share of the way to that grey
+_GREY = (0.6, 1.2)  # times the mean of the lungs
+_STRENGTH = (0.6, 1.0)  # share of the way to that grey
 _EDGE = 0.008  # over which a border fades, of the height
 
 
@@ -33,7 +33,7 @@ class Bubble(NamedTuple):
   """What is drawn for one bubble: scalars."""
 
   shown: jax.Array  # 1, or 0: no bubble
-  column: jax.Array  # in [0, 1): of the columns at a lung's base, which
+  column: jax.Array  # in [0, 1): of the columns at the left lung's base, which
   depth: jax.Array  # of the centre below the lung, fraction of the height
   half_height: jax.Array  # fraction of the height
   half_width: jax.Array  # fraction of the width
@@ -64,7 +64,7 @@ def draw_bubble(key: jax.Array, *, probability: float) -> Bubble:
 def add_bubble(
   image: jax.Array, mask: jax.Array, *, bubble: Bubble
 ) -> jax.Array:
-  """Darkens one bubble below the lungs of one image.
+  """Darkens one bubble below the left lung of one image.
 
   Args:
     image: float32 `[h, w, c]`.
@@ -82,9 +82,10 @@ def add_bubble(
   lowest = jnp.max(jnp.where(lung, rows, -1.0), axis=0, keepdims=True)
   has_lung = lowest >= 0.0
   base = has_lung & (lowest > jnp.max(lowest) - _BASE * h)
-  # The column with as many columns of the base to its left as were drawn.
-  wanted = jnp.floor(bubble.column * base.sum())
-  x = jnp.argmax(jnp.cumsum(base, axis=1) > wanted).astype(jnp.float32)
+  left = base & (columns >= jnp.sum(columns * has_lung) / has_lung.sum())
+  # The column with as many such columns before it as were drawn.
+  wanted = jnp.floor(bubble.column * left.sum())
+  x = jnp.argmax(jnp.cumsum(left, axis=1) > wanted).astype(jnp.float32)
   edge = jnp.max(jnp.where(columns == x, lowest, -1.0))
   y = edge + bubble.depth * h
 
@@ -108,7 +109,7 @@ def add_bubble(
 def add_gas(
   key: jax.Array, image: jax.Array, mask: jax.Array, *, probability: float
 ) -> jax.Array:
-  """Draws up to `BUBBLES` bubbles below the lungs of one image.
+  """Draws up to `BUBBLES` bubbles below the left lung of one image.
 
   Args:
     key: the example's own PRNG key.

@@ -18,6 +18,7 @@ def _told(config, *given):
     ("adversarial.form", "discriminator.enabled"),
     ("data.class_count", "discriminator.enabled"),
     ("consistency.weight", "consistency.name"),
+    ("consistency.gas", "consistency.name"),
     ("loss.cross_entropy_weight", "loss.name"),
   ],
 )
