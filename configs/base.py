@@ -152,7 +152,6 @@ def lung_recipe() -> ml_collections.ConfigDict:
   config.augment.gamma = 0.4
   config.augment.contrast = 0.2
   config.augment.brightness = 0.1
-  config.augment.gas = 0.5
   config.eval.test_time_augmentation = True
   return config
 

@@ -26,6 +26,7 @@ def recipe():
   config.data.dataset = "montgomery"
   config.data.split = "idiap"
   config.optim.warmup_epochs = 5.0
+  config.augment.gas = 0.5  # for few masks
   config.train.epochs = 200
   config.train.eval_every_epochs = 10
   return config

@@ -28,7 +28,6 @@ def recipe():
   config.optim.weight_decay = 0.05  # it overfits after 300 steps at 1e-4
   config.augment.geometry_probability = 0.9
   config.augment.noise = 0.05
-  config.augment.gas = 0.0  # no gain from 40 masks, some of which hold gas
   config.eval.largest_components = 2  # lungs; .0003 on validation images
   config.train.epochs = 24
   config.train.eval_every_epochs = 4
