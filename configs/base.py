@@ -178,7 +178,6 @@ def semi_supervised(config: ml_collections.ConfigDict):
   config.discriminator.mask_smoothing = 0.05
   config.adversarial.ramp_up = 0.1
   config.consistency.name = "pseudo_label"
-  config.consistency.gas = config.augment.gas
   return config
 
 

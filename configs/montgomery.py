@@ -16,7 +16,6 @@ def get_config(arg=None):
   config = recipe()
   config.model.base_width = 32
   config.train.epochs = 140
-  config.augment.gas = 0.0  # as measured: all films hold gas enough
   return base.quick(config) if arg.quick else config
 
 
@@ -26,7 +25,6 @@ def recipe():
   config.data.dataset = "montgomery"
   config.data.split = "idiap"
   config.optim.warmup_epochs = 5.0
-  config.augment.gas = 0.5  # for few masks
   config.train.epochs = 200
   config.train.eval_every_epochs = 10
   return config

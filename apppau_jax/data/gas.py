@@ -2,8 +2,9 @@
 
 What a network of ten masks took for lung, more than anything else, was the
 air below the left dome of the diaphragm: as dark as lung, against it, and in
-few of the ten films (results/appau.md). Films that have none get some: what
-they teach is that dark below the dome is not lung.
+few of the ten films (results/appau.md, with what it is worth elsewhere).
+Films that have none get some: what they teach is that dark below the dome is
+not lung.
 
 A bubble is an ellipse whose upper part the diaphragm cuts off: its centre
 lies about the lower edge of the left lung, which is seen on the right, for
