@@ -2,9 +2,8 @@
 
 Measured before strong views had a pass, and D's classes stages, of their own:
 validation lung Dice .969, AUROC .64 (idiap, three draws of ten); where only
-lungs matter, without D: .973 (configs/baselines.py, no_discriminator), .978
-with augment.gas and consistency.gas at .5. With one mask set model.norm=group.
-results/appau.md.
+lungs matter, without D: .973 (configs/baselines.py, no_discriminator). With one
+mask set model.norm=group. results/appau.md.
 
 Prepare: python -m launch.prepare_data --dataset=montgomery --raw_dir=RAW
 Run: python -m launch.train --workdir=runs/appau_mc \

@@ -75,7 +75,8 @@ def _rows(config):
   loaded = data.load_training(config, chosen).take([*with_mask, *without])
   batch = feeding.to_batch(loaded)
   keys = jax.random.split(jax.random.key(config.seed), _VIEWS)
-  seen = [jax.jit(data.prepare(config))(key, batch) for key in keys]
+  prepare = jax.jit(data.prepare(config))
+  seen = [prepare(key, batch) for key in keys]
   titles = ["trained on"] * _VIEWS
   agree = objectives.consistent(config, plan(config, chosen))
   if agree is not None and without:
