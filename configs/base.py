@@ -90,6 +90,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.consistency.noise = 0.1
   config.consistency.gas = 0.0  # S's: below what the teacher calls lung
   config.consistency.cutmix = 0.5  # share of the strong views with a box
+  config.consistency.cutmix_with = "unlabelled"  # images | labelled ones
 
   config.augment = ml_collections.ConfigDict()
   config.augment.geometry_probability = 1.0  # share of examples moved at all

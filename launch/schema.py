@@ -224,6 +224,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "consistency.noise": Number(0, 1),
   "consistency.gas": Number(0, 1),
   "consistency.cutmix": Number(0, 1),
+  "consistency.cutmix_with": Choice(("unlabelled", "labelled")),
   "augment.geometry_probability": Number(0, 1),
   "augment.rotate_degrees": Number(0, 180),
   "augment.scale": Number(0, 1),

@@ -84,6 +84,10 @@ _REASONS: tuple[
     ),
   ),
   (
+    ("consistency.cutmix_with",),
+    lambda c: "" if c["consistency.cutmix"] else "consistency.cutmix is 0",
+  ),
+  (
     ("discriminator.conditional",),
     lambda c: (
       ""

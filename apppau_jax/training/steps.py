@@ -144,7 +144,7 @@ def make_train_step(
     against = part.against if part is not None else None
     views: Any = (None, None)
     if consistency is not None:
-      views = _views(segmentor, consistency, player, batch.image, key_views)
+      views = _views(segmentor, consistency, player, batch, key_views)
 
     def loss_fn(params, batch_stats, examples, key):
       del key  # S has no dropout
@@ -206,14 +206,15 @@ def _views(
   segmentor: nn.Module,
   consistency: Consistency,
   player: Player,
-  image: jax.Array,
+  batch: Batch,
   key: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
   """Strong views of the unlabelled rows, and what is true of them."""
-  unseen = image[consistency.labelled :]
+  count = consistency.labelled
+  known, unseen = (batch.image[:count], batch.mask[:count]), batch.image[count:]
   teacher = player.ema if consistency.averaged_teacher else _weights(player)
   prob = jax.nn.sigmoid(_infer(segmentor, teacher, unseen).logits)
-  return consistency.disturb(key, unseen, prob)
+  return consistency.disturb(key, unseen, prob, known)
 
 
 def _descend(

@@ -83,8 +83,9 @@ class Consistency:
   Attributes:
     labelled: rows of a minibatch that have masks; the term is of the others.
     averaged_teacher: whether the averaged weights teach, or S itself.
-    disturb: maps a key, images `[u, h, w, 1]` and the teacher's probabilities
-      `[u, h, w, k]` to the strong views and what is true of them.
+    disturb: maps a key, images `[u, h, w, 1]`, the teacher's probabilities
+      `[u, h, w, k]` and the labelled images and masks to the strong views and
+      what is true of them.
     objective: maps the student's logits on those, the probabilities and the
       step to the term.
   """
@@ -92,6 +93,7 @@ class Consistency:
   labelled: int
   averaged_teacher: bool
   disturb: Callable[
-    [jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]
+    [jax.Array, jax.Array, jax.Array, tuple[jax.Array, jax.Array]],
+    tuple[jax.Array, jax.Array],
   ]
   objective: Callable[[jax.Array, jax.Array, jax.Array], Term]

@@ -199,12 +199,17 @@ def consistent(config: Config, lengths: loop.Plan) -> terms.Consistency | None:
 
   # Below what the teacher calls lung; D's views come without a mask.
   spec = dataclasses.replace(_views(config), gas=knobs.gas)
+
+  def disturb(key, image, prob, known):
+    mixed = known if knobs.cutmix_with == "labelled" else None
+    return views.strong_view(
+      key, image, prob, spec=spec, cutmix=knobs.cutmix, known=mixed
+    )
+
   return terms.Consistency(
     labelled=labelled_rows(config),
     averaged_teacher=knobs.teacher == "averaged",
-    disturb=functools.partial(
-      views.strong_view, spec=spec, cutmix=knobs.cutmix
-    ),
+    disturb=disturb,
     objective=agree,
   )
 

@@ -35,6 +35,7 @@ def test_without_a_second_player(key, decides):
     ("data.label_fraction", {"data.label_count": 20}, "label_count is given"),
     ("data.class_fraction", {"data.class_count": 20}, "class_count is given"),
     ("data.split_seed", {"data.split": "idiap"}, "split is idiap"),
+    ("consistency.cutmix_with", {"consistency.cutmix": 0.0}, "cutmix is 0"),
     (
       "data.label_seed",
       {"data.label_fraction": 1.0, "data.class_fraction": 1.0},

@@ -234,8 +234,35 @@ def _agree(*, weight, disturb, averaged=True):
   )
 
 
-def _untouched(key, image, prob):
+def _untouched(key, image, prob, known):
   return image, prob
+
+
+def test_strong_views_are_offered_the_labelled_rows(game, first):
+  """Images and masks whose masks exist, as prepared, and no others."""
+
+  def theirs(key, image, prob, known):
+    return known
+
+  step = jax.jit(
+    game.step(agree=_agree(weight=1.0, disturb=theirs), against=None)
+  )
+  _, metrics = step(first, game.data.take(INDICES))
+  key = game.tiny.prepare_key(seed=0, step=0)
+  batch = game.tiny.prepare(key, game.data.take(INDICES[1]))
+  student, _ = game.tiny.module.apply(
+    {
+      "params": first.segmentor.params,
+      "batch_stats": first.segmentor.batch_stats,
+    },
+    batch.image[:LABELLED],
+    train=True,
+    mutable=["batch_stats"],
+  )
+  p = 1 / (1 + np.exp(-np.asarray(student.logits, np.float64)))
+  expected = ((p - np.asarray(batch.mask[:LABELLED])) ** 2).mean()
+  assert batch.mask[:LABELLED].any()
+  assert float(metrics["consistency"]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_consistency_of_weight_zero_changes_nothing(game, first):
@@ -258,7 +285,7 @@ def test_the_averaged_weights_teach_on_the_weak_view(game, first):
     first, segmentor=dataclasses.replace(first.segmentor, ema=moved)
   )
 
-  def darken(key, image, prob):
+  def darken(key, image, prob, known):
     return 0.5 * image, prob
 
   agree = _agree(weight=1.0, disturb=darken)
@@ -287,7 +314,7 @@ def test_the_averaged_weights_teach_on_the_weak_view(game, first):
 def test_strong_views_leave_no_trace_in_the_statistics(game, first, heard):
   """S is used with those of images as they are: all, or the labelled ones."""
 
-  def blacken(key, image, prob):
+  def blacken(key, image, prob, known):
     return 0.0 * image, prob
 
   agree = _agree(weight=1.0, disturb=blacken)
@@ -316,7 +343,7 @@ def test_strong_views_leave_no_trace_in_the_statistics(game, first, heard):
 def test_d_is_asked_about_weak_views(game, first):
   """Whatever the strong views are, eq. (5) is of images that D knows."""
 
-  def blacken(key, image, prob):
+  def blacken(key, image, prob, known):
     return 0.0 * image, prob
 
   step = jax.jit(game.step(agree=_agree(weight=0.0, disturb=blacken)))
