@@ -1,8 +1,9 @@
 """Our recipe at a tenth of Shenzhen's masks and classes.
 
-Measured with KL-Tversky, alpha .3, beta .7: validation lung Dice .951 +- .002,
-AUROC .863 +- .007 (idiap, three draws of 40); where only lungs matter, without
-D: .953 (configs/baselines.py, no_discriminator). results/appau.md.
+Measured with KL-Tversky, alpha .3, beta .7, strong views without labelled
+images: validation lung Dice .951 +- .002, AUROC .863 +- .007 (idiap, three
+draws of 40); where only lungs matter, without D: .953 (configs/baselines.py,
+no_discriminator). results/appau.md.
 
 Prepare: python -m launch.prepare_data --dataset=shenzhen --raw_dir=RAW
 Run: python -m launch.train --workdir=runs/appau_sz \

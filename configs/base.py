@@ -179,6 +179,8 @@ def semi_supervised(config: ml_collections.ConfigDict):
   config.discriminator.mask_smoothing = 0.05
   config.adversarial.ramp_up = 0.1
   config.consistency.name = "pseudo_label"
+  config.consistency.cutmix = 1.0
+  config.consistency.cutmix_with = "labelled"
   return config
 
 
