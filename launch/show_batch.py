@@ -81,12 +81,13 @@ def _rows(config):
   agree = objectives.consistent(config, plan(config, chosen))
   if agree is not None and without:
     titles, weak = ["weak view", *["strong view"] * (_VIEWS - 1)], seen[0]
-    some = slice(len(with_mask), None)
+    first, some = slice(len(with_mask)), slice(len(with_mask), None)
+    drawn = (weak.image[first], weak.mask[first])
     seen[1:] = [
       dataclasses.replace(
         batch,
         image=batch.image.at[some].set(
-          agree.disturb(key, weak.image[some], weak.mask[some])[0]
+          agree.disturb(key, weak.image[some], weak.mask[some], drawn)[0]
         ),
       )
       for key, batch in zip(keys[1:], seen[1:])

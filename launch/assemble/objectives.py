@@ -200,7 +200,12 @@ def consistent(config: Config, lengths: loop.Plan) -> terms.Consistency | None:
   # Below what the teacher calls lung; D's views come without a mask.
   spec = dataclasses.replace(_views(config), gas=knobs.gas)
 
-  def disturb(key, image, prob, known):
+  def disturb(
+    key: jax.Array,
+    image: jax.Array,
+    prob: jax.Array,
+    known: tuple[jax.Array, jax.Array],
+  ) -> tuple[jax.Array, jax.Array]:
     mixed = known if knobs.cutmix_with == "labelled" else None
     return views.strong_view(
       key, image, prob, spec=spec, cutmix=knobs.cutmix, known=mixed
