@@ -59,7 +59,7 @@ def strong_view(
     other = augment(key_known, known[0][rows], known[1][rows], spec=spec)
     outside = jax.random.bernoulli(key_sides, shape=(b, 1, 1, 1))
     boxed = inside.any(axis=(1, 2), keepdims=True)
-    inside = jnp.where(outside & boxed, ~inside, inside)
+    inside = inside ^ (outside & boxed)
   image = jnp.where(inside, other[0], image)
   return image, jnp.where(inside, other[1].astype(target.dtype), target)
 
