@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import sys
 
 import setuptools
 
@@ -24,6 +25,18 @@ setuptools.setup(
   packages=setuptools.find_packages(
     include=["apppau_jax*", "launch*", "configs"]
   ),
+  ext_modules=[
+    # Loaded by ctypes, no Python in it; without a compiler XLA's are used.
+    setuptools.Extension(
+      "apppau_jax.models._onednn",
+      ["apppau_jax/models/_onednn.c"],
+      extra_compile_args=["-O2", "-std=c11"],
+      libraries=["dl", "pthread"],
+      optional=True,
+    )
+  ]
+  if sys.platform == "linux"
+  else [],
   package_data={
     "apppau_jax": [
       "data/splits/*.json",
@@ -46,6 +59,9 @@ setuptools.setup(
     "matplotlib>=3.9",
     "ml_collections>=1.0",
     "numpy>=2.0",
+    # A CPU's convolutions; 2023.2 is the last without Intel's GPU runtimes.
+    "onednn-cpu-gomp>=2023.2; sys_platform == 'linux' "
+    "and platform_machine == 'x86_64'",
     "optax>=0.2.5",
     "orbax-checkpoint>=0.11.36,<0.13",
     "pillow>=12.2",  # older ones can be made to decompress bombs

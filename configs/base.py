@@ -38,6 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.norm = "batch"  # batch (paper) | group: for a single mask
   config.model.dtype = "float32"  # float32 | bfloat16, of the convolutions
   config.model.remat = False  # compute blocks twice, keep less memory
+  config.model.convolutions = "auto"  # oneDNN's on one CPU, or "xla", "onednn"
 
   config.loss = ml_collections.ConfigDict()
   config.loss.name = "kl_tversky"  # tversky | dice | cross_entropy | ...

@@ -77,6 +77,9 @@ def set_up() -> None:
   `JAX_COMPILATION_CACHE_DIR` in the environment (even empty) turn the
   respective one off.
   """
+  if not has_accelerator():
+    # oneDNN's threads, waiting, leave the cores to XLA's.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
   if wants_memory() and keep_memory():
     print(
       "for speed freed memory is kept (GLIBC_TUNABLES= in the environment "

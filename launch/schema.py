@@ -178,6 +178,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
   "model.norm": Choice(("batch", "group")),
   "model.dtype": Choice(("float32", "bfloat16")),
   "model.remat": _SWITCH,
+  "model.convolutions": Choice(("auto", "xla", "onednn")),
   "loss.name": Choice(LOSSES),
   "loss.fp_weight": Number(0),
   "loss.fn_weight": Number(0),

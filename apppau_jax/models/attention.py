@@ -1,5 +1,7 @@
 """The attention gate, eq. (2)."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,7 @@ class AttentionGate(nn.Module):
   inner: int | None = None
   dtype: jnp.dtype = jnp.float32
   norm: str = "batch"
+  convolution: blocks.Convolution | None = None
 
   @nn.compact
   def __call__(
@@ -43,16 +46,13 @@ class AttentionGate(nn.Module):
     """
     width = skip.shape[-1]
     inner = self.inner or max(1, width // 2)
-    theta = blocks.Conv(
-      inner, (2, 2), (2, 2), use_bias=False, dtype=self.dtype, name="theta"
-    )(skip)
-    phi = blocks.Conv(inner, (1, 1), dtype=self.dtype, name="phi")(gating)
-    psi = blocks.Conv(1, (1, 1), dtype=self.dtype, name="psi")(
-      nn.relu(theta + phi)
-    )
+    conv = functools.partial(blocks.conv, self.convolution, dtype=self.dtype)
+    theta = conv(inner, (2, 2), (2, 2), use_bias=False, name="theta")(skip)
+    phi = conv(inner, (1, 1), name="phi")(gating)
+    psi = conv(1, (1, 1), name="psi")(nn.relu(theta + phi))
     alpha = blocks.upsample(nn.sigmoid(psi.astype(jnp.float32)))
-    out = blocks.Conv(
-      width, (1, 1), use_bias=False, dtype=self.dtype, name="out"
-    )(alpha.astype(skip.dtype) * skip)
+    out = conv(width, (1, 1), use_bias=False, name="out")(
+      alpha.astype(skip.dtype) * skip
+    )
     norm = blocks.Norm(self.dtype, self.norm, name="norm")
     return norm(out, train=train), alpha

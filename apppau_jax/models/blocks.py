@@ -6,15 +6,32 @@ convolution and depth-to-space (the same function as a 2x2 transposed
 convolution of stride 2).
 """
 
-import functools
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-Conv = functools.partial(nn.Conv, kernel_init=nn.initializers.he_normal())
+Convolution = Callable[..., jax.Array]  # as `jax.lax.conv_general_dilated`
+
+
+def conv(convolution: Convolution | None, *args: Any, **fields: Any) -> nn.Conv:
+  """A convolution layer, its kernel drawn as He et al. 2015 draw it.
+
+  Args:
+    convolution: what computes it; XLA where None.
+    *args: of `flax.linen.Conv`.
+    **fields: of it too.
+  """
+  init = nn.initializers.he_normal()
+  return nn.Conv(
+    *args, kernel_init=init, conv_general_dilated=convolution, **fields
+  )
+
+
 NORMS = ("batch", "group")
 _GROUPS = 8
 # Standard deviation of a normal that is cut off at 2 of its own.
@@ -22,7 +39,7 @@ _CUT_OFF_SD = 0.87962566103423978
 
 
 def draw_kernels(params, *, key: jax.Array):
-  """Draws the kernels of all convolutions anew, as `Conv` does, in one draw.
+  """Draws the kernels of all convolutions anew, as `conv` does, in one draw.
 
   Of the same distribution (He et al. 2015, truncated), but one program where
   there were dozens: XLA compiles an initialisation that ends with this in a
@@ -113,14 +130,21 @@ class ConvBlock(nn.Module):
   repeats: int = 2
   dtype: jnp.dtype = jnp.float32
   norm: str = "batch"
+  convolution: Convolution | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Maps `[b, h, w, c]` to `[b, h, w, width]`."""
     for i in range(1, self.repeats + 1):
-      x = Conv(
-        self.width, (3, 3), use_bias=False, dtype=self.dtype, name=f"conv{i}"
-      )(x)
+      conv3x3 = conv(
+        self.convolution,
+        self.width,
+        (3, 3),
+        use_bias=False,
+        dtype=self.dtype,
+        name=f"conv{i}",
+      )
+      x = conv3x3(x)
       norm = Norm(self.dtype, self.norm, name=f"norm{i}")
       x = nn.relu(norm(x, train=train))
     return x
@@ -132,12 +156,19 @@ class Up(nn.Module):
   width: int
   dtype: jnp.dtype = jnp.float32
   norm: str = "batch"
+  convolution: Convolution | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Maps `[b, h, w, c]` to `[b, 2h, 2w, width]`."""
-    x = Conv(
-      4 * self.width, (1, 1), use_bias=False, dtype=self.dtype, name="conv"
-    )(x)
+    conv1x1 = conv(
+      self.convolution,
+      4 * self.width,
+      (1, 1),
+      use_bias=False,
+      dtype=self.dtype,
+      name="conv",
+    )
+    x = conv1x1(x)
     norm = Norm(self.dtype, self.norm, name="norm")
     return norm(depth_to_space(x), train=train)

@@ -69,6 +69,7 @@ class Segmentor(nn.Module):
       outputs stay float32.
     remat: whether blocks and gates are computed again for their gradients
       instead of kept: less memory, a third more work.
+    convolution: what computes the convolutions; XLA where None.
   """
 
   pyramid: bool = False
@@ -81,6 +82,7 @@ class Segmentor(nn.Module):
   norm: str = "batch"
   dtype: jnp.dtype = jnp.float32
   remat: bool = False
+  convolution: blocks.Convolution | None = None
 
   @nn.compact
   def __call__(self, image: jax.Array, *, train: bool) -> SegmentorOutput:
@@ -92,13 +94,18 @@ class Segmentor(nn.Module):
       skip = skips[level]
       if self.attention and level in self._gated:
         gate = attention_lib.AttentionGate(
-          dtype=self.dtype, norm=self.norm, name=f"AG{level}"
+          dtype=self.dtype,
+          norm=self.norm,
+          convolution=self.convolution,
+          name=f"AG{level}",
         )
         skip, attention[f"D{level}"] = self._run(
           gate, skip, features, train=train
         )
       width = self._width(level)
-      up = blocks.Up(width, self.dtype, self.norm, name=f"up{level}")
+      up = blocks.Up(
+        width, self.dtype, self.norm, self.convolution, name=f"up{level}"
+      )
       features = jnp.concatenate([up(features, train=train), skip], axis=-1)
       features = self._run(
         self._block(f"D{level}", width), features, train=train
@@ -127,7 +134,9 @@ class Segmentor(nn.Module):
     return self.base_width * 2 ** (level - 1)
 
   def _block(self, name: str, width: int, repeats: int = 2) -> nn.Module:
-    return blocks.ConvBlock(width, repeats, self.dtype, self.norm, name=name)
+    return blocks.ConvBlock(
+      width, repeats, self.dtype, self.norm, self.convolution, name=name
+    )
 
   def _run(self, block: nn.Module, *inputs: jax.Array, train: bool) -> Any:
     if not self.remat:
@@ -160,8 +169,12 @@ class Segmentor(nn.Module):
     self, level: int, features: jax.Array, coarser: list[jax.Array]
   ) -> jax.Array:
     """s_i = conv1x1(d_i) + up2(s_{i-1}), the progressive sum of logits."""
-    head = blocks.Conv(
-      self.num_structures, (1, 1), dtype=self.dtype, name=f"head{level}"
+    head = blocks.conv(
+      self.convolution,
+      self.num_structures,
+      (1, 1),
+      dtype=self.dtype,
+      name=f"head{level}",
     )
     logits = head(features).astype(jnp.float32)
     return logits + blocks.upsample(coarser[-1]) if coarser else logits

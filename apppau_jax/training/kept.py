@@ -25,8 +25,11 @@ from jax import export
 
 import apppau_jax
 from apppau_jax import files
+from apppau_jax.models import onednn
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "chex", "numpy")
+# Registered by name in every process that asks for them.
+_ALLOWED = [export.DisabledSafetyCheck.custom_call(n) for n in onednn.CALLS]
 _PACKAGE = pathlib.Path(apppau_jax.__file__).parent
 
 
@@ -58,7 +61,7 @@ def keep(function: Callable[..., Any], *, name: Any) -> Callable[..., Any]:
     if program is None:
       try:
         flat = jax.jit(lambda *leaves: function(*tree.unflatten(leaves)))
-        program = export.export(flat)(*given)
+        program = export.export(flat, disabled_checks=_ALLOWED)(*given)
         _write(path, program)
       except (ValueError, NotImplementedError):
         # Nothing that `jax.export` takes, or an error of the function's own,
@@ -122,6 +125,7 @@ def _digest(
     "name": name,
     "arguments": [str(tree), *map(repr, given)],
     "sources": sources,
+    "without_onednn": onednn.why_not(),
     "libraries": [importlib.metadata.version(name) for name in _LIBRARIES],
     "python": sys.version_info[:2],
     "settings": {  # as they are here: a context manager changes only the first

@@ -26,8 +26,7 @@ class Cost:
 
   Attributes:
     parameters: trainable scalars by player.
-    flops: floating-point operations of a step, by XLA's count before it
-      compiles (a GPU's convolutions are calls that it no longer counts).
+    flops: floating-point operations of a step, see `flops`.
     bytes: read and written by a step, by XLA's estimate; 0 where it has none.
     memory: peak of a step in bytes: state, data set, temporaries.
     steps_per_epoch: steps of a pass over the training images.
@@ -57,34 +56,25 @@ def cost(config: Config, *, images: int, timed: bool = False) -> Cost:
   Raises:
     ConfigError: what the configuration combines no run would take.
   """
-  config = config.copy_and_resolve_references()
+  config = _one_step_a_call(config)
   # How many are unlabelled only the data tell: some, where a batch wants them.
   objectives.check_players(config, unlabelled=images)
-  config.train.steps_per_call = 1  # XLA counts a loop's body once
   lengths = _lengths(config, images)
   step, init = run.step_and_init(config, lengths)
-  mesh = parallel.make_mesh(
-    batch_size=config.train.batch_size, devices=jax.devices()[:1]
-  )
+  mesh = _mesh(config)
   shapes = parallel.shapes(init, mesh)
-  rows = np.zeros(_rows(config), np.int32)
   began = time.perf_counter()
-  jitted: Any = parallel.compile_train_step(step, mesh)
-  lowered = jitted.lower(
-    shapes, jax.eval_shape(lambda: _black(config, images)), rows
-  )
-  compiled = lowered.compile()
+  compiled = _lower(step, shapes, config, images=images).compile()
   took = time.perf_counter() - began
   seconds = None
   if timed:
     state = parallel.compile_init(init, mesh)
     resident = parallel.replicate(_black(config, images), mesh)
-    seconds = _time(compiled, state, resident, rows)
-  asked: Any = lowered.cost_analysis() or {}
+    seconds = _time(compiled, state, resident, _rows(config))
   moved: Any = compiled.cost_analysis() or {}
   return Cost(
     parameters=_parameters(shapes),
-    flops=float(asked.get("flops", 0.0)),
+    flops=flops(config, images=images),
     bytes=float(moved.get("bytes accessed", 0.0)),
     memory=_memory(compiled),
     steps_per_epoch=lengths.steps_per_epoch,
@@ -92,6 +82,20 @@ def cost(config: Config, *, images: int, timed: bool = False) -> Cost:
     compile_seconds=took,
     step_seconds=seconds,
   )
+
+
+def flops(config: Config, *, images: int) -> float:
+  """Floating-point operations of one step on `images` training images.
+
+  By XLA's count, before it compiles and with its own convolutions: those of a
+  library, as a GPU has them, are calls that it does not count.
+  """
+  config = _one_step_a_call(config)
+  config.model.convolutions = "xla"
+  step, init = step_and_init(config, images=images)
+  shapes = parallel.shapes(init, _mesh(config))
+  counted = _lower(step, shapes, config, images=images).cost_analysis() or {}
+  return float(counted.get("flops", 0.0))
 
 
 def step_and_init(
@@ -111,9 +115,36 @@ def _lengths(config: Config, images: int) -> loop.Plan:
   )
 
 
-def _rows(config: Config) -> tuple[int, ...]:
+def _one_step_a_call(config: Config) -> Config:
+  """A copy of it; XLA counts a loop's body once."""
+  config = config.copy_and_resolve_references()
+  config.train.steps_per_call = 1
+  return config
+
+
+def _mesh(config: Config) -> jax.sharding.Mesh:
+  return parallel.make_mesh(
+    batch_size=config.train.batch_size, devices=jax.devices()[:1]
+  )
+
+
+def _lower(
+  step: parallel.Step,
+  shapes: state_lib.TrainState,
+  config: Config,
+  *,
+  images: int,
+) -> Any:
+  """The step on a resident data set, ready to be counted or compiled."""
+  jitted: Any = parallel.compile_train_step(step, _mesh(config))
+  black = jax.eval_shape(lambda: _black(config, images))
+  return jitted.lower(shapes, black, _rows(config))
+
+
+def _rows(config: Config) -> np.ndarray:
   size = config.train.batch_size
-  return (2, size) if config.discriminator.enabled else (size,)
+  shape = (2, size) if config.discriminator.enabled else (size,)
+  return np.zeros(shape, np.int32)
 
 
 def _black(config: Config, images: int) -> Batch:

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import optax
 
 from apppau_jax.data import sets
+from apppau_jax.errors import ConfigError
+from apppau_jax.models import blocks, onednn
 from apppau_jax.models import discriminator as discriminator_lib
 from apppau_jax.models import segmentor as segmentor_lib
 from apppau_jax.training import loop, optimizers
@@ -29,6 +31,7 @@ def segmentor(config: Config) -> segmentor_lib.Segmentor:
     norm=config.model.norm,
     dtype=jnp.dtype(config.model.dtype),
     remat=config.model.remat,
+    convolution=convolution(config),
   )
 
 
@@ -64,7 +67,28 @@ def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
     class_input=knobs.class_input,
     dropout=knobs.dropout,
     dtype=jnp.dtype(config.model.dtype),
+    convolution=convolution(config),
   )
+
+
+def convolution(config: Config) -> blocks.Convolution | None:
+  """What computes the networks' convolutions; None is XLA.
+
+  Raises:
+    ConfigError: oneDNN is asked for and can't be had.
+  """
+  asked = config.model.convolutions
+  if asked == "xla":
+    return None
+  why = onednn.why_not()
+  if not why:
+    return onednn.convolution
+  if asked == "onednn":
+    raise ConfigError(
+      f"model.convolutions is 'onednn', but {why}. With 'auto' they are "
+      "oneDNN's where they can be, else XLA's."
+    )
+  return None
 
 
 def schedule(
