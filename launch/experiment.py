@@ -14,7 +14,7 @@ from apppau_jax.errors import ConfigError, DataError, Interrupted
 from apppau_jax.training import loop, processes
 from apppau_jax.training.state import parameter_count
 from launch import console, measure, rehearsal, schema, workdir
-from launch.assemble import data, verified
+from launch.assemble import data, networks, verified
 from launch.assemble.networks import Config
 from launch.assemble.run import assemble, plan
 
@@ -51,7 +51,10 @@ def _run(config: Config, folder: pathlib.Path) -> None:
   if first:
     workdir.write_findings(folder, found)
     workdir.write_parts(folder, chosen)
-  session: dict[str, Any] = {"environment": workdir.environment()}
+  session: dict[str, Any] = {
+    "environment": workdir.environment(),
+    "convolutions": networks.convolutions_by(config),
+  }
   facts: dict[str, Any] = {
     "data_sha256": data_sha256,
     # Every process that worked on this run, the latest last.
@@ -153,6 +156,7 @@ def _announce(config, chosen, parts, state) -> None:
     f"{config.model.preset} (base width {config.model.base_width}, "
     f"{parameter_count(state.segmentor.params):,} parameters){other}, "
     f"{config.loss.name}, {config.data.dataset} at {config.data.resolution} "
-    f"px, split {config.data.split} {counts}, {parts.plan.steps} steps",
+    f"px, split {config.data.split} {counts}, {parts.plan.steps} steps, "
+    f"convolutions by {networks.convolutions_by(config)}",
     file=sys.stderr,
   )

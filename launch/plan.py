@@ -40,6 +40,7 @@ def main() -> None:
 
   from launch import machine
   from launch.assemble import cost as cost_lib
+  from launch.assemble import networks
 
   config = _CONFIG.value
   images = _IMAGES.value or _published(config.data.dataset)
@@ -53,6 +54,7 @@ def main() -> None:
     "operations a step": f"{cost.flops / 1e9:.1f} GFLOP",
     "bytes moved a step": f"{cost.bytes / 2**30:.2f} GiB (XLA's estimate)",
     "peak memory": f"{cost.memory / 2**30:.2f} GiB",
+    "convolutions by": networks.convolutions_by(config),
     "compiled in": f"{cost.compile_seconds:.1f} s",
     "matrix product": f"{rate / 1e9:.0f} GFLOP/s, {config.model.dtype}",
     "steps": f"{cost.steps} ({cost.steps_per_epoch} an epoch)",

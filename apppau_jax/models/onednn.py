@@ -29,18 +29,25 @@ _KERNEL_GRADIENT = "apppau_onednn_kernel_gradient"
 CALLS = (_FORWARD, _INPUT_GRADIENT, _KERNEL_GRADIENT)
 
 
-@functools.cache
 def why_not() -> str:
-  """Why `convolution` can't be had in this process; empty if it can.
+  """Why `convolution` is not for this process; empty if it is.
 
   It is for one CPU: a custom call knows nothing of sharding, so with several
-  devices, of this process or of others, there is none. The first call starts
-  JAX, opens the library and registers the custom calls.
+  devices, of this process or of others, XLA would gather whole batches for it.
   """
   if jax.default_backend() != "cpu":
     return f"JAX runs on {jax.default_backend()}, not on a CPU"
   if jax.device_count() > 1:
     return f"there are {jax.device_count()} devices, not one"
+  return missing()
+
+
+@functools.cache
+def missing() -> str:
+  """What of the library is missing; empty if it is there.
+
+  The first call opens it and registers the custom calls with JAX.
+  """
   bridge = _bridge()
   if bridge is None:
     return (
@@ -49,7 +56,7 @@ def why_not() -> str:
     )
   library = _library()
   if library is None:
-    return f"{_PACKAGE} is not installed (there is one for x86-64 Linux)"
+    return f"{_PACKAGE} is not installed (it is for x86-64 Linux)"
   why = ctypes.create_string_buffer(1024)
   opened = ctypes.CDLL(str(bridge))
   room = ctypes.c_size_t(len(why))
@@ -74,7 +81,8 @@ def convolution(
 
   By oneDNN what S and D consist of: float32, padding "SAME", one stride, no
   dilation, no groups, with gradients in both arguments (reverse mode). By XLA
-  all else. Equal to XLA's to rounding, to the bit the same each time.
+  all else. Equal to XLA's to rounding, to the bit the same each time. For
+  programs of one CPU device, see `why_not`.
 
   Args:
     image: `[b, h, w, c]`.
@@ -86,7 +94,7 @@ def convolution(
   Returns:
     `[b, ceil(h / stride), ceil(w / stride), d]`.
   """
-  if not _simple(image, kernel, strides, padding, more) or why_not():
+  if not _simple(image, kernel, strides, padding, more) or missing():
     return lax.conv_general_dilated(image, kernel, strides, padding, **more)
   return _convolve(image, kernel, strides[0])
 

@@ -64,7 +64,7 @@ def diagnose(
   return _diagnose(config, mesh=mesh)
 
 
-@shared("model.dtype", "data.normalize", *networks.D_KEYS)
+@shared("model.dtype", "model.convolutions", "data.normalize", *networks.D_KEYS)
 def _diagnose(
   config: Config, *, mesh: parallel.Mesh | None
 ) -> looking.Diagnose | None:

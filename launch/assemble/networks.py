@@ -91,6 +91,14 @@ def convolution(config: Config) -> blocks.Convolution | None:
   return None
 
 
+def convolutions_by(config: Config) -> str:
+  """In words: whose convolutions, and why not oneDNN's."""
+  if convolution(config) is not None:
+    return "oneDNN"
+  asked = config.model.convolutions
+  return "XLA" if asked == "xla" else f"XLA ({onednn.why_not()})"
+
+
 def schedule(
   config: Config, lengths: loop.Plan, *, learning_rate: float
 ) -> optax.Schedule:
