@@ -143,54 +143,6 @@ static struct {
 
 static handle engine, stream;
 
-/* Opens oneDNN; once, before any other call.
-
-   Returns 0, or else leaves in `why` what is missing. */
-int onednn_open(const char *path, char *why, size_t room) {
-  static const struct {
-    const char *name;
-    void *function;
-  } wanted[] = {
-#define WANTED(name) {"dnnl_" #name, &dnnl.name}
-      WANTED(engine_create),
-      WANTED(stream_create),
-      WANTED(stream_wait),
-      WANTED(memory_desc_create_with_tag),
-      WANTED(memory_desc_create_with_strides),
-      WANTED(memory_desc_destroy),
-      WANTED(memory_create),
-      WANTED(memory_set_data_handle),
-      WANTED(convolution_forward_primitive_desc_create),
-      WANTED(convolution_backward_data_primitive_desc_create),
-      WANTED(convolution_backward_weights_primitive_desc_create),
-      WANTED(reorder_primitive_desc_create),
-      WANTED(primitive_desc_query_md),
-      WANTED(primitive_desc_destroy),
-      WANTED(primitive_create),
-      WANTED(primitive_execute),
-#undef WANTED
-  };
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!library) {
-    snprintf(why, room, "%s", dlerror());
-    return 1;
-  }
-  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-    void *found = dlsym(library, wanted[i].name);
-    if (!found) {
-      snprintf(why, room, "%s has no %s", path, wanted[i].name);
-      return 1;
-    }
-    memcpy(wanted[i].function, &found, sizeof found);
-  }
-  if (dnnl.engine_create(&engine, CPU, 0) ||
-      dnnl.stream_create(&stream, engine, IN_ORDER)) {
-    snprintf(why, room, "%s finds no CPU to run on", path);
-    return 1;
-  }
-  return 0;
-}
-
 /* A convolution y = x * k of one shape, or one of its two gradients.
 
    Images lie as XLA has them (batch, rows, columns, channels); oneDNN lays out
@@ -300,10 +252,8 @@ static int prepare(convolution *c) {
   return 0;
 }
 
-/* All that this process has met; a network has some dozens. One lock: every
-   convolution has all cores, and primitives share their scratch memory. */
+/* All that this process has met; a network has some dozens. */
 static convolution *known;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static convolution *find(kind what, int64_t stride, const buffer *b[3]) {
   convolution wanted = {.what = what, .stride = stride};
@@ -334,6 +284,46 @@ static int execute(convolution *c, const buffer *b[3]) {
   return dnnl.stream_wait(stream);
 }
 
+/* One thread of ours makes all of them, one at a time. Each has all cores, and
+   primitives share their scratch memory; and OpenMP keeps a team of threads for
+   every thread that asks it, which any of XLA's might be: cores squared. */
+
+typedef struct {
+  kind what;
+  int64_t stride;
+  const buffer *buffers[3];
+  int failed;
+} order;
+
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* one order a time */
+static pthread_mutex_t desk = PTHREAD_MUTEX_INITIALIZER; /* of `waiting` */
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static order *waiting;
+
+static void *work(void *unused) {
+  pthread_mutex_lock(&desk);
+  for (;;) {
+    while (!waiting) pthread_cond_wait(&changed, &desk);
+    order *o = waiting;
+    convolution *c = find(o->what, o->stride, o->buffers);
+    o->failed = !c || execute(c, o->buffers);
+    waiting = NULL;
+    pthread_cond_broadcast(&changed);
+  }
+  return unused;
+}
+
+static int fill(order *o) {
+  pthread_mutex_lock(&turn);
+  pthread_mutex_lock(&desk);
+  waiting = o;
+  pthread_cond_broadcast(&changed);
+  while (waiting) pthread_cond_wait(&changed, &desk);
+  pthread_mutex_unlock(&desk);
+  pthread_mutex_unlock(&turn);
+  return o->failed;
+}
+
 static void *error(const call_frame *frame, const char *message) {
   error_arguments told = {sizeof told, NULL, message, INTERNAL};
   return frame->api->create_error(&told);
@@ -352,21 +342,16 @@ static void *run(call_frame *frame, kind what, const int place[3]) {
   if (frame->arguments.count != 2 || frame->results.count != 1 ||
       frame->attributes.count != 1)
     return error(frame, "oneDNN: two arguments, a result and a stride wanted");
-  const buffer *b[3];
-  b[place[0]] = frame->arguments.items[0];
-  b[place[1]] = frame->arguments.items[1];
-  b[place[2]] = frame->results.items[0];
+  order o = {.what = what};
+  o.buffers[place[0]] = frame->arguments.items[0];
+  o.buffers[place[1]] = frame->arguments.items[1];
+  o.buffers[place[2]] = frame->results.items[0];
   for (int i = 0; i < 3; i++)
-    if (b[i]->type != F32 || b[i]->rank != 4)
+    if (o.buffers[i]->type != F32 || o.buffers[i]->rank != 4)
       return error(frame, "oneDNN: float32 arrays of four axes wanted");
-  int64_t stride = *(int64_t *)frame->attributes.items[0]->value;
-
-  pthread_mutex_lock(&lock);
-  convolution *c = find(what, stride, b);
-  int failed = !c || execute(c, b);
-  pthread_mutex_unlock(&lock);
-  return failed ? error(frame, "oneDNN: no such convolution, or no memory")
-                : NULL;
+  o.stride = *(int64_t *)frame->attributes.items[0]->value;
+  if (fill(&o)) return error(frame, "oneDNN: no such convolution, or no memory");
+  return NULL;
 }
 
 void *onednn_forward(call_frame *frame) {
@@ -379,4 +364,58 @@ void *onednn_input_gradient(call_frame *frame) {
 
 void *onednn_kernel_gradient(call_frame *frame) {
   return run(frame, KERNEL_GRADIENT, (const int[]){X, Y, K});
+}
+
+/* Opens oneDNN; once, before any other call.
+
+   Returns 0, or else leaves in `why` what is missing. */
+int onednn_open(const char *path, char *why, size_t room) {
+  static const struct {
+    const char *name;
+    void *function;
+  } wanted[] = {
+#define WANTED(name) {"dnnl_" #name, &dnnl.name}
+      WANTED(engine_create),
+      WANTED(stream_create),
+      WANTED(stream_wait),
+      WANTED(memory_desc_create_with_tag),
+      WANTED(memory_desc_create_with_strides),
+      WANTED(memory_desc_destroy),
+      WANTED(memory_create),
+      WANTED(memory_set_data_handle),
+      WANTED(convolution_forward_primitive_desc_create),
+      WANTED(convolution_backward_data_primitive_desc_create),
+      WANTED(convolution_backward_weights_primitive_desc_create),
+      WANTED(reorder_primitive_desc_create),
+      WANTED(primitive_desc_query_md),
+      WANTED(primitive_desc_destroy),
+      WANTED(primitive_create),
+      WANTED(primitive_execute),
+#undef WANTED
+  };
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    snprintf(why, room, "%s", dlerror());
+    return 1;
+  }
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+    void *found = dlsym(library, wanted[i].name);
+    if (!found) {
+      snprintf(why, room, "%s has no %s", path, wanted[i].name);
+      return 1;
+    }
+    memcpy(wanted[i].function, &found, sizeof found);
+  }
+  if (dnnl.engine_create(&engine, CPU, 0) ||
+      dnnl.stream_create(&stream, engine, IN_ORDER)) {
+    snprintf(why, room, "%s finds no CPU to run on", path);
+    return 1;
+  }
+  pthread_t worker;
+  if (pthread_create(&worker, NULL, work, NULL)) {
+    snprintf(why, room, "no thread is left for it");
+    return 1;
+  }
+  pthread_detach(worker);
+  return 0;
 }

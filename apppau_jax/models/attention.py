@@ -27,7 +27,7 @@ class AttentionGate(nn.Module):
   inner: int | None = None
   dtype: jnp.dtype = jnp.float32
   norm: str = "batch"
-  convolution: blocks.Convolution | None = None
+  convolutions: blocks.Convolutions = blocks.XLA
 
   @nn.compact
   def __call__(
@@ -46,7 +46,9 @@ class AttentionGate(nn.Module):
     """
     width = skip.shape[-1]
     inner = self.inner or max(1, width // 2)
-    conv = functools.partial(blocks.conv, self.convolution, dtype=self.dtype)
+    conv = functools.partial(
+      blocks.conv, self.convolutions.conv, dtype=self.dtype
+    )
     theta = conv(inner, (2, 2), (2, 2), use_bias=False, name="theta")(skip)
     phi = conv(inner, (1, 1), name="phi")(gating)
     psi = conv(1, (1, 1), name="psi")(nn.relu(theta + phi))

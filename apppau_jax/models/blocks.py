@@ -9,27 +9,37 @@ convolution of stride 2).
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-Convolution = Callable[..., jax.Array]  # as `jax.lax.conv_general_dilated`
+
+class Convolutions(NamedTuple):
+  """What computes convolutions; called as `jax.lax.conv_general_dilated` is.
+
+  Attributes:
+    conv: any convolution.
+    up: of a 1x1 kernel `[1, 1, c, 4d]` and `[b, h, w, c]`, unfolded to
+      `[b, 2h, 2w, d]` by `depth_to_space`.
+  """
+
+  conv: Callable[..., jax.Array]
+  up: Callable[..., jax.Array]
 
 
-def conv(convolution: Convolution | None, *args: Any, **fields: Any) -> nn.Conv:
+def conv(by: Callable[..., jax.Array], *args: Any, **fields: Any) -> nn.Conv:
   """A convolution layer, its kernel drawn as He et al. 2015 draw it.
 
   Args:
-    convolution: what computes it; XLA where None.
+    by: a function of `Convolutions`.
     *args: of `flax.linen.Conv`.
     **fields: of it too.
   """
   init = nn.initializers.he_normal()
-  return nn.Conv(
-    *args, kernel_init=init, conv_general_dilated=convolution, **fields
-  )
+  return nn.Conv(*args, kernel_init=init, conv_general_dilated=by, **fields)
 
 
 NORMS = ("batch", "group")
@@ -88,6 +98,13 @@ def depth_to_space(x: jax.Array) -> jax.Array:
   return x.reshape(b, 2 * h, 2 * w, c // 4)
 
 
+def _unfolded(*args: Any, **more: Any) -> jax.Array:
+  return depth_to_space(lax.conv_general_dilated(*args, **more))
+
+
+XLA = Convolutions(conv=lax.conv_general_dilated, up=_unfolded)
+
+
 def upsample(x: jax.Array) -> jax.Array:
   """Bilinear, half-pixel centres: `[b, h, w, c]` to `[b, 2h, 2w, c]`."""
   b, h, w, c = x.shape
@@ -130,14 +147,14 @@ class ConvBlock(nn.Module):
   repeats: int = 2
   dtype: jnp.dtype = jnp.float32
   norm: str = "batch"
-  convolution: Convolution | None = None
+  convolutions: Convolutions = XLA
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Maps `[b, h, w, c]` to `[b, h, w, width]`."""
     for i in range(1, self.repeats + 1):
       conv3x3 = conv(
-        self.convolution,
+        self.convolutions.conv,
         self.width,
         (3, 3),
         use_bias=False,
@@ -156,19 +173,18 @@ class Up(nn.Module):
   width: int
   dtype: jnp.dtype = jnp.float32
   norm: str = "batch"
-  convolution: Convolution | None = None
+  convolutions: Convolutions = XLA
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Maps `[b, h, w, c]` to `[b, 2h, 2w, width]`."""
-    conv1x1 = conv(
-      self.convolution,
+    unfolding = conv(
+      self.convolutions.up,
       4 * self.width,
       (1, 1),
       use_bias=False,
       dtype=self.dtype,
       name="conv",
     )
-    x = conv1x1(x)
     norm = Norm(self.dtype, self.norm, name="norm")
-    return norm(depth_to_space(x), train=train)
+    return norm(unfolding(x), train=train)

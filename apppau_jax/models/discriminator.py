@@ -59,7 +59,7 @@ class Discriminator(nn.Module):
       the outline is a cue that few labelled images teach the wrong use of.
     dropout: share of activations dropped in training.
     dtype: type of the convolutions' arithmetic.
-    convolution: what computes the convolutions; XLA where None.
+    convolutions: what computes the convolutions.
   """
 
   num_classes: int = 2
@@ -71,7 +71,7 @@ class Discriminator(nn.Module):
   class_input: str = "pair"
   dropout: float = 0.4
   dtype: jnp.dtype = jnp.float32
-  convolution: blocks.Convolution | None = None
+  convolutions: blocks.Convolutions = blocks.XLA
 
   @nn.compact
   def __call__(
@@ -132,7 +132,7 @@ class Discriminator(nn.Module):
     self, x: jax.Array, width: int, *, first: bool, name: str, train: bool
   ) -> jax.Array:
     conv = blocks.conv(
-      self.convolution,
+      self.convolutions.conv,
       width,
       (5, 5) if first else (3, 3),
       (2, 2) if first else (1, 1),

@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from apppau_jax.models import blocks
+
 _PACKAGE = "onednn-cpu-gomp"
 _LIBRARY = "libdnnl.so.3"
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -30,9 +32,9 @@ CALLS = (_FORWARD, _INPUT_GRADIENT, _KERNEL_GRADIENT)
 
 
 def why_not() -> str:
-  """Why `convolution` is not for this process; empty if it is.
+  """Why `CONVOLUTIONS` are not for this process; empty if they are.
 
-  It is for one CPU: a custom call knows nothing of sharding, so with several
+  They are for one CPU: a custom call knows nothing of sharding, so with several
   devices, of this process or of others, XLA would gather whole batches for it.
   """
   if jax.default_backend() != "cpu":
@@ -99,6 +101,27 @@ def convolution(
   return _convolve(image, kernel, strides[0])
 
 
+def up_convolution(
+  image: jax.Array,
+  kernel: jax.Array,
+  strides: tuple[int, ...],
+  padding: Any,
+  **more: Any,
+) -> jax.Array:
+  """`blocks.Convolutions.up`: a 2x2 transposed convolution of stride 2.
+
+  That is the gradient, in its input, of a 2x2 convolution of stride 2: no
+  pixel is moved after it.
+  """
+  if not _simple(image, kernel, strides, padding, more) or missing():
+    return blocks.XLA.up(image, kernel, strides, padding, **more)
+  unfolded = kernel.reshape(kernel.shape[2], 2, 2, -1).transpose(1, 2, 3, 0)
+  return _transposed(image, unfolded)
+
+
+CONVOLUTIONS = blocks.Convolutions(conv=convolution, up=up_convolution)
+
+
 def _simple(
   image: jax.Array,
   kernel: jax.Array,
@@ -144,6 +167,29 @@ def _backward(stride, kept, slope):
 
 
 _convolve.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def _transposed(image: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`[b, h, w, c]` by `[2, 2, d, c]` to `[b, 2h, 2w, d]`."""
+  b, h, w, _ = image.shape
+  shape = (b, 2 * h, 2 * w, kernel.shape[2])
+  return _call(_INPUT_GRADIENT, kernel, image, shape=shape, stride=2)
+
+
+def _transposed_forward(image, kernel):
+  return _transposed(image, kernel), (image, kernel)
+
+
+def _transposed_backward(kept, slope):
+  image, kernel = kept
+  return (
+    _call(_FORWARD, slope, kernel, shape=image.shape, stride=2),
+    _call(_KERNEL_GRADIENT, slope, image, shape=kernel.shape, stride=2),
+  )
+
+
+_transposed.defvjp(_transposed_forward, _transposed_backward)
 
 
 def _call(

@@ -69,7 +69,7 @@ class Segmentor(nn.Module):
       outputs stay float32.
     remat: whether blocks and gates are computed again for their gradients
       instead of kept: less memory, a third more work.
-    convolution: what computes the convolutions; XLA where None.
+    convolutions: what computes the convolutions.
   """
 
   pyramid: bool = False
@@ -82,7 +82,7 @@ class Segmentor(nn.Module):
   norm: str = "batch"
   dtype: jnp.dtype = jnp.float32
   remat: bool = False
-  convolution: blocks.Convolution | None = None
+  convolutions: blocks.Convolutions = blocks.XLA
 
   @nn.compact
   def __call__(self, image: jax.Array, *, train: bool) -> SegmentorOutput:
@@ -96,7 +96,7 @@ class Segmentor(nn.Module):
         gate = attention_lib.AttentionGate(
           dtype=self.dtype,
           norm=self.norm,
-          convolution=self.convolution,
+          convolutions=self.convolutions,
           name=f"AG{level}",
         )
         skip, attention[f"D{level}"] = self._run(
@@ -104,7 +104,7 @@ class Segmentor(nn.Module):
         )
       width = self._width(level)
       up = blocks.Up(
-        width, self.dtype, self.norm, self.convolution, name=f"up{level}"
+        width, self.dtype, self.norm, self.convolutions, name=f"up{level}"
       )
       features = jnp.concatenate([up(features, train=train), skip], axis=-1)
       features = self._run(
@@ -135,7 +135,7 @@ class Segmentor(nn.Module):
 
   def _block(self, name: str, width: int, repeats: int = 2) -> nn.Module:
     return blocks.ConvBlock(
-      width, repeats, self.dtype, self.norm, self.convolution, name=name
+      width, repeats, self.dtype, self.norm, self.convolutions, name=name
     )
 
   def _run(self, block: nn.Module, *inputs: jax.Array, train: bool) -> Any:
@@ -170,7 +170,7 @@ class Segmentor(nn.Module):
   ) -> jax.Array:
     """s_i = conv1x1(d_i) + up2(s_{i-1}), the progressive sum of logits."""
     head = blocks.conv(
-      self.convolution,
+      self.convolutions.conv,
       self.num_structures,
       (1, 1),
       dtype=self.dtype,

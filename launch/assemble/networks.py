@@ -31,7 +31,7 @@ def segmentor(config: Config) -> segmentor_lib.Segmentor:
     norm=config.model.norm,
     dtype=jnp.dtype(config.model.dtype),
     remat=config.model.remat,
-    convolution=convolution(config),
+    convolutions=convolutions(config),
   )
 
 
@@ -67,33 +67,33 @@ def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
     class_input=knobs.class_input,
     dropout=knobs.dropout,
     dtype=jnp.dtype(config.model.dtype),
-    convolution=convolution(config),
+    convolutions=convolutions(config),
   )
 
 
-def convolution(config: Config) -> blocks.Convolution | None:
-  """What computes the networks' convolutions; None is XLA.
+def convolutions(config: Config) -> blocks.Convolutions:
+  """What computes the networks' convolutions.
 
   Raises:
     ConfigError: oneDNN is asked for and can't be had.
   """
   asked = config.model.convolutions
   if asked == "xla":
-    return None
+    return blocks.XLA
   why = onednn.why_not()
   if not why:
-    return onednn.convolution
+    return onednn.CONVOLUTIONS
   if asked == "onednn":
     raise ConfigError(
       f"model.convolutions is 'onednn', but {why}. With 'auto' they are "
       "oneDNN's where they can be, else XLA's."
     )
-  return None
+  return blocks.XLA
 
 
 def convolutions_by(config: Config) -> str:
   """In words: whose convolutions, and why not oneDNN's."""
-  if convolution(config) is not None:
+  if convolutions(config) is not blocks.XLA:
     return "oneDNN"
   asked = config.model.convolutions
   return "XLA" if asked == "xla" else f"XLA ({onednn.why_not()})"

@@ -3,7 +3,7 @@
 import pytest
 
 from apppau_jax.errors import ConfigError
-from apppau_jax.models import onednn
+from apppau_jax.models import blocks, onednn
 from configs import base
 from launch.assemble import cost, networks
 
@@ -24,15 +24,15 @@ def why(request, monkeypatch):
 
 
 def test_auto_takes_onednns_where_they_are(config, why):
-  chosen = networks.segmentor(config).convolution
-  assert chosen is (None if why else onednn.convolution)
+  chosen = networks.segmentor(config).convolutions
+  assert chosen is (blocks.XLA if why else onednn.CONVOLUTIONS)
   said = networks.convolutions_by(config)
   assert said == ("XLA (there is none)" if why else "oneDNN")
 
 
 def test_xlas_where_asked_for(config, why):
   config.model.convolutions = "xla"
-  assert networks.segmentor(config).convolution is None
+  assert networks.segmentor(config).convolutions is blocks.XLA
   assert networks.convolutions_by(config) == "XLA"
 
 
@@ -42,13 +42,15 @@ def test_onednns_or_an_error_that_says_why(config, why):
     with pytest.raises(ConfigError, match="there is none"):
       networks.segmentor(config)
   else:
-    assert networks.segmentor(config).convolution is onednn.convolution
+    chosen = networks.segmentor(config).convolutions
+    assert chosen is onednn.CONVOLUTIONS
 
 
 def test_both_players_have_the_same(config, monkeypatch):
   monkeypatch.setattr(onednn, "why_not", lambda: "")
   config.discriminator.enabled = True
-  assert networks.discriminator(config).convolution is onednn.convolution
+  chosen = networks.discriminator(config).convolutions
+  assert chosen is onednn.CONVOLUTIONS
 
 
 def test_operations_are_counted_whoever_does_them(config, monkeypatch):

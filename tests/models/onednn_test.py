@@ -1,6 +1,7 @@
 """oneDNN's convolutions against SciPy's correlation and XLA's own."""
 
 import functools
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 from jax import lax
 from scipy import signal
 
-from apppau_jax.models import onednn, segmentor
+from apppau_jax.models import blocks, onednn, segmentor
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -92,6 +93,30 @@ def test_value_and_both_gradients_are_xlas(shape):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * scale)
 
 
+@pytest.mark.parametrize(("c", "d"), [(32, 16), (8, 1), (3, 5)])
+def test_unfolding_and_its_gradients_are_xlas(c, d):
+  image, kernel = _draw((2, 6, 4, c), (1, 1, c, 4 * d))
+  (slope,) = _draw((2, 12, 8, d), seed=1)
+
+  def all_three(up):
+    def run(image, kernel):
+      y, pull = jax.vjp(
+        lambda x, k: up(x, k, (1, 1), "SAME", dimension_numbers=LAYOUT),
+        image,
+        kernel,
+      )
+      return y, *pull(slope)
+
+    return run
+
+  assert _calls(all_three(onednn.up_convolution), image, kernel) >= 3
+  for found, wanted in zip(
+    jax.jit(all_three(onednn.up_convolution))(image, kernel),
+    jax.jit(all_three(blocks.XLA.up))(image, kernel),
+  ):
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+
+
 def test_same_bits_each_time():
   image, kernel = _draw((8, 32, 32, 16), (3, 3, 16, 16))
 
@@ -151,8 +176,8 @@ def test_what_it_has_not_is_xlas(dtype, groups, dilation, padding):
 def test_a_network_has_the_same_gradients():
   (image,) = _draw((2, 32, 32, 1))
   nets = [
-    segmentor.from_preset("ppau_unet", base_width=8, convolution=by)
-    for by in (None, onednn.convolution)
+    segmentor.from_preset("ppau_unet", base_width=8, convolutions=by)
+    for by in (blocks.XLA, onednn.CONVOLUTIONS)
   ]
   variables = jax.jit(
     lambda: nets[0].init(jax.random.key(0), image, train=True)
@@ -232,3 +257,40 @@ def test_a_library_that_is_none_is_named(monkeypatch, tmp_path):
   path.write_bytes(b"no library")
   monkeypatch.setattr(onednn, "_library", lambda: path)
   assert "libdnnl.so.3" in onednn.missing.__wrapped__()
+
+
+_CALLERS = """
+import os, threading
+import jax, jax.numpy as jnp
+from apppau_jax.models import onednn
+
+x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 4, 4))
+run = jax.jit(lambda x: onednn.convolution(
+  x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")))
+jax.block_until_ready(run(x))
+met = threading.Barrier(17)
+
+def call():
+  jax.block_until_ready(run(x))
+  met.wait()
+  met.wait()
+
+threads = [threading.Thread(target=call) for _ in range(16)]
+before = len(os.listdir("/proc/self/task"))
+for t in threads: t.start()
+met.wait()
+print(len(os.listdir("/proc/self/task")) - before)
+met.wait()
+"""
+
+
+def test_who_calls_makes_no_threads():
+  # OpenMP keeps a team for every thread that asks it for one.
+  said = subprocess.run(
+    [sys.executable, "-c", _CALLERS],
+    env={**os.environ, "OMP_NUM_THREADS": "4"},
+    capture_output=True,
+    text=True,
+    check=True,
+  ).stdout
+  assert int(said) == 16
