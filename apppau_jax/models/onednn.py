@@ -83,8 +83,9 @@ def convolution(
 
   By oneDNN what S and D consist of: float32, padding "SAME", one stride, no
   dilation, no groups, with gradients in both arguments (reverse mode). By XLA
-  all else. Equal to XLA's to rounding, to the bit the same each time. For
-  programs of one CPU device, see `why_not`.
+  all else, and a single image, which is done before it pays to lay out kernels
+  and wake threads. Equal to XLA's to rounding, to the bit the same each time.
+  For programs of one CPU device, see `why_not`.
 
   Args:
     image: `[b, h, w, c]`.
@@ -136,6 +137,7 @@ def _simple(
   return (
     image.ndim == 4
     and image.dtype == kernel.dtype == jnp.float32
+    and image.shape[0] > 1
     and image.size > 0
     and padding == "SAME"
     and len(set(strides)) == 1

@@ -96,7 +96,9 @@ def convolutions_by(config: Config) -> str:
   if convolutions(config) is not blocks.XLA:
     return "oneDNN"
   asked = config.model.convolutions
-  return "XLA" if asked == "xla" else f"XLA ({onednn.why_not()})"
+  if asked == "xla":
+    return "XLA"
+  return f"XLA (not oneDNN: {onednn.why_not()})"
 
 
 def schedule(

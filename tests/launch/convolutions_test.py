@@ -27,7 +27,7 @@ def test_auto_takes_onednns_where_they_are(config, why):
   chosen = networks.segmentor(config).convolutions
   assert chosen is (blocks.XLA if why else onednn.CONVOLUTIONS)
   said = networks.convolutions_by(config)
-  assert said == ("XLA (there is none)" if why else "oneDNN")
+  assert said == ("XLA (not oneDNN: there is none)" if why else "oneDNN")
 
 
 def test_xlas_where_asked_for(config, why):

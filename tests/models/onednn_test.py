@@ -65,7 +65,7 @@ SHAPES = [
   (2, 16, 16, 2, 2, 16, 8),
   (2, 16, 16, 5, 2, 2, 16),
   (3, 9, 13, 5, 2, 3, 7),
-  (1, 7, 5, 3, 3, 5, 2),
+  (3, 7, 5, 3, 3, 5, 2),
   (2, 1, 1, 3, 1, 4, 4),
   (2, 1, 2, 5, 2, 4, 4),
 ]
@@ -130,7 +130,7 @@ def test_same_bits_each_time():
 
 def test_two_strides_of_the_same_shapes_are_two_convolutions():
   # Four rows, two results: of stride 2 or of stride 3.
-  image, kernel = _draw((1, 4, 4, 2), (3, 3, 2, 2))
+  image, kernel = _draw((2, 4, 4, 2), (3, 3, 2, 2))
   for stride in (2, 3):
     found = _oned(image, kernel, stride)
     np.testing.assert_allclose(
@@ -170,6 +170,14 @@ def test_what_it_has_not_is_xlas(dtype, groups, dilation, padding):
   np.testing.assert_array_equal(
     jax.jit(run(onednn.convolution))(image, kernel),
     jax.jit(run(lax.conv_general_dilated))(image, kernel),
+  )
+
+
+def test_a_single_image_is_xlas():
+  image, kernel = _draw((1, 8, 8, 4), (3, 3, 4, 4))
+  assert not _calls(lambda x, k: _oned(x, k, 1), image, kernel)
+  assert _calls(
+    lambda x, k: _oned(x, k, 1), np.tile(image, (2, 1, 1, 1)), kernel
   )
 
 
@@ -264,7 +272,7 @@ import os, threading
 import jax, jax.numpy as jnp
 from apppau_jax.models import onednn
 
-x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 4, 4))
+x, kernel = jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 4))
 run = jax.jit(lambda x: onednn.convolution(
   x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")))
 jax.block_until_ready(run(x))
