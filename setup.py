@@ -28,8 +28,8 @@ setuptools.setup(
   ext_modules=[
     # Loaded by ctypes, no Python in it; without a compiler XLA's are used.
     setuptools.Extension(
-      "apppau_jax.models._onednn",
-      ["apppau_jax/models/_onednn.c"],
+      "apppau_jax.onednn._bridge",
+      ["apppau_jax/onednn/_bridge.c"],
       extra_compile_args=["-O2", "-std=c11"],
       libraries=["dl", "pthread"],
       optional=True,
@@ -39,10 +39,11 @@ setuptools.setup(
   else [],
   package_data={
     "apppau_jax": [
-      "data/splits/*.json",
-      "data/verify/*.jinja",
-      "evaluation/*.jinja",
-      "evaluation/*.json",
+      "checks/*.jinja",
+      "datasets/split_lists/*.json",
+      "paper/*.jinja",
+      "paper/*.json",
+      "reports/*.jinja",
       "py.typed",
     ]
   },

@@ -25,7 +25,7 @@ import tempfile
 
 from absl import app, flags
 
-from benchmarks import turns
+from benchmarks import round_robin
 
 PARTS = (
   "convolutions",
@@ -60,7 +60,9 @@ def main(argv) -> None:
       print(f"failed: {error}")
     if part not in ("steps", "predictions"):
       print(json.dumps(results[part], indent=1))
-    turns.write(_JSON.value, results)  # what there is, should a later one hang
+    round_robin.write(
+      _JSON.value, results
+    )  # what there is, should a later one hang
   failed = [part for part, found in results.items() if "failed" in found]
   print(f"{len(results)} parts, failed: {', '.join(failed) or 'none'}")
 
@@ -77,7 +79,7 @@ def _probe(part: str, *, flags: str = "", cache: str | None = None) -> dict:
   command = [sys.executable, "-m", "benchmarks.probes", part]
   done = subprocess.run(
     [*command, *(["--smoke"] if _SMOKE.value else [])],
-    cwd=turns.ROOT,
+    cwd=round_robin.ROOT,
     env=environment,
     capture_output=True,
     text=True,
@@ -109,7 +111,7 @@ def _against_torch(module: str) -> dict:
     small = ("--quick", "--nets=unet", "--width=2", "--resolution=32")
     command = [sys.executable, "-m", f"benchmarks.{module}", f"--json={path}"]
     command += small if _SMOKE.value else ("--width=32",)
-    subprocess.run(command, cwd=turns.ROOT, check=True)
+    subprocess.run(command, cwd=round_robin.ROOT, check=True)
     return json.loads(path.read_text())
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contender import Spec, Turn
+from apppau_jax import runtime
+from apppau_jax.experiment import matmul_rate
+from benchmarks.worker import Spec, Turn
 from configs import base, paper_table1, paper_table2
-from launch import machine, runtime
 
 IMAGES = 64  # of the resident data set
 
@@ -39,7 +40,7 @@ def prepare(spec: Spec) -> tuple[Turn, dict[str, Any]]:
   image = rng.integers(0, 256, shape).astype(np.uint8)
   make = _step if spec.work == "step" else _predict
   turn, facts = make(spec, image)
-  rate = machine.matrix_rate(spec.dtype)
+  rate = matmul_rate.matrix_rate(spec.dtype)
   return turn, {"matrix_rate": rate, **facts}
 
 
@@ -62,8 +63,8 @@ def resident(image: np.ndarray, *, labelled: int) -> Any:
 def _step(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
   import jax
 
+  from apppau_jax.experiment import cost
   from apppau_jax.training import parallel
-  from launch.assemble import cost
 
   made = config(spec)
   step, init = cost.step_and_init(made, images=IMAGES)
@@ -99,20 +100,22 @@ def _predict(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
   import jax
   import jax.numpy as jnp
 
-  from apppau_jax.evaluation import looking
-  from launch.assemble import inference, networks
+  from apppau_jax.experiment import networks, predictors
+  from apppau_jax.inference import batched_inference
 
   made = config(spec)
   net = networks.segmentor(made)
   variables = jax.jit(lambda x: net.init(jax.random.key(0), x, train=False))(
     jnp.zeros((1, spec.resolution, spec.resolution, 1))
   )
-  infer = inference.predict(made)
+  infer = predictors.predict(made)
   batch = np.resize(image, (spec.batch, *image.shape[1:]))
 
   def turn(count: int) -> None:
     for _ in range(count):
-      looking.predict_probs(infer, variables, batch, batch_size=spec.batch)
+      batched_inference.predict_probs(
+        infer, variables, batch, batch_size=spec.batch
+      )
 
   return turn, {}
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.contender import Spec, Turn
 from benchmarks.peers import losses, networks, steps
+from benchmarks.worker import Spec, Turn
 
 IMAGES = 64
 

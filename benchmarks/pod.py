@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from benchmarks import plain
+from benchmarks import toy_network
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,10 +89,10 @@ def demand(*, width: int, side: int) -> dict[str, float]:
   from apppau_jax.training.state import parameter_count
 
   sgd = optax.sgd(0.01)
-  step, init = plain.player("ppau_unet", sgd, width=width, side=side)
+  step, init = toy_network.player("ppau_unet", sgd, width=width, side=side)
   state = jax.eval_shape(init)
   image = np.zeros((2, side, side, 1), np.uint8)
-  batch = jax.eval_shape(lambda: plain.batch(image))
+  batch = jax.eval_shape(lambda: toy_network.batch(image))
   cost = jax.jit(step).lower(state, batch).cost_analysis()
   return {
     "flop_per_image": cost["flops"] / 2,

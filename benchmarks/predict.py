@@ -9,7 +9,7 @@ batch of one, a folder batches of 16.
 
 from absl import app, flags
 
-from benchmarks import turns
+from benchmarks import round_robin
 
 _QUICK = flags.DEFINE_bool("quick", False, "Small, few rounds.")
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
@@ -31,11 +31,11 @@ def main(argv) -> None:
         if "ratio" in row:
           slowest = min(slowest, (row["ratio"], net, batch))
         lines.append(_line(net, batch, row))
-  turns.show(
+  round_robin.show(
     ("net", "images", "contender", "ms a call (quartiles)", "theirs / ours"),
     lines,
   )
-  turns.write(_JSON.value, {"nets": tables})
+  round_robin.write(_JSON.value, {"nets": tables})
   print(
     f"slowest ratio to the best peer: {slowest[0]:.3f} "
     f"({slowest[1]}, {slowest[2]} images)"
@@ -52,7 +52,7 @@ def _measure(net: str, batch: int) -> list[dict]:
     "steps": 5 if batch == 1 else 1,
   }
   torch = {**shape, "by": "torch"}
-  found = turns.compete(
+  found = round_robin.compete(
     {
       "ours": {**shape, "by": "ours"},
       "torch eager": torch,
@@ -60,10 +60,10 @@ def _measure(net: str, batch: int) -> list[dict]:
     },
     rounds=3 if _QUICK.value else _ROUNDS.value,
   )
-  rows = [turns.row(contender, images=batch) for contender in found]
+  rows = [round_robin.row(contender, images=batch) for contender in found]
   for row, contender in zip(rows[1:], found[1:]):
-    row["ratio"] = turns.ratio(found[0], contender)
-    row["ratio_cpu"] = turns.ratio(found[0], contender, key="cpu")
+    row["ratio"] = round_robin.ratio(found[0], contender)
+    row["ratio_cpu"] = round_robin.ratio(found[0], contender, key="cpu")
   return rows
 
 
@@ -71,7 +71,7 @@ def _line(net: str, batch: int, row: dict) -> tuple[str, ...]:
   ratio = ""
   if "ratio" in row:
     ratio = f"{row['ratio']:.2f} ({row['ratio_cpu']:.2f} of CPU time)"
-  time = turns.milliseconds(row["wall_s"])
+  time = round_robin.milliseconds(row["wall_s"])
   return (net, f"{batch}", row["contender"], time, ratio)
 
 

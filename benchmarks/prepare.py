@@ -19,9 +19,9 @@ from concurrent import futures
 from absl import app, flags, logging
 from PIL import Image
 
-from apppau_jax.data import phantom_set
-from apppau_jax.data import prepare as prepare_lib
-from benchmarks import turns
+from apppau_jax.datasets import prepare as prepare_lib
+from apppau_jax.phantoms import draw_set
+from benchmarks import round_robin
 
 _QUICK = flags.DEFINE_bool("quick", False, "Few images, few rounds.")
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
@@ -42,7 +42,7 @@ def main(argv) -> None:
     root = pathlib.Path(folder)
     raw = pathlib.Path(_RAW_DIR.value or root)
     if not _RAW_DIR.value:
-      raw = phantom_set.draw(
+      raw = draw_set.draw(
         root,
         count=8 if _QUICK.value else _COUNT.value,
         size=_SIZE.value,
@@ -62,17 +62,17 @@ def main(argv) -> None:
         ours.append(middle - began)
         decoding.append(time.perf_counter() - middle)
   values = {
-    "prepared": turns.summary(ours),
-    "decoded by Pillow": turns.summary(decoding),
-    "ratio": turns.summary([a / b for a, b in zip(ours, decoding)]),
+    "prepared": round_robin.summary(ours),
+    "decoded by Pillow": round_robin.summary(decoding),
+    "ratio": round_robin.summary([a / b for a, b in zip(ours, decoding)]),
   }
   lines = []
   for name in ("prepared", "decoded by Pillow"):
     each = f"{values[name]['median'] * 1e3 / pictures:.2f}"
-    lines.append((name, turns.milliseconds(values[name]), each))
-  turns.show(("what", "ms (quartiles)", "ms a picture"), lines)
+    lines.append((name, round_robin.milliseconds(values[name]), each))
+  round_robin.show(("what", "ms (quartiles)", "ms a picture"), lines)
   print(f"{pictures} pictures; ratio {values['ratio']['median']:.2f}")
-  turns.write(_JSON.value, {"pictures": pictures, "seconds": values})
+  round_robin.write(_JSON.value, {"pictures": pictures, "seconds": values})
 
 
 def _decode(raw: pathlib.Path) -> int:

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from apppau_jax import runtime
 from benchmarks import ours
-from benchmarks.contender import Spec
-from launch import runtime
+from benchmarks.worker import Spec
 
 SMOKE = "--smoke" in sys.argv
 SEEDS = 2 if SMOKE else 5
@@ -56,11 +56,11 @@ def convolutions() -> dict[str, Any]:
   import jax
   import jax.numpy as jnp
 
-  from launch import machine
+  from apppau_jax.experiment import matmul_rate
 
   spec, rows = _spec(), []
   for dtype in ("bfloat16", "float32"):
-    rate = machine.matrix_rate(dtype)
+    rate = matmul_rate.matrix_rate(dtype)
     for level in range(1 if SMOKE else 5):
       side, width = spec.resolution >> level, spec.width << level
       x = jnp.ones((spec.batch, side, side, width), dtype)
@@ -159,7 +159,7 @@ def _parts() -> tuple[Any, Any, Any, np.ndarray]:
   """A pure step, a state, a batch's source and its rows."""
   import jax
 
-  from launch.assemble import cost
+  from apppau_jax.experiment import cost
 
   made = ours.config(_spec())
   pure, init = cost.step_and_init(made, images=ours.IMAGES)

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks import plain, pod
+from benchmarks import pod, toy_network
 
 SIDE, WIDTH = 64, 8
 _BYTES = {"pred": 1, "bf16": 2, "f16": 2, "f32": 4, "s32": 4, "u32": 4}
@@ -52,14 +52,14 @@ def measure_step(*, batch_size: int, steps: int) -> dict[str, float]:
 
   from apppau_jax.training import parallel
 
-  step, init = plain.player(
+  step, init = toy_network.player(
     "unet", optax.sgd(0.01), width=WIDTH, side=SIDE, depth=2
   )
   mesh = parallel.make_mesh(batch_size=batch_size)
   state = parallel.compile_init(init, mesh)
   rng = np.random.default_rng(0)
   image = rng.integers(0, 256, (64, SIDE, SIDE, 1)).astype(np.uint8)
-  data = parallel.replicate(plain.batch(image), mesh)
+  data = parallel.replicate(toy_network.batch(image), mesh)
   order = [
     rng.integers(0, 64, batch_size).astype(np.int32) for _ in range(steps + 2)
   ]
@@ -145,13 +145,13 @@ def main(argv: Sequence[str] | None = None) -> None:
   for name in ("processes", "port", "batch_size", "steps"):
     flags.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
   given = flags.parse_args(argv)
-  from launch import runtime
+  from apppau_jax import runtime
 
   runtime.set_up()
   if given.child is not None:
     import jax
 
-    from apppau_jax.training import processes
+    from apppau_jax.training import distributed as processes
 
     if given.processes > 1:
       jax.distributed.initialize(
@@ -166,10 +166,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   inputs, rows = pod.predict()
   if given.json:
     from apppau_jax import files
-    from launch import workdir
+    from apppau_jax.experiment import run_folder
 
     report = {**measured, "inputs": inputs, "model": rows}
-    report["environment"] = workdir.environment()
+    report["environment"] = run_folder.environment()
     files.write_json(given.json, report)
 
 

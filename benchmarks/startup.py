@@ -16,7 +16,7 @@ import time
 
 from absl import app, flags
 
-from benchmarks import turns
+from benchmarks import round_robin
 
 _QUICK = flags.DEFINE_bool("quick", False, "Three runs.")
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
@@ -35,17 +35,17 @@ def main(argv) -> None:
     found = [_to_first_step(root, f"run-{i}") for i in range(runs)]
   imports = [_imports() for _ in range(3)]
   values = {
-    "first step, warm": turns.summary([wall for wall, _ in found]),
-    "  of it CPU time": turns.summary([cpu for _, cpu in found]),
-    "imports alone": turns.summary([wall for wall, _ in imports]),
-    "  of it CPU time ": turns.summary([cpu for _, cpu in imports]),
+    "first step, warm": round_robin.summary([wall for wall, _ in found]),
+    "  of it CPU time": round_robin.summary([cpu for _, cpu in found]),
+    "imports alone": round_robin.summary([wall for wall, _ in imports]),
+    "  of it CPU time ": round_robin.summary([cpu for _, cpu in imports]),
   }
-  turns.show(
+  round_robin.show(
     ("what", "ms (quartiles)"),
-    [(name, turns.milliseconds(value)) for name, value in values.items()],
+    [(name, round_robin.milliseconds(value)) for name, value in values.items()],
   )
   print(f"first run, drawing phantoms and compiling: {first[0]:.1f} s")
-  turns.write(_JSON.value, {"seconds": values, "first_run": first[0]})
+  round_robin.write(_JSON.value, {"seconds": values, "first_run": first[0]})
 
 
 def _to_first_step(root: pathlib.Path, name: str) -> tuple[float, float]:
@@ -57,7 +57,7 @@ def _to_first_step(root: pathlib.Path, name: str) -> tuple[float, float]:
   ]
   began = time.perf_counter()
   with subprocess.Popen(
-    command, cwd=turns.ROOT, stderr=subprocess.PIPE, text=True
+    command, cwd=round_robin.ROOT, stderr=subprocess.PIPE, text=True
   ) as process:
     lines = run / "metrics.jsonl"
     while not (lines.exists() and lines.stat().st_size):
@@ -84,7 +84,7 @@ def _cpu_seconds(pid: int) -> float:
 def _imports() -> tuple[float, float]:
   began, before = time.perf_counter(), os.times()
   command = [sys.executable, "-c", "import launch.experiment"]
-  subprocess.run(command, cwd=turns.ROOT, check=True)
+  subprocess.run(command, cwd=round_robin.ROOT, check=True)
   after = os.times()
   cpu = after.children_user + after.children_system
   cpu -= before.children_user + before.children_system

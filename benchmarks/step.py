@@ -12,7 +12,7 @@ as launch.train does. The last line says how we stand: above 1 ours is faster.
 
 from absl import app, flags
 
-from benchmarks import turns
+from benchmarks import round_robin
 
 _QUICK = flags.DEFINE_bool("quick", False, "Two minutes: small, few rounds.")
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
@@ -48,7 +48,7 @@ def main(argv) -> None:
     _show(net, rows)
     ratios = [row["ratio"] for row in rows if "ratio" in row]
     slowest = min(slowest, (min(ratios, default=float("inf")), net, device))
-  turns.write(_JSON.value, {"device": device, "nets": tables})
+  round_robin.write(_JSON.value, {"device": device, "nets": tables})
   print(
     f"slowest ratio to the best peer: {slowest[0]:.3f} "
     f"({slowest[1]}, {slowest[2]})"
@@ -97,7 +97,7 @@ def _specs(net: str, device: str) -> dict[str, dict]:
 
 def _measure(net: str, device: str) -> list[dict]:
   specs = _specs(net, device)
-  found = turns.compete(
+  found = round_robin.compete(
     specs,
     rounds=3 if _QUICK.value else _ROUNDS.value,
     patience=None if device == "cpu" else _PATIENCE.value,
@@ -106,17 +106,17 @@ def _measure(net: str, device: str) -> list[dict]:
   rows = []
   for contender in found:
     spec = specs[contender.name]
-    row = turns.row(contender, images=spec["batch"])
+    row = round_robin.row(contender, images=spec["batch"])
     # Like with like: mixed precision against ours in bfloat16.
     half = spec.get("dtype") == "bfloat16"
     ours = by_name.get("ours bfloat16" if half else "ours")
     if ours is None:
       pass
     elif spec["by"] == "torch":
-      row["ratio"] = turns.ratio(ours, contender)
-      row["ratio_cpu"] = turns.ratio(ours, contender, key="cpu")
+      row["ratio"] = round_robin.ratio(ours, contender)
+      row["ratio_cpu"] = round_robin.ratio(ours, contender, key="cpu")
     elif spec.get("augment"):
-      row["augmentation"] = 1 / turns.ratio(contender, ours) - 1
+      row["augmentation"] = 1 / round_robin.ratio(contender, ours) - 1
     rows.append(row)
   return rows
 
@@ -134,7 +134,7 @@ def _show(net: str, rows: list[dict]) -> None:
     lines.append(
       (
         row["contender"],
-        turns.milliseconds(row["wall_s"]),
+        round_robin.milliseconds(row["wall_s"]),
         f"{row['cpu_s']['median'] * 1e3:.0f}",
         f"{row['images_per_s']:.1f}",
         f"{row['flops'] / 1e9:.0f}" if "flops" in row else "",
@@ -144,7 +144,7 @@ def _show(net: str, rows: list[dict]) -> None:
         ratio,
       )
     )
-  turns.show(
+  round_robin.show(
     (
       "contender",
       "ms a step (quartiles)",

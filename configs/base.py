@@ -1,7 +1,7 @@
 """Every knob, with its unit, source and default; experiments are deltas.
 
-`launch/schema.py` holds the type and range of each; a test keeps the two in
-step. "paper" means arXiv 1908.03693 as docs/paper.md reads it.
+`apppau_jax/experiment/schema.py` holds the type and range of each; a test keeps
+the two in step. "paper" means arXiv 1908.03693 as docs/paper.md reads it.
 """
 
 import ml_collections

@@ -20,7 +20,7 @@ from apppau_jax.errors import (
   ResourceError,
   UserError,
 )
-from launch import schema
+from apppau_jax.experiment import schema
 
 _OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 # Of a file or folder that is not there, not one, or not the user's.

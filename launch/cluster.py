@@ -86,7 +86,7 @@ def joined() -> Iterator[None]:
     return
   import jax
 
-  from apppau_jax.training import processes
+  from apppau_jax.training import distributed
 
   _join()
   try:
@@ -101,14 +101,14 @@ def joined() -> Iterator[None]:
     # Before JAX's own, which waits for all and aborts if one does not come.
     atexit.register(_leave, getattr(error, "exit_code", 1))
     raise error
-  processes.barrier("end")  # the first one may still be measuring
+  distributed.barrier("end")  # the first one may still be measuring
   jax.distributed.shutdown()
 
 
 def _join() -> None:
   import jax
 
-  from apppau_jax.training import processes
+  from apppau_jax.training import distributed
 
   _explain_abort()
   try:
@@ -119,7 +119,7 @@ def _join() -> None:
       cluster_detection_method=None if _DISTRIBUTED.value else "deactivate",
       heartbeat_timeout_seconds=_TIMEOUT.value,
     )
-    processes.meet()
+    distributed.meet()
   except (RuntimeError, ValueError) as error:
     reason = " ".join(str(error).split())[:200]
     raise ConfigError(
@@ -139,9 +139,9 @@ def _leave(code: int) -> None:
   """Ends with all others if they end too; else alone, and at once."""
   import jax
 
-  from apppau_jax.training import processes
+  from apppau_jax.training import distributed
 
-  if processes.all_leave(seconds=_LEAVING_S):
+  if distributed.all_leave(seconds=_LEAVING_S):
     jax.distributed.shutdown()
     return
   sys.stdout.flush()

@@ -14,8 +14,9 @@ import pathlib
 
 from absl import flags
 
+from apppau_jax import runtime
 from apppau_jax.errors import ConfigError
-from launch import cli, runtime
+from launch import cli
 
 PARTS = ("validation", "test")
 
@@ -36,9 +37,9 @@ def main() -> None:
   if not _WORKDIR.value:
     raise ConfigError("--workdir is needed: the folder of a trained run.")
   runtime.set_up()
-  from launch import measure
+  from apppau_jax.experiment import evaluate_run
 
-  measure.measure(
+  evaluate_run.measure(
     *(pathlib.Path(name).expanduser() for name in _WORKDIR.value),
     part=_SPLIT.value,
     data_dir=_DATA_DIR.value,

@@ -11,8 +11,10 @@ half of it on a CPU). --time runs a few steps on black images instead.
 from absl import flags
 from ml_collections import config_flags
 
+from apppau_jax import runtime
 from apppau_jax.errors import ConfigError
-from launch import cli, runtime, schema
+from apppau_jax.experiment import schema
+from launch import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "configs/NAME.py, or configs/NAME.py:quick"
@@ -38,14 +40,13 @@ def main() -> None:
   runtime.set_up()
   import jax
 
-  from launch import machine
-  from launch.assemble import cost as cost_lib
-  from launch.assemble import networks
+  from apppau_jax.experiment import cost as cost_lib
+  from apppau_jax.experiment import matmul_rate, networks
 
   config = _CONFIG.value
   images = _IMAGES.value or _published(config.data.dataset)
   cost = cost_lib.cost(config, images=images, timed=_TIME.value)
-  rate = machine.matrix_rate(config.model.dtype)
+  rate = matmul_rate.matrix_rate(config.model.dtype)
   device = jax.devices()[0].device_kind
   rows = {
     "device": f"one {device}",
@@ -75,17 +76,17 @@ def main() -> None:
 
 def _published(dataset: str) -> int:
   """About how many images train where the public set is split."""
-  from apppau_jax.data import phantom_set, published, sets
+  from apppau_jax.datasets import names, phantom, published
 
   total = 0
-  for member in sets.members(dataset):
+  for member in names.members(dataset):
     ids = published.published_ids(member)
     if ids is None and member != "phantom":
       raise ConfigError(
         f"How many images train is not known of {member}, which is not public: "
         "say so by --images."
       )
-    total += phantom_set.COUNT if ids is None else len(ids)
+    total += phantom.COUNT if ids is None else len(ids)
   return round(total * _TRAINING_SHARE)
 
 

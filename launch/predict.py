@@ -16,8 +16,9 @@ import pathlib
 import numpy as np
 from absl import flags
 
+from apppau_jax import runtime
 from apppau_jax.errors import ConfigError, DataError
-from launch import cli, runtime
+from launch import cli
 
 _WORKDIR = flags.DEFINE_multi_string(
   "workdir", None, "Folder of a trained run; repeated: their mean."
@@ -35,23 +36,23 @@ def main() -> None:
       "--output (a folder) are needed."
     )
   runtime.set_up()
-  from apppau_jax.evaluation import prediction, prediction_table
-  from launch import console, workdir
-  from launch.assemble import finished, inference
+  from apppau_jax import progress as console
+  from apppau_jax.experiment import loaded_run, predictors, run_folder
+  from apppau_jax.inference import predict_files, prediction_table
 
   folders = [pathlib.Path(name).expanduser() for name in _WORKDIR.value]
   source = pathlib.Path(_INPUT.value).expanduser()
   output = pathlib.Path(_OUTPUT.value).expanduser()
-  root = prediction.check_folders(source, output)
-  paths = prediction.find_pictures(source)
-  run = finished.load(folders)
+  root = predict_files.check_folders(source, output)
+  paths = predict_files.find_pictures(source)
+  run = loaded_run.load(folders)
   config = run.config
-  judges = finished.for_pictures(run, count=len(paths))
+  judges = loaded_run.for_pictures(run, count=len(paths))
   columns = prediction_table.Columns(
     structures=config.data.structures, class_names=judges.class_names
   )
   facts = run.facts()
-  model = workdir.identity(folders) | {
+  model = run_folder.identity(folders) | {
     "checkpoint": facts["checkpoint"],
     "step": facts["checkpoint_step"],
   }
@@ -67,14 +68,14 @@ def main() -> None:
 
   with console.bar("predicting") as progress, contextlib.ExitStack() as last:
     last.callback(write)  # whatever ends it, what is done stays known
-    for row in prediction.predict_pictures(
+    for row in predict_files.predict_pictures(
       paths,
       root=root,
       output=output,
       infer=judges.infer,
       resolution=config.data.resolution,
       bits=config.data.bits,
-      options=inference.options(config),
+      options=predictors.options(config),
       structures=config.data.structures,
       earlier=earlier,
     ):

@@ -12,15 +12,18 @@ import rich.console
 import rich.table
 from absl import flags, logging
 
-from apppau_jax.data import phantom_set, sets, table3
-from apppau_jax.data import prepare as prepare_lib
+from apppau_jax import progress as console
+from apppau_jax.datasets import names, phantom
+from apppau_jax.datasets import prepare as prepare_lib
 from apppau_jax.errors import ConfigError
-from launch import cli, console
+from apppau_jax.paper import table3
+from apppau_jax.phantoms import draw_set
+from launch import cli
 
 _DATASET = flags.DEFINE_string(
   "dataset",
   None,
-  f"Which dataset: {', '.join(prepare_lib.BUILDERS)}, or {sets.OWN_FORM}.",
+  f"Which dataset: {', '.join(prepare_lib.BUILDERS)}, or {names.OWN_FORM}.",
 )
 _TABLE3 = flags.DEFINE_bool(
   "table3", False, "Print the paper's Table 3 from the public lists, and end."
@@ -46,7 +49,7 @@ _WORKERS = flags.DEFINE_integer(
   "workers", None, "Decoding threads; one per CPU by default.", lower_bound=1
 )
 _PHANTOM_COUNT = flags.DEFINE_integer(
-  "phantom_count", phantom_set.COUNT, "How many phantoms to draw.", 1
+  "phantom_count", phantom.COUNT, "How many phantoms to draw.", 1
 )
 _PHANTOM_SEED = flags.DEFINE_integer(
   "phantom_seed", 0, "The same seed draws the same phantoms.", 0
@@ -87,7 +90,7 @@ def _prepare(dataset: str) -> dict[str, Any]:
   raw_dir = _RAW_DIR.value
   if raw_dir is None and dataset == "phantom":
     with console.bar("drawing phantoms") as progress:
-      raw_dir = phantom_set.draw(
+      raw_dir = draw_set.draw(
         _DATA_DIR.value,
         count=_PHANTOM_COUNT.value,
         seed=_PHANTOM_SEED.value,

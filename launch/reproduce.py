@@ -20,9 +20,11 @@ from typing import Any
 
 from absl import flags
 
+from apppau_jax import runtime
 from apppau_jax.errors import ConfigError, DataError, UserError
-from launch import cells as cells_lib
-from launch import cli, runtime, sweep, workers
+from apppau_jax.paper import sweep, workers
+from apppau_jax.paper import table_rows as cells_lib
+from launch import cli
 
 _TABLE = flags.DEFINE_enum("table", "2", ("1", "2"), "The paper's table.")
 _PROTOCOL = flags.DEFINE_string(
@@ -135,7 +137,7 @@ def _look_for_data(runs: Sequence[sweep.Run]) -> None:
   Raises:
     DataError: that of the first data set.
   """
-  from launch.assemble import data
+  from apppau_jax.experiment import data
 
   missing = {}
   for run in runs:
@@ -184,7 +186,7 @@ def _write(
 ) -> None:
   """Writes the table of every run that is done; the `last` with figures."""
   from apppau_jax import files
-  from apppau_jax.evaluation import comparisons, table_page, tables
+  from apppau_jax.paper import comparisons, table_page, tables
 
   done = [run for run in runs if run.is_done()]
   if not done:
@@ -220,15 +222,14 @@ def _write(
 
 
 def _transfer(done: Sequence[sweep.Run], *, part: str) -> list[dict[str, Any]]:
-  from apppau_jax.evaluation import transfer
-  from launch import cross
+  from apppau_jax.paper import cross_dataset, cross_dataset_table
 
-  cells = cross.measure(done, part=part, datasets=_DATASETS.value)
-  return transfer.summarise(cells)
+  cells = cross_dataset.measure(done, part=part, datasets=_DATASETS.value)
+  return cross_dataset_table.summarise(cells)
 
 
 def _figures(done: Sequence[sweep.Run], table: Mapping[str, Any], out) -> list:
-  from launch import pictures
+  from apppau_jax.paper import figures as pictures
 
   reference = _PROPOSED[int(_TABLE.value)]
   try:
@@ -247,7 +248,7 @@ def _facts(
   part: str,
   failed: Mapping[str, str],
 ) -> dict[str, Any]:
-  from launch import workdir
+  from apppau_jax.experiment import run_folder
 
   protocol, quick = _protocol()
   caption = (
@@ -281,16 +282,16 @@ def _facts(
     "overrides": list(_SET.value),
     "quick": quick,
     "failed": dict(failed),
-    "environment": workdir.environment(),
+    "environment": run_folder.environment(),
   }
 
 
 def _announce(runs: Sequence[sweep.Run]) -> None:
   """The runs, their steps, and minutes by a timed step of each network."""
-  from launch import dry_run, experiment
+  from apppau_jax.experiment import dry_run, fit
 
   for run in runs:
-    experiment.ensure_phantoms(run.config)
+    fit.ensure_phantoms(run.config)
   total = 0.0
   known: dict[str, float] = {}
   for run in runs:

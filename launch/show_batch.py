@@ -18,8 +18,10 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
+from apppau_jax import runtime
 from apppau_jax.errors import ConfigError
-from launch import cli, runtime, schema
+from apppau_jax.experiment import schema
+from launch import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "configs/NAME.py, or configs/NAME.py:quick"
@@ -42,7 +44,7 @@ def main() -> None:
   schema.check(_CONFIG.value.to_dict())
   runtime.set_up()
   from apppau_jax import files
-  from apppau_jax.evaluation import montage
+  from apppau_jax.reports import montage
 
   content = montage.views(_rows(_CONFIG.value), title="batch")
   output.parent.mkdir(parents=True, exist_ok=True)
@@ -54,26 +56,27 @@ def _rows(config):
   """{name of an image: its views}, labelled ones first."""
   import jax
 
-  from apppau_jax.evaluation.montage import View
-  from launch import experiment
-  from launch.assemble import data, feeding, objectives
-  from launch.assemble.networks import class_names
-  from launch.assemble.run import plan
+  from apppau_jax.experiment import data, fit, input_pipeline, objectives
+  from apppau_jax.experiment.assemble import plan
+  from apppau_jax.experiment.networks import class_names
+  from apppau_jax.reports.montage import View
 
-  experiment.ensure_phantoms(config)
+  fit.ensure_phantoms(config)
   known = data.catalogue(config)
   config = data.settled(config, known)
   chosen = data.parts(config, known)
   objectives.check_players(
     config, unlabelled=len(chosen.split.train_unlabelled)
   )
-  minibatch = np.atleast_2d(feeding.minibatches(config, chosen.split)(0))[-1]
+  minibatch = np.atleast_2d(
+    input_pipeline.minibatches(config, chosen.split)(0)
+  )[-1]
   # Each image once, though a single labelled one fills all its rows.
   parts = np.split(minibatch, [objectives.labelled_rows(config)])
   with_mask, without = (list(dict.fromkeys(rows.tolist())) for rows in parts)
   with_mask, without = with_mask[:_LABELLED], without[:_UNLABELLED]
   loaded = data.load_training(config, chosen).take([*with_mask, *without])
-  batch = feeding.to_batch(loaded)
+  batch = input_pipeline.to_batch(loaded)
   keys = jax.random.split(jax.random.key(config.seed), _VIEWS)
   prepare = jax.jit(data.prepare(config))
   seen = [prepare(key, batch) for key in keys]

@@ -14,8 +14,10 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
+from apppau_jax import runtime
 from apppau_jax.errors import ConfigError
-from launch import cli, cluster, runtime, schema, unused
+from apppau_jax.experiment import config_warnings, schema
+from launch import cli, cluster
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "configs/NAME.py, or configs/NAME.py:quick"
@@ -33,13 +35,13 @@ def main() -> None:
   tree = _CONFIG.value.to_dict()
   schema.check(tree)  # before JAX starts
   given = config_flags.get_override_values(flags.FLAGS["config"])
-  for line in unused.unused(schema.flatten(tree), given=given):
+  for line in config_warnings.unused(schema.flatten(tree), given=given):
     print(f"note: {line}", file=sys.stderr)
   runtime.set_up()
   with cluster.joined():
-    from launch import experiment
+    from apppau_jax.experiment import fit
 
-    experiment.run(_CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser())
+    fit.run(_CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser())
 
 
 if __name__ == "__main__":

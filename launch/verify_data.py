@@ -18,8 +18,9 @@ import rich.console
 import rich.table
 from absl import flags
 
+from apppau_jax import progress as console
 from apppau_jax.errors import ConfigError, DataError
-from launch import cli, console
+from launch import cli
 
 _DATASET = flags.DEFINE_string(
   "dataset", None, "Which dataset; several joined by +, or ccx."
@@ -60,8 +61,9 @@ def main() -> None:
       "Say which --dataset, and where it is: either --raw_dir (the owner's "
       "folder or zip) or --data_dir (prepared data)."
     )
-  from apppau_jax.data import protocols, sets
-  from apppau_jax.data.verify import examination
+  from apppau_jax.checks import examination
+  from apppau_jax.datasets import names as sets
+  from apppau_jax.datasets import split_protocols
 
   dataset = _DATASET.value
   members = sets.members(dataset)
@@ -73,7 +75,7 @@ def main() -> None:
   if _DATA_DIR.value:
     _keep_verdict(dataset, _DATA_DIR.value, examined)
   given = any(film.part for film in films)
-  names = _SPLITS.value or protocols.offered(members, given=given)
+  names = _SPLITS.value or split_protocols.offered(members, given=given)
   found = examination.divided(examined, films, dataset=dataset, names=names)
   _show(found, images=len(films))
   _write(dataset, films, found, splits=names)
@@ -81,7 +83,7 @@ def main() -> None:
 
 
 def _read_raw(members, folders) -> tuple[list[Any], list[Any]]:
-  from apppau_jax.data.verify import raw
+  from apppau_jax.checks import raw_data
 
   if len(folders) not in (1, len(members)):
     raise ConfigError(
@@ -93,7 +95,7 @@ def _read_raw(members, folders) -> tuple[list[Any], list[Any]]:
   folders = folders if len(folders) == len(members) else folders * len(members)
   for member, folder in zip(members, folders):
     with console.bar(f"examining {member}") as progress:
-      own, of_set = raw.read(
+      own, of_set = raw_data.read(
         member, folder, workers=_WORKERS.value, progress=progress
       )
     films += own
@@ -102,41 +104,41 @@ def _read_raw(members, folders) -> tuple[list[Any], list[Any]]:
 
 
 def _read_prepared(dataset: str, data_dir: str) -> tuple[list[Any], list[Any]]:
-  from apppau_jax.data import examples
-  from apppau_jax.data.verify import prepared
+  from apppau_jax.checks import prepared_data
+  from apppau_jax.datasets import catalogue
 
-  known = examples.read_catalogue(
+  known = catalogue.read_catalogue(
     data_dir,
     dataset=dataset,
     resolution=_RESOLUTION.value,
     bits=_BITS.value,
   )
   with console.bar(f"examining {dataset}") as progress:
-    return prepared.read(
+    return prepared_data.read(
       data_dir, known, workers=_WORKERS.value, progress=progress
     )
 
 
 def _keep_verdict(dataset: str, data_dir: str, examined) -> None:
   """Puts the verdict beside the data, if it may be written there."""
-  from apppau_jax.data import examples
-  from apppau_jax.data.verify import verdict
+  from apppau_jax.checks import saved_findings
+  from apppau_jax.datasets import catalogue
 
   where = {
     "dataset": dataset,
     "resolution": _RESOLUTION.value,
     "bits": _BITS.value,
   }
-  path = verdict.path(data_dir, **where)
-  digest = examples.content_sha256(data_dir, **where)
+  path = saved_findings.path(data_dir, **where)
+  digest = catalogue.content_sha256(data_dir, **where)
   try:
-    verdict.write(path, examined, content_sha256=digest)
+    saved_findings.write(path, examined, content_sha256=digest)
   except OSError as error:
     print(f"note: the verdict is not kept: {error}", file=sys.stderr)
 
 
 def _show(found, *, images: int) -> None:
-  from apppau_jax.data.verify import findings
+  from apppau_jax.checks import findings
 
   screen = rich.console.Console()
   if found:
@@ -159,7 +161,7 @@ def _write(dataset: str, films, found, *, splits: list[str]) -> None:
   if not _OUT.value:
     return
   from apppau_jax import files
-  from apppau_jax.data.verify import findings, page
+  from apppau_jax.checks import findings, html_page
 
   folder = pathlib.Path(_OUT.value).expanduser()
   command = ["python", "-m", "launch.verify_data", *sys.argv[1:]]
@@ -174,7 +176,7 @@ def _write(dataset: str, films, found, *, splits: list[str]) -> None:
     },
   )
   what = "raw files" if _RAW_DIR.value else f"{_RESOLUTION.value} pixels"
-  page.write(
+  html_page.write(
     folder / "verify.html",
     title=f"{dataset}, {what}",
     films=films,

@@ -9,6 +9,13 @@ import jax
 import numpy as np
 import pytest
 
+pytest_plugins = [
+  "fixtures.commands",
+  "fixtures.finished_reports",
+  "fixtures.raw_sets",
+  "fixtures.tiny_network",
+]
+
 # Compiling is most of what the suite does: a third less with little of LLVM's
 # optimisation, which no assertion is about. Level 0 gives wrong gradients
 # (jaxlib 0.10.2). Children inherit it.

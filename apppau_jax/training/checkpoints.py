@@ -24,7 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from apppau_jax.errors import CheckpointError, ResourceError
-from apppau_jax.training import parallel, processes
+from apppau_jax.training import distributed, parallel
 from apppau_jax.training.state import Tree
 
 _LOG = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _abstract(leaf) -> jax.ShapeDtypeStruct:
 
 def _alone() -> ocp.options.MultiprocessingOptions:
   """This process waits for no other, and no other for it."""
-  if processes.count() == 1:
+  if distributed.count() == 1:
     return ocp.options.MultiprocessingOptions()
   me = jax.process_index()
   return ocp.options.MultiprocessingOptions(
@@ -208,11 +208,11 @@ class Store:
     for step in steps:
       folder = self.folder / str(step)
       target = self._free(f"{self.folder.name}-damaged-{step}")
-      if processes.is_first():
+      if distributed.is_first():
         folder.rename(target)
         _LOG.warning("damaged checkpoint kept as %s", target)
     if steps:
-      processes.barrier(f"{self.folder.name}-{steps[0]}-set-aside")
+      distributed.barrier(f"{self.folder.name}-{steps[0]}-set-aside")
       self._manager.reload()
 
   def _free(self, name: str) -> pathlib.Path:

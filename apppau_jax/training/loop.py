@@ -27,7 +27,7 @@ import numpy as np
 from apppau_jax import files
 from apppau_jax.batch import Batch
 from apppau_jax.errors import Interrupted, NumericError
-from apppau_jax.training import processes, watch
+from apppau_jax.training import distributed, saturation_warning
 from apppau_jax.training.checkpoints import Store
 from apppau_jax.training.state import TrainState
 from apppau_jax.training.writer import Progress, Silence, Writer
@@ -97,7 +97,7 @@ class StopRequest:
   def __init__(self):
     self._signum: int | None = None
     self._old: dict[int, Any] = {}
-    self._several = processes.count() > 1
+    self._several = distributed.count() > 1
 
   def __enter__(self) -> "StopRequest":
     if self._several:
@@ -117,7 +117,7 @@ class StopRequest:
     """The signal that is to end the run after a call; asked at every call."""
     # JAX names one step, of those that it is asked about: all of them, then.
     if self._several:
-      asked = [processes.preempted(turn + 1) for turn in made]
+      asked = [distributed.preempted(turn + 1) for turn in made]
       self._signum = signal.SIGTERM if any(asked) else None
     return self._signum
 
@@ -187,7 +187,7 @@ def run(run: Run, state: TrainState) -> TrainState:
   """
   state, best = restore(run, state)
   start = int(state.step)
-  first = processes.is_first()
+  first = distributed.is_first()
   writer = Writer(run.workdir, start_step=start) if first else Silence()
   progress = Progress(
     steps=run.plan.steps,
@@ -196,7 +196,7 @@ def run(run: Run, state: TrainState) -> TrainState:
     silent=not first,
   )
   settle = functools.partial(
-    _settle, run, writer=writer, saturation=watch.Saturation()
+    _settle, run, writer=writer, saturation=saturation_warning.Saturation()
   )
   pending: tuple[range, dict] | None = None
   feed = contextlib.closing(run.feed(start))
@@ -246,7 +246,7 @@ def _settle(
   pending: tuple[range, dict] | None,
   *,
   writer: Writer,
-  saturation: watch.Saturation,
+  saturation: saturation_warning.Saturation,
 ) -> dict[str, float]:
   """Checks the metrics of the steps of a call and logs them where due."""
   shown = {}
@@ -277,7 +277,7 @@ def _validate(
     writer.image(name, picture, step=step)
   # A host of another make may round otherwise, and all must do the same.
   score = float(
-    processes.agree(f"score-{step}", repr(float(values[run.select_by])))
+    distributed.agree(f"score-{step}", repr(float(values[run.select_by])))
   )
   if score <= best:
     return best
@@ -290,7 +290,7 @@ def _not_finite(run: Run, *, step: int, values: Mapping) -> NumericError:
   terms = [k for k, v in values.items() if not math.isfinite(v)]
   ids = [run.ids[i] for i in run.order(step - 1).ravel()]
   text = {k: repr(v) for k, v in values.items()}
-  if processes.is_first():
+  if distributed.is_first():
     files.write_json(
       run.workdir / "nonfinite.json",
       {"step": step, "metrics": text, "ids": ids},

@@ -17,9 +17,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from apppau_jax.batch import Batch
 from apppau_jax.errors import ConfigError
-from apppau_jax.training.kept import keep
 from apppau_jax.training.state import Player, TrainState
-from apppau_jax.training.terms import Metrics
+from apppau_jax.training.step_terms import Metrics
+from apppau_jax.training.trace_cache import keep
 
 # (state, batch) or (state, batch, seed), see `steps.make_train_step`.
 Step = Callable[..., tuple[TrainState, Metrics]]

@@ -18,7 +18,7 @@ from apppau_jax.batch import Batch
 from apppau_jax.training import gradients
 from apppau_jax.training import state as state_lib
 from apppau_jax.training.state import Player, TrainState, Variables
-from apppau_jax.training.terms import (
+from apppau_jax.training.step_terms import (
   Adversary,
   Consistency,
   Metrics,

@@ -14,7 +14,7 @@ import rich.console
 import rich.progress
 
 from apppau_jax import files
-from apppau_jax.training.board import Board
+from apppau_jax.training.tensorboard import Board
 
 _LOG = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from apppau_jax.losses import (
 )
 from apppau_jax.models import discriminator, segmentor
 from apppau_jax.training import state as state_lib
-from apppau_jax.training import steps, terms
+from apppau_jax.training import step_terms, steps
 
 torch = pytest.importorskip("torch", reason="the extra `bench` has it")
 
@@ -280,7 +280,7 @@ def _state(s, d, optimizer, image, mask):
 
 def _adversary(module, optimizer):
   spec = objectives.Adversarial(weight=0.5, unlabelled_weight=0.5)
-  return terms.Adversary(
+  return step_terms.Adversary(
     module=module,
     optimizer=optimizer,
     labelled=LABELLED,

@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.data import examples
-from apppau_jax.data.prepare import prepare
+from apppau_jax.datasets import catalogue
+from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import ConfigError, DataError
+from apppau_jax.experiment import (
+  assemble,
+  data,
+  input_pipeline,
+  networks,
+  objectives,
+  run_folder,
+)
 from configs import folder
-from launch import workdir
-from launch.assemble import data, feeding, networks, objectives, run
 
 CLASSES = ("effusion", "none", "tb")
 
@@ -85,13 +91,13 @@ def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
   training = data.load_training(config, chosen)
   assert training.has_label.sum() == len(chosen.classes)
   assert (training.label >= 0).tolist() == training.has_label.tolist()
-  rows = feeding.minibatches(config, split)(0)
-  batch = feeding.to_batch(training).take(rows[0]).check()
+  rows = input_pipeline.minibatches(config, split)(0)
+  batch = input_pipeline.to_batch(training).take(rows[0]).check()
   assert batch.has_mask.tolist() == [True, True, False, False]
   objectives.check_players(config, unlabelled=len(split.train_unlabelled))
 
-  workdir.claim(tmp_path, config.to_dict())
-  again = workdir.read_config(tmp_path)
+  run_folder.claim(tmp_path, config.to_dict())
+  again = run_folder.read_config(tmp_path)
   again.data.data_dir = "nowhere"
   assert networks.class_names(again) == CLASSES
   state = jax.eval_shape(
@@ -103,7 +109,7 @@ def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
   )  # fmt: skip
   shapes = [x.shape for x in jax.tree.leaves(state.discriminator.params)]
   assert (len(CLASSES) + 1,) in shapes  # the last bias: classes and fake
-  workdir.claim(tmp_path, config.to_dict())  # a restart is the same run
+  run_folder.claim(tmp_path, config.to_dict())  # a restart is the same run
 
 
 def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
@@ -131,10 +137,10 @@ def test_other_classes_than_the_runs_are_refused(data_dir):
 
 
 def _catalogue(dataset, *entries):
-  return examples.Catalogue(
+  return catalogue.Catalogue(
     dataset, 128, ("a", "b"),
     tuple(
-      examples.Entry(
+      catalogue.Entry(
         id=name, label=0, has_mask=has_mask, patient=patient, height=9,
         width=9, sex="", age="", finding="", source=source,
         details={"split": part},
@@ -172,10 +178,10 @@ def test_two_sets_may_call_two_people_the_same():
   swapped = {"a0": "train", "b0": "test", "b2": "train"}
   entries = tuple(
     e if e.id not in swapped else
-    examples.dataclasses.replace(e, details={"split": swapped[e.id]})
+    catalogue.dataclasses.replace(e, details={"split": swapped[e.id]})
     for e in known.entries
   )  # fmt: skip
-  known = examples.dataclasses.replace(known, entries=entries)
+  known = catalogue.dataclasses.replace(known, entries=entries)
   config = folder.get_config()
   config.data.dataset, config.data.split = known.dataset, "given"
   split = data.parts(config, known).split
@@ -186,16 +192,16 @@ def test_the_quick_config_assembles(data_dir, tmp_path, monkeypatch):
   """Traced, not compiled: the slow test below runs it."""
 
   def init(config, *, lengths, mesh):
-    make = run.step_and_init(config, lengths)[1]
+    make = assemble.step_and_init(config, lengths)[1]
     return lambda seed: jax.eval_shape(make)
 
-  monkeypatch.setattr(run, "_init", init)
+  monkeypatch.setattr(assemble, "_init", init)
   config = _config(data_dir, "name=clinic")
   config.model.preset = "unet"
   config.train.unlabelled_in_batch = 0
   known = data.catalogue(config)
   config = data.settled(config, known)
-  parts, state = run.assemble(
+  parts, state = assemble.assemble(
     config, data.parts(config, known), workdir=tmp_path, meta={}
   )
   parts.latest.close()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.data import phantom, shenzhen
+from apppau_jax.datasets import shenzhen
+from apppau_jax.phantoms import drawing
 
 IDS = [*shenzhen.published_ids()[:11], "CHNCXR_0025_0", "CHNCXR_0327_1"]
 
@@ -111,7 +112,7 @@ def test_table_3_is_printed_from_the_public_lists(tmp_path):
 
 
 def test_jsrt_is_prepared_from_its_own_files(tmp_path):
-  phantom.write_jsrt(tmp_path / "raw", count=1)
+  drawing.write_jsrt(tmp_path / "raw", count=1)
   done = _run(
     "--dataset=jsrt", f"--raw_dir={tmp_path}/raw", f"--data_dir={tmp_path}",
     "--allow_missing",

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from apppau_jax.data import protocols
+from apppau_jax.datasets import split_protocols
 
 
 def _run(*flags):
@@ -65,4 +65,4 @@ def test_public_sets_are_asked_for_both_splits():
     (("montgomery", "phantom"), False, ["paper"]),
     (("folder:a",), True, ["given"]),
   ):
-    assert protocols.offered(members, given=given) == expected
+    assert split_protocols.offered(members, given=given) == expected

@@ -17,16 +17,11 @@ pytest.importorskip("dill")  # for the test case
 
 from tensorflow_datasets import testing
 
-from apppau_jax.data import (
-  folder,
-  jsrt,
-  montgomery,
-  phantom,
-  phantom_set,
-  reading,
-  shenzhen,
-)
-from apppau_jax.data.builder import SPLIT
+from apppau_jax.datasets import folder, jsrt, montgomery, shenzhen
+from apppau_jax.datasets import phantom as phantom_set
+from apppau_jax.datasets.builder import SPLIT
+from apppau_jax.imaging import reading
+from apppau_jax.phantoms import draw_set, drawing
 
 COUNT = 4
 
@@ -71,7 +66,7 @@ class MontgomeryTest(_Case, testing.DatasetBuilderTestCase):
 
   @staticmethod
   def draw(root):
-    phantom.write_montgomery(root, count=COUNT, seed=1, size=256)
+    drawing.write_montgomery(root, count=COUNT, seed=1, size=256)
 
 
 class ShenzhenTest(_Case, testing.DatasetBuilderTestCase):
@@ -79,7 +74,7 @@ class ShenzhenTest(_Case, testing.DatasetBuilderTestCase):
 
   @staticmethod
   def draw(root):
-    phantom.write_shenzhen(root, count=COUNT, seed=1, size=256)
+    drawing.write_shenzhen(root, count=COUNT, seed=1, size=256)
 
 
 class JsrtTest(_Case, testing.DatasetBuilderTestCase):
@@ -87,7 +82,7 @@ class JsrtTest(_Case, testing.DatasetBuilderTestCase):
 
   @staticmethod
   def draw(root):
-    phantom.write_jsrt(root, count=COUNT, seed=1)
+    drawing.write_jsrt(root, count=COUNT, seed=1)
 
 
 class PhantomTest(_Case, testing.DatasetBuilderTestCase):
@@ -95,7 +90,7 @@ class PhantomTest(_Case, testing.DatasetBuilderTestCase):
 
   @staticmethod
   def draw(root):
-    phantom_set.draw(root, count=COUNT, seed=1, size=256)
+    draw_set.draw(root, count=COUNT, seed=1, size=256)
 
 
 class FolderTest(_Case, testing.DatasetBuilderTestCase):
@@ -108,7 +103,7 @@ class FolderTest(_Case, testing.DatasetBuilderTestCase):
   def draw(root):
     lines = ["id,label"]
     for i, finding in enumerate(["normal", "tb"] * (COUNT // 2)):
-      made = phantom.make_phantom(
+      made = drawing.make_phantom(
         seed=1, index=i, finding=finding, size=(200, 180)
       )
       lungs = 255 * (made.left_lung | made.right_lung).astype("uint8")

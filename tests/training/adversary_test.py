@@ -10,7 +10,7 @@ import pytest
 
 from apppau_jax.losses import consistency, objectives
 from apppau_jax.models.discriminator import Discriminator
-from apppau_jax.training import parallel, steps, terms
+from apppau_jax.training import parallel, step_terms, steps
 from apppau_jax.training import state as state_lib
 
 D = Discriminator(base_width=2, depth=2, dropout=0.4)
@@ -76,7 +76,7 @@ class Game:
       prepare=self.tiny.prepare,
       ema_decay=0.9,
       seed=0,
-      adversary=terms.Adversary(
+      adversary=step_terms.Adversary(
         module=D,
         optimizer=self.tiny.optimizer,
         labelled=LABELLED,
@@ -224,7 +224,7 @@ def test_one_device_and_two_agree(game):
 
 
 def _agree(*, weight, disturb, averaged=True):
-  return terms.Consistency(
+  return step_terms.Consistency(
     labelled=LABELLED,
     averaged_teacher=averaged,
     disturb=disturb,
@@ -388,7 +388,7 @@ def test_ds_average_teaches_the_classes_of_unlabelled_pairs(game, first):
     )
     return term, named | {"student": logits, "teacher": teacher}
 
-  classes = terms.ClassConsistency(
+  classes = step_terms.ClassConsistency(
     disturb=lambda key, image: 0.5 * image, objective=logged
   )
   batch = game.data.take(INDICES)
@@ -428,7 +428,7 @@ def test_ds_average_teaches_the_classes_of_unlabelled_pairs(game, first):
 
 
 def test_real_masks_are_smoothed(game):
-  adversary = terms.Adversary(
+  adversary = step_terms.Adversary(
     module=D,
     optimizer=game.tiny.optimizer,
     labelled=LABELLED,

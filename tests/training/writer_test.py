@@ -12,7 +12,7 @@ from tensorboardX import record_writer
 from tensorboardX.proto import event_pb2
 
 from apppau_jax.training import writer
-from apppau_jax.training.board import Board
+from apppau_jax.training.tensorboard import Board
 
 
 def test_resume_drops_later_points_and_half_lines(tmp_path):

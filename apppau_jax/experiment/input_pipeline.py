@@ -1,0 +1,98 @@
+"""What a training step is fed with: which examples, and where they lie."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+
+from apppau_jax.batch import Batch
+from apppau_jax.datasets import catalogue, prefetch, splits
+from apppau_jax.datasets import examples as stored
+from apppau_jax.errors import ConfigError
+from apppau_jax.experiment.networks import Config
+from apppau_jax.experiment.objectives import labelled_rows
+from apppau_jax.training import example_order as order
+from apppau_jax.training import loop, parallel
+
+
+def to_batch(loaded: catalogue.Examples) -> Batch:
+  """Examples as a batch, in this process's memory."""
+  names = (field.name for field in dataclasses.fields(Batch))
+  arrays: dict[str, Any] = {name: getattr(loaded, name) for name in names}
+  return Batch(**arrays).check()
+
+
+def feed(
+  source: stored.Source,
+  *,
+  order: Callable[[int], np.ndarray],
+  mesh: parallel.Mesh,
+  plan: loop.Plan,
+) -> loop.Feed:
+  """What the training step is fed with from any step on.
+
+  Args:
+    source: the training examples. Those in memory are copied to every device
+      once, and step t gathers rows `order(t)`; of those on disk each process
+      reads its own rows ahead of their step, which has nothing to gather.
+    order: maps a step to rows of `source`.
+    mesh: the devices.
+    plan: lengths of the run.
+
+  Raises:
+    ConfigError: examples on disk, and several steps at a call.
+  """
+  if isinstance(source, catalogue.Examples):
+    resident = parallel.replicate(to_batch(source), mesh)
+    return lambda start: (
+      (resident, parallel.replicate(plan.rows(order, made), mesh))
+      for made in plan.calls(start)
+    )
+  if plan.steps_per_call > 1:
+    raise ConfigError(
+      "config.data.streaming brings the examples of one step at a time, and "
+      f"config.train.steps_per_call={plan.steps_per_call}; set it to 1."
+    )
+
+  def read(step: int) -> tuple[catalogue.Examples, np.ndarray]:
+    rows = order(step)
+    own = parallel.own_rows(rows, mesh)
+    return source.take(own.ravel()), rows
+
+  def stream(start: int) -> Generator[tuple[Batch, None], None, None]:
+    ready = prefetch.ahead(read, start=start, stop=plan.steps)
+    with contextlib.closing(ready):
+      for part, rows in ready:
+        yield parallel.spread(to_batch(part), rows, mesh), None
+
+  return stream
+
+
+def minibatches(
+  config: Config, split: splits.Split
+) -> Callable[[int], np.ndarray]:
+  """Maps a step to the rows of the resident batch that it learns from.
+
+  Labelled rows first, then unlabelled ones, each kind in its own endless
+  order. With two players a step takes two minibatches in succession,
+  `[2, b]`: D's, then S's.
+  """
+  seen, unseen = labelled_rows(config), config.train.unlabelled_in_batch
+  count = len(split.train_labelled)
+
+  def rows(turn: int) -> np.ndarray:
+    take = functools.partial(order.batch_indices, seed=config.seed, step=turn)
+    labelled = take(size=count, batch_size=seen)
+    if not unseen:
+      return labelled
+    unlabelled = take(
+      size=len(split.train_unlabelled), batch_size=unseen, stream=1
+    )
+    return np.concatenate([labelled, count + unlabelled])
+
+  if not config.discriminator.enabled:
+    return rows
+  return lambda step: np.stack([rows(2 * step), rows(2 * step + 1)])

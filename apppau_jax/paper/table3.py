@@ -1,0 +1,61 @@
+"""Table 3 of the paper from the complete public lists of ids.
+
+The lists are public, so the counts need no image: what a complete set would
+give, and what `splits.make_split` cuts down to the files at hand.
+"""
+
+import dataclasses
+from collections import Counter
+from itertools import chain
+
+from apppau_jax.datasets import names, published, splits
+
+NAMES = (*names.CCX, "ccx")
+CLASSES = names.class_names("ccx")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One set: images by class (of `CLASSES`) and by part."""
+
+  dataset: str
+  classes: tuple[int, ...]
+  train: int
+  validation: int
+  test: int
+
+  @property
+  def images(self) -> int:
+    """All of them."""
+    return sum(self.classes)
+
+
+def rows(*, seed: int = 0) -> list[Row]:
+  """The four rows; every seed gives the same numbers."""
+  return [_row(name, seed=seed) for name in NAMES]
+
+
+def _row(dataset: str, *, seed: int) -> Row:
+  own = {m: published.published_ids(m) or () for m in names.members(dataset)}
+  split = splits.make_split(
+    "paper",
+    dataset=dataset,
+    ids=[*chain(*own.values())],
+    labels={},
+    groups={},
+    seed=seed,
+  )
+  kept = {*chain(*split.as_dict().values())}
+  counted = Counter(
+    names.CLASSES[member][published.published_label(i)]
+    for member, ids in own.items()
+    for i in ids
+    if i in kept
+  )
+  return Row(
+    dataset=dataset,
+    classes=tuple(counted[name] for name in CLASSES),
+    train=len(split.train_labelled) + len(split.train_unlabelled),
+    validation=len(split.validation),
+    test=len(split.test),
+  )

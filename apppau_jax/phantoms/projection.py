@@ -1,0 +1,218 @@
+"""What the rays meet on their way through a phantom's chest.
+
+Attenuation in units of about the mediastinum: 0 is air, an aerated lung in the
+trunk is left with 0.25 to 0.45. Smooth parts (trunk, arms, depth of the lungs)
+are computed on a coarse grid over the picture, edges at full size.
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy import ndimage
+
+from apppau_jax.phantoms import anatomy, findings, raster
+
+# Cells of the coarse grid along the picture's longer side.
+_GRID = 144
+
+# Half width (mm) and thickness of neck, shoulders, trunk by height (mm).
+_TRUNK_Y = [-420, -250, -225, -190, -172, -155, -135, -110, -70, -35, 20, 90,
+            150, 220, 300, 420]  # fmt: skip
+_TRUNK_X = [78, 74, 58, 60, 78, 128, 172, 196, 190, 172, 164, 162, 160, 156,
+            164, 178]  # fmt: skip
+_TRUNK_Z = [0.85, 0.8, 0.6, 0.56, 0.54, 0.54, 0.6, 0.7, 0.82, 0.88, 0.93, 1.08,
+            1.18, 1.2, 1.15, 1.1]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Pose:
+  """Where the chest lies: millimetres to shares of the longer side."""
+
+  matrix: np.ndarray  # [2, 2], rotation times scale
+  offset: np.ndarray  # [2]
+
+  def place(self, points: np.ndarray, *, scale: float) -> np.ndarray:
+    """Millimetres [..., 2] to pixels of a picture `scale` pixels long."""
+    flat = points.reshape(-1, 2) @ (scale * self.matrix.T)
+    return (flat + scale * self.offset).reshape(points.shape)
+
+  def batches(
+    self, batches: list[raster.Batch], *, scale: float
+  ) -> list[raster.Batch]:
+    """Places every outline; the weights stay."""
+    return [(self.place(o, scale=scale), w) for o, w in batches]
+
+  def grid(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Millimetres x and y of the cells of a grid over the picture."""
+    row, column = ((np.arange(n) + 0.5) / max(shape) for n in shape)
+    dx, dy = column - self.offset[0], row[:, None] - self.offset[1]
+    (a, b), (c, d) = np.linalg.inv(self.matrix)
+    x, y = a * dx + b * dy, c * dx + d * dy
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+  """A chest in front of the detector, still without a finding.
+
+  Attributes:
+    chest: its outlines.
+    pose: its place.
+    size: (h, w) of the picture.
+    site: where a finding may go.
+    coarse: float [r, c], smooth part of the attenuation, lungs included.
+    tissue: float [r, c], attenuation without the air in the lungs.
+    air: float [r, c], what the lungs take off, before their edges.
+    lungs: float32 [h, w], coverage by the lungs.
+  """
+
+  chest: anatomy.Chest
+  pose: Pose
+  size: tuple[int, int]
+  site: findings.Site
+  coarse: np.ndarray
+  tissue: np.ndarray
+  air: np.ndarray
+  lungs: np.ndarray
+
+
+def make_scene(
+  chest: anatomy.Chest,
+  *,
+  pose: Pose,
+  size: tuple[int, int],
+  rng: np.random.Generator,
+) -> Scene:
+  """Places the chest and computes everything that a finding cannot change."""
+  rows, columns = (max(8, round(_GRID * s / max(size))) for s in size)
+  shape = (rows, columns)
+  x, y = pose.grid(shape)
+  right, left = (
+    _cover([lung], pose=pose, size=shape)
+    for lung in (chest.right_lung, chest.left_lung)
+  )
+  cell = max(shape) * np.sqrt(np.linalg.det(pose.matrix))  # cells per mm
+  both = left + right
+  clouds = _clouds(rng)[:rows, :columns]
+  tissue = _tissue(chest, x=x, y=y) + 0.012 * clouds
+  heart = _cover([chest.heart], pose=pose, size=shape)
+  tissue += 0.07 * ndimage.gaussian_filter(heart, 6 * cell, truncate=2.5)
+  air = _air(both, y, cell=cell) * (1 + 0.05 * clouds)
+  return Scene(
+    chest=chest,
+    pose=pose,
+    size=size,
+    site=findings.Site(x, y, right, left, clouds),
+    coarse=tissue - air * both,
+    tissue=tissue - 0.25 * air * (1 - both),
+    air=air,
+    lungs=_cover([chest.left_lung, chest.right_lung], pose=pose, size=size),
+  )
+
+
+def project(
+  scene: Scene, densities: findings.Densities | None, *, blur: float
+) -> np.ndarray:
+  """Adds up what the rays meet.
+
+  Args:
+    scene: chest and place.
+    densities: the finding, inside the lungs only; None if healthy.
+    blur: unsharpness in millimetres.
+
+  Returns:
+    float32 [h, w].
+  """
+  chest, size, lungs = scene.chest, scene.size, scene.lungs
+  scale = max(size)
+  # The blur that follows hides coarse scan lines.
+  vessels = scene.pose.batches(chest.vessels, scale=scale)
+  inner = raster.fill(vessels, size=size, lines=2)
+  np.minimum(inner, 0.12, out=inner)
+  inner -= raster.enlarge(0.75 * scene.air, size=size)
+  if densities is not None:
+    inner += _density(scene, densities)
+  bones = scene.pose.batches(chest.skeleton.parts, scale=scale)
+  airways = [(o, -w) for o, w in scene.pose.batches(chest.airways, scale=scale)]
+  total = raster.fill(bones + airways, size=size, lines=2)
+  total += inner * lungs
+  millimetre = scale * np.sqrt(np.linalg.det(scene.pose.matrix))
+  total = ndimage.gaussian_filter(total, blur * millimetre, truncate=2.5)
+  return total + raster.enlarge(scene.tissue, size=size)
+
+
+def _cover(
+  outlines: list[np.ndarray], *, pose: Pose, size: tuple[int, int]
+) -> np.ndarray:
+  one = np.ones(1)
+  placed = [(pose.place(o, scale=max(size))[None], one) for o in outlines]
+  return raster.fill(placed, size=size).clip(0, 1)
+
+
+def _clouds(rng: np.random.Generator) -> np.ndarray:
+  """Smooth noise over the whole grid, about unit variance: three octaves."""
+  total = np.zeros((_GRID, _GRID), np.float32)
+  for cells, amount in ((9, 0.6), (20, 0.6), (48, 0.55)):
+    octave = rng.standard_normal((cells, cells), np.float32)
+    total += amount * 1.5 * raster.enlarge(octave, size=total.shape)
+  return total
+
+
+def _tissue(
+  chest: anatomy.Chest, *, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
+  """Trunk, arms, breasts, spine and abdomen on the coarse grid."""
+  u, v = x / chest.stretch[0], y / chest.stretch[1]
+  half = np.interp(v, _TRUNK_Y, _TRUNK_X) * (0.4 + 0.6 * chest.girth)
+  trunk = np.interp(v, _TRUNK_Y, _TRUNK_Z) * (0.75 + 0.25 * chest.girth)
+  trunk *= np.sqrt(np.clip(1 - np.square(u / half), 0, 1))
+  limbs = _limbs(u, v, angle=chest.arm_angle)
+  # Shoulder and trunk are one body where they meet, not two.
+  total = np.sqrt(trunk**2 + limbs**2) + chest.breast * _breasts(u, v)
+  bend = np.interp(y, chest.skeleton.spine[:, 1], chest.skeleton.spine[:, 0])
+  total += 0.11 * np.exp(
+    -np.square((x - bend) / 17) - np.square(np.square((x - bend) / 20))
+  )
+  gx, gy, amount = chest.gas
+  inside = np.square((x - gx) / 26) + np.square((y - gy) / 14)
+  inside += 0.3 * np.sin(x / 9 + 20 * amount) * np.sin(y / 7)
+  total -= 0.2 * amount / (1 + np.exp(np.clip(5 * inside - 5, -9, 9)))
+  return total
+
+
+def _limbs(u: np.ndarray, v: np.ndarray, *, angle: float) -> np.ndarray:
+  """The upper arms: capsules from the shoulders, away from the trunk."""
+  u, sine, cosine = np.abs(u), np.sin(angle), np.cos(angle)
+  t = np.clip((u - 188) * sine + (v + 92) * cosine, 0, 330)
+  far = np.square(u - 188 - t * sine) + np.square(v + 92 - t * cosine)
+  return 0.42 * np.sqrt(np.clip(1 - far / 44**2, 0, 1))
+
+
+def _breasts(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+  far = np.square((np.abs(u) - 88) / 64) + np.square((v - 66) / 60)
+  soft = np.sqrt(np.clip(1 - far, 0, 1)) * np.interp(v, [0, 120], [0.5, 1.1])
+  return 0.24 * soft
+
+
+def _air(lungs: np.ndarray, y: np.ndarray, *, cell: float) -> np.ndarray:
+  """Depth of air: full inside, less towards the walls and above the domes."""
+  deep = ndimage.gaussian_filter(lungs, 16 * cell, truncate=2.5)
+  near = ndimage.gaussian_filter(lungs, 6 * cell, truncate=2.5)
+  base = np.interp(y, [-60, 20, 130], [1, 0.97, 0.8])
+  return (0.24 * near + 0.46 * deep) * base
+
+
+def _density(scene: Scene, densities: findings.Densities) -> np.ndarray:
+  """The finding at full size; in a cavity there is only air."""
+  scale = max(scene.size)
+  haze = raster.enlarge(densities.haze, size=scene.size).clip(0, None)
+  if densities.solid:
+    solid = scene.pose.batches(densities.solid, scale=scale)
+    window, covered = raster.stencil(solid, size=scene.size)
+    haze[window] += covered
+  if densities.holes:
+    holes = scene.pose.batches(densities.holes, scale=scale)
+    window, hole = raster.stencil(holes, size=scene.size)
+    hole = hole.clip(0, 1)
+    haze[window] -= hole * (haze[window] + 0.015)
+  return haze

@@ -1,0 +1,173 @@
+"""Images beside each other: one row an image, one column a network or loss.
+
+As Figs. 3 and 5 of the paper: prediction and truth on the film, and what only
+one of them has in its colour.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from apppau_jax.imaging import grey_levels
+from apppau_jax.inference import batched_inference, overlay
+from apppau_jax.reports import figure_style
+
+_INCHES = 1.35  # of a picture's side
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Film:
+  """An image that every column shows.
+
+  Attributes:
+    id: its name.
+    image: `[h, w]` uint8 or uint16.
+    mask: `[h, w]` bool, the truth.
+  """
+
+  id: str
+  image: np.ndarray
+  mask: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class View:
+  """An image as a network may see it.
+
+  Attributes:
+    title: what it is.
+    image: float `[h, w]`, any range; shown from 0 to 1 if it lies there.
+    mask: `[h, w, k]`, outlined where it is at least 1/2; None if not known.
+  """
+
+  title: str
+  image: np.ndarray
+  mask: np.ndarray | None = None
+
+
+def pick(scores: Mapping[str, float], *, count: int) -> list[str]:
+  """The ids to show: evenly spaced from the worst to the best score.
+
+  Args:
+    scores: a score by id, best the mean over everything that is shown, so
+      that no column chooses its own images.
+    count: how many, at least 2; all if there are fewer.
+  """
+  order = sorted(scores, key=lambda name: (scores[name], name))
+  if len(order) <= count:
+    return order
+  return [order[round(i)] for i in np.linspace(0, len(order) - 1, count)]
+
+
+def overlays(
+  films: Sequence[Film],
+  columns: Mapping[str, Mapping[str, np.ndarray]],
+  *,
+  title: str,
+) -> dict[str, bytes]:
+  """Draws each column's masks on the same films, with their lung Dice.
+
+  Args:
+    films: one a row of pictures.
+    columns: {title: {id: mask `[h, w]` bool}}.
+    title: tells this figure from others; not drawn.
+
+  Returns:
+    The figure by suffix, see `sheets.encode`.
+  """
+  with figure_style.settings(title):
+    cell = (_INCHES, _INCHES * 1.12)
+    figure, axes = figure_style.grid(len(films), len(columns) + 1, cell=cell)
+    for row, film in zip(axes, films):
+      row[0].imshow(grey_levels.unit(film.image), cmap="gray", vmin=0, vmax=1)
+      row[0].set_ylabel(film.id, fontsize=6)
+      for axis, masks in zip(row[1:], columns.values()):
+        found = masks[film.id]
+        axis.imshow(
+          overlay.compare(
+            grey_levels.unit(film.image), mask=film.mask, prediction=found
+          )
+        )
+        dice = batched_inference.dice(found[None], film.mask[None])[0]
+        axis.set_xlabel(f"Dice {dice:.3f}", fontsize=6)
+    for axis, name in zip(axes[0], ["image", *columns]):
+      axis.set_title(figure_style.wrapped(name))
+    _bare(axes)
+    return figure_style.encode(figure)
+
+
+def views(
+  rows: Mapping[str, Sequence[View]], *, title: str
+) -> dict[str, bytes]:
+  """Draws each image's views in a row, every view with its title.
+
+  Args:
+    rows: {name of an image: as many views as every other has}.
+    title: tells this figure from others; not drawn.
+
+  Returns:
+    The figure by suffix, see `sheets.encode`.
+  """
+  with figure_style.settings(title):
+    cell = (_INCHES, _INCHES * 1.15)
+    columns = max(map(len, rows.values()))
+    figure, axes = figure_style.grid(len(rows), columns, cell=cell)
+    for line, (name, seen) in zip(axes, rows.items()):
+      line[0].set_ylabel(name, fontsize=6)
+      for axis, view in zip(line, seen, strict=True):
+        low, high = float(view.image.min()), float(view.image.max())
+        within = low >= 0.0 and high <= 1.0
+        low, high = (0.0, 1.0) if within else (low, high)
+        axis.imshow(view.image, cmap="gray", vmin=low, vmax=high)
+        axis.set_xlabel(view.title, fontsize=6)
+        planes = () if view.mask is None else np.moveaxis(view.mask, -1, 0)
+        for plane in planes:
+          if plane.max() >= 0.5 > plane.min():
+            axis.contour(plane, levels=[0.5], colors=[figure_style.BLUE])
+    _bare(axes)
+    return figure_style.encode(figure)
+
+
+def attention(
+  films: Sequence[Film],
+  maps: Mapping[str, np.ndarray],
+  *,
+  title: str,
+) -> dict[str, bytes]:
+  """Draws what each attention gate lets through, coarse to fine.
+
+  Args:
+    films: one a row of pictures.
+    maps: {gate: `[n, h_i, w_i]` in [0, 1]}, in the order of the films; D1 is
+      the finest.
+    title: tells this figure from others; not drawn.
+
+  Returns:
+    The figure by suffix, see `sheets.encode`.
+  """
+  names = sorted(maps, reverse=True)
+  with figure_style.settings(title):
+    cell = (_INCHES, _INCHES * 1.12)
+    figure, axes = figure_style.grid(len(films), len(names) + 1, cell=cell)
+    for i, (row, film) in enumerate(zip(axes, films)):
+      row[0].imshow(grey_levels.unit(film.image), cmap="gray", vmin=0, vmax=1)
+      row[0].contour(film.mask, levels=[0.5], colors=[figure_style.BLUE])
+      row[0].set_ylabel(film.id, fontsize=6)
+      for axis, name in zip(row[1:], names):
+        values = maps[name][i]
+        low, high = float(values.min()), float(values.max())
+        axis.imshow(values, cmap="viridis", vmin=low, vmax=high)
+        axis.set_xlabel(f"{low:.2f} to {high:.2f}", fontsize=6)
+    for axis, name in zip(axes[0], ["image, truth", *names]):
+      axis.set_title(name)
+    _bare(axes)
+    return figure_style.encode(figure)
+
+
+def _bare(axes: np.ndarray) -> None:
+  for axis in axes.flat:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+      spine.set_visible(False)

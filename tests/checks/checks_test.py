@@ -1,0 +1,250 @@
+"""Checks and measurements against what is worked out by hand."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from apppau_jax.checks import (
+  dataset_checks,
+  duplicates,
+  findings,
+  leakage,
+  mask_checks,
+  radiograph,
+)
+from apppau_jax.checks.duplicates import Pair
+from apppau_jax.datasets import montgomery, shenzhen, splits
+from apppau_jax.imaging import reading
+
+TOLD = {
+  "source": "s", "label": "normal", "patient": "p", "part": "", "text": "",
+  "path": "", "size": (128, 128),
+}  # fmt: skip
+
+
+def _film(image, mask=None, name="a", **told):
+  return radiograph.measure(image, mask, id=name, **{**TOLD, **told})
+
+
+def _noise(seed, shape=(128, 128)):
+  rng = np.random.default_rng(seed)
+  rough = ndimage.gaussian_filter(rng.normal(size=shape), 3)
+  return np.interp(rough, [rough.min(), rough.max()], [0, 255]).astype(np.uint8)
+
+
+# Measurements.
+
+
+def test_grey_levels_are_numpys():
+  image = _noise(0, (300, 200))
+  made = _film(image)
+  low, high = np.percentile(image, [1, 99], method="inverted_cdf")
+  assert made.spread == high - low
+  assert made.levels == len(np.unique(image))
+  assert made.extreme == np.isin(image, [0, 255]).mean()
+  assert made.sha256 == _film(image.copy()).sha256
+  assert made.sha256 != _film(image.reshape(200, 300)).sha256
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (256, 512), (150, 131)])
+def test_sketch_is_what_would_be_prepared(shape):
+  image = _noise(1, shape)
+  made = _film(image, image > 99)
+  size = (128, 128)
+  np.testing.assert_array_equal(made.sketch, reading.resize_area(image, size))
+  mask = reading.resize_mask(image > 99, size)
+  np.testing.assert_array_equal(made.outline, mask)
+
+
+def test_hash_compares_neighbours_of_a_small_copy():
+  image = _noise(2, (72, 72))
+  small = image.reshape(8, 9, 9, 8).mean(axis=(1, 3))
+  bits = [small[r, c + 1] > small[r, c] for r in range(8) for c in range(8)]
+  np.testing.assert_array_equal(np.unpackbits(radiograph.dhash(image)), bits)
+  assert not radiograph.dhash(np.full((128, 128), 77, np.uint8)).any()
+
+
+def _two_lungs():
+  mask = np.zeros((128, 128), bool)
+  mask[20:110, 10:50] = mask[20:110, 70:118] = True
+  return mask
+
+
+def test_lungs_are_measured():
+  mask = _two_lungs()
+  image = np.where(mask, 40, 100).astype(np.uint8)
+  image[5, 5] = 7
+  lungs = _film(image, mask).lungs
+  assert lungs.fraction == pytest.approx(90 * 88 / 128**2)
+  assert lungs.frame == 0
+  assert lungs.pieces == 2
+  assert lungs.contrast == pytest.approx(60)
+  assert lungs.upended < lungs.contrast
+  assert lungs.mirrored < lungs.contrast
+  # Gap from 49 to 70, chest from 10 to 117.
+  assert lungs.heart == pytest.approx((59.5 - 63.5) / 107)
+  mask[120, 60] = True  # one pixel is a slip of the pen
+  assert _film(image, mask).lungs.pieces == 2
+  assert _film(image, np.zeros_like(mask)).lungs is None
+
+
+# Likeness.
+
+
+def test_copies_are_found_and_strangers_are_not():
+  originals = [_noise(seed) for seed in range(12)]
+  films = [_film(x, name=f"{i}") for i, x in enumerate(originals)]
+  small = Image.fromarray(originals[3]).resize((96, 96))
+  copy = np.asarray(small.resize((128, 128)).point(lambda x: x * 0.8 + 30))
+  films += [_film(copy, name="copy"), _film(originals[5], name="same")]
+  found = {(p.first, p.second): p for p in duplicates.pairs(films)}
+  assert set(found) == {("3", "copy"), ("5", "same")}
+  assert found["5", "same"].equal
+  assert found["5", "same"].alike == pytest.approx(1, abs=1e-3)
+  assert not found["3", "copy"].equal
+
+
+def test_pairs_are_those_of_all_against_all(monkeypatch):
+  monkeypatch.setattr(duplicates, "_ROWS", 3)
+  films = [_film(_noise(i // 2), name=f"{i}") for i in range(8)]
+  found = [(p.first, p.second) for p in duplicates.pairs(films)]
+  assert sorted(found) == [("0", "1"), ("2", "3"), ("4", "5"), ("6", "7")]
+  black = [_film(np.zeros((128, 128), np.uint8), name=n) for n in "ab"]
+  assert duplicates.pairs(black) == []
+
+
+# Parts.
+
+PART = {"a": "train", "b": "train", "c": "validation", "d": "test"}
+
+
+def test_a_patient_in_two_parts_is_an_error():
+  groups = {"a": "x", "b": "x", "c": "y", "d": "y"}
+  (found,) = leakage.patients(PART, groups=groups, split="paper")
+  assert (found.level, found.check) == ("error", "patients")
+  assert found.ids == ("c", "d")
+  assert "c in validation, d in test" in found.what
+
+
+def test_the_public_lists_are_used_as_published():
+  """0113_1 trains and 0117_1 validates in Idiap's list of Montgomery."""
+  ids = montgomery.published_ids()
+  groups = dict.fromkeys(ids, "")
+  groups = {i: i for i in groups} | {
+    i: films[0] for films in montgomery.SAME_PATIENT for i in films
+  }
+  made = {
+    name: splits.make_split(
+      name, dataset="montgomery", ids=ids, labels={}, groups=groups, seed=0
+    )
+    for name in ("idiap", "paper")
+  }
+  found = leakage.all_findings(
+    [], splits=made, groups=groups, labels={}, names={}
+  )
+  assert {(f.level, f.check) for f in found} == {("warning", "patients")}
+  assert any(f.ids == ("MCUCXR_0113_1", "MCUCXR_0117_1") for f in found)
+  part = leakage.roles(made["idiap"])
+  again = leakage.patients(part, groups=groups, split="mine")
+  assert {f.level for f in again} == {"error"}
+
+
+@pytest.mark.parametrize(
+  ("pair", "labels", "level"),
+  [
+    ("ab", "00", "warning"),
+    ("ab", "01", "error"),
+    ("ac", "00", "error"),
+    ("cd", "00", "error"),
+    ("ae", "00", "warning"),  # e is in no part
+  ],
+)
+def test_twins_matter_across_parts_and_classes(pair, labels, level):
+  (found,) = leakage.twins(
+    [Pair(*pair, alike=0.95, equal=False)],
+    parts={"s": PART},
+    labels=dict(zip(pair, labels)),
+    names={i: i for i in pair},
+  )
+  assert (found.level, found.check, found.ids) == (level, "twins", tuple(pair))
+
+
+def test_an_id_of_two_sets_is_an_error():
+  (found,) = leakage.shared([("a", "x"), ("b", "x"), ("a", "y")])
+  assert (found.level, found.ids) == ("error", ("a",))
+
+
+# Sets.
+
+
+def test_counts_name_the_ids_that_differ():
+  layout = shenzhen.Shenzhen.layout()
+  ids = shenzhen.published_ids()
+  masked = sorted(set(ids) - layout.without_mask)
+  (found,) = dataset_checks.counts(ids, masked=masked, layout=layout)
+  assert (found.level, len(found.ids)) == ("note", 96)
+  found = dataset_checks.counts(ids[2:], masked=masked[3:], layout=layout)
+  assert [f.level for f in found] == ["warning", "warning", "note"]
+  assert found[0].ids == ids[:2]
+  assert "2 of 662" in found[0].what
+  assert found[1].ids == (masked[2],)
+  free = dataclasses.replace(layout, expected=None)
+  assert dataset_checks.counts(["x"], masked=[], layout=free) == []
+
+
+def test_all_classes_of_text():
+  films = [
+    _film(_noise(0), name=f"{i}", label=label, text=text)
+    for i, (label, text) in enumerate(
+      itertools.product(("normal", "tb", ""), ("Normal.", "scars", ""))
+    )
+  ]
+  found = {f.ids[0]: f.level for f in dataset_checks.texts(films)}
+  assert found == {"1": "warning", "3": "error"}
+
+
+def test_sides_of_files():
+  for folder, share, wrong in (
+    ("leftMask", 0.9, False),
+    ("leftMask", 0.1, True),
+    ("rightMask", 0.9, True),
+    ("left lung", 0.9, True),  # the patient's left is the picture's right
+    ("masks", 0.9, False),
+  ):
+    told = mask_checks.swapped("f", folder=folder, left_share=share)
+    assert bool(told) == wrong, folder
+
+
+def test_a_heart_far_to_the_right_of_the_patient_is_remarked_on():
+  mask = _two_lungs()
+  mask[:, 30:50] = False
+  image = np.where(mask, 40, 100).astype(np.uint8)
+  (found,) = mask_checks.sides(_film(image, mask))
+  assert (found.level, found.check) == ("warning", "sides")
+  assert "may be mirrored" in found.what
+
+
+# Findings.
+
+
+def test_findings_are_accepted_by_check_or_by_image():
+  found = findings.error("twins", "what", "a", "b")
+  for accept, expected in (
+    ((), False),
+    (("twins",), True),
+    (("twins:b",), True),
+    (("twins:c", "patients"), False),
+  ):
+    assert findings.accepted(found, accept) == expected
+  assert findings.Finding.from_dict(found.as_dict()) == found
+
+
+def test_order_is_worst_first_and_nothing_twice():
+  a, b = findings.note("twins", "x"), findings.warning("size", "x")
+  c = findings.error("twins", "x")
+  assert findings.worst_first([a, b, c, a]) == [c, b, a]
+  assert findings.counts([a, b, c, a]) == {"error": 1, "warning": 1, "note": 2}

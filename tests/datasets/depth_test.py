@@ -1,0 +1,158 @@
+"""Sixteen bits a grey level, where they are asked for."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import measure
+
+from apppau_jax.checks import prepared_data
+from apppau_jax.datasets import catalogue, jsrt
+from apppau_jax.datasets.prepare import prepare, prepared_folder
+from apppau_jax.errors import ConfigError, DataError
+from apppau_jax.imaging import grey_levels, reading
+from apppau_jax.phantoms import drawing
+
+SIDE = 256
+IDS = ("JPCLN001", "JPCLN002", "JPCNN001")
+WHERE = {"dataset": "jsrt", "resolution": 128}
+
+
+@pytest.fixture(scope="module")
+def density():
+  """Twelve bits that use all of them, high where the film is black."""
+  rng = np.random.default_rng(3)
+  ramp = np.linspace(300, 3700, SIDE)[:, None] + np.zeros(SIDE)
+  return (ramp + rng.uniform(-200, 200, ramp.shape)).astype(np.uint16)
+
+
+@pytest.fixture
+def raw(density, tmp_path, monkeypatch):
+  monkeypatch.setattr(jsrt, "SIDE", SIDE)
+  folder = tmp_path / "raw"
+  drawing.write_jsrt(folder, count=3, seed=4, size=SIDE)
+  film = next(folder.rglob("JPCLN001.IMG"))
+  film.write_bytes(density.astype(">u2").tobytes())
+  return folder
+
+
+@pytest.fixture
+def data_dir(raw, tmp_path):
+  for bits in (8, 16):
+    prepare(
+      "jsrt", raw_dir=raw, data_dir=tmp_path, bits=bits, allow_missing=True
+    )
+  return tmp_path
+
+
+def test_levels_by_hand():
+  deep = grey_levels.stretch(np.array([100, 150, 300]), bits=16)
+  assert deep.dtype == np.uint16
+  assert deep.tolist() == [0, 16384, 65535]  # 65535 / 4 = 16383.75
+  deep = grey_levels.deepen(np.array([0, 1, 255], np.uint8), bits=16)
+  assert deep.tolist() == [0, 257, 65535]
+  every = np.arange(65536).astype(np.uint16)
+  assert (
+    grey_levels.shallow(every).tolist() == (np.arange(65536) // 256).tolist()
+  )
+  assert grey_levels.unit(np.array([0, 13107, 65535], np.uint16)).tolist() == [
+    0.0, 0.2, 1.0,
+  ]  # fmt: skip
+  eight = np.arange(256).astype(np.uint8)
+  np.testing.assert_array_equal(
+    grey_levels.shallow(grey_levels.deepen(eight, bits=16)), eight
+  )
+  np.testing.assert_allclose(
+    grey_levels.unit(grey_levels.deepen(eight, bits=16)),
+    grey_levels.unit(eight),
+    rtol=1e-15,
+  )
+
+
+def test_pictures_of_either_depth():
+  deep = np.array([[100, 150], [300, 299]], np.uint16)
+  read = reading.read_grey(reading.encode_png(deep), bits=16)
+  assert read.tolist() == [[0, 16384], [65535, 65207]]  # 65535 * 199 / 200
+  grey = np.array([[0, 7], [130, 255]], np.uint8)
+  read = reading.read_grey(reading.encode_png(grey), bits=16)
+  assert read.tolist() == [[0, 7 * 257], [130 * 257, 65535]]
+  # What is prepared is not stretched again.
+  kept = reading.read_prepared(reading.encode_png(deep))
+  assert kept.dtype == np.uint16
+  np.testing.assert_array_equal(kept, deep)
+
+
+def test_the_mean_of_an_area_keeps_its_bits():
+  image = np.array([[65535, 65534], [65535, 65531]], np.uint16)
+  assert reading.resize_area(image, (1, 1)).tolist() == [[65534]]  # 65533.75
+  image = np.random.default_rng(0).integers(0, 65536, (64, 96)).astype("u2")
+  blocks = measure.block_reduce(image.astype(float), (8, 8), np.mean)
+  resized = reading.resize_area(image, (8, 12))
+  assert np.abs(resized - blocks).max() <= 0.5
+
+
+def test_all_twelve_bits_of_a_film_are_kept(monkeypatch):
+  monkeypatch.setattr(jsrt, "SIDE", 64)
+  every = np.arange(4096, dtype=">u2").reshape(64, 64)
+  deep = jsrt.read_raw(every.tobytes(), "x", bits=16)
+  assert deep.dtype == np.uint16
+  assert deep.ravel().tolist() == [(4095 - x) * 16 for x in range(4096)]
+  np.testing.assert_array_equal(
+    grey_levels.shallow(deep), jsrt.read_raw(every.tobytes(), "x")
+  )
+
+
+def test_prepared_at_sixteen_bits(data_dir, density):
+  deep = catalogue.load_examples(data_dir, ids=IDS, bits=16, **WHERE)
+  flat = catalogue.load_examples(data_dir, ids=IDS, **WHERE)
+  assert (deep.image.dtype, flat.image.dtype) == (np.uint16, np.uint8)
+  np.testing.assert_array_equal(deep.mask, flat.mask)
+  light = 16.0 * (4095 - density.astype(float))
+  expected = measure.block_reduce(light, (2, 2), np.mean)
+  assert np.abs(deep.image[0, ..., 0] - expected).max() <= 0.5
+  assert len(np.unique(deep.image[0])) > 2000
+  streamed = catalogue.open_examples(data_dir, ids=IDS, bits=16, **WHERE)
+  np.testing.assert_array_equal(streamed.take([2, 0]).image, deep.image[[2, 0]])
+  sums = {catalogue.content_sha256(data_dir, bits=b, **WHERE) for b in (8, 16)}
+  assert len(sums) == 2
+  assert "unknown" not in sums
+
+
+def test_one_depth_does_not_replace_the_other(data_dir, raw):
+  folders = {
+    bits: prepared_folder(data_dir, bits=bits, **WHERE) for bits in (8, 16)
+  }
+  assert folders[8].parent.name == "128"
+  assert folders[16].parent.name == "128-16bit"
+  again = prepare(
+    "jsrt", raw_dir=raw, data_dir=data_dir, bits=16, allow_missing=True
+  )
+  assert again["reused"]
+  assert again["bits"] == 16
+  with Image.open(
+    io.BytesIO(reading.encode_png(np.zeros((2, 2), np.uint16)))
+  ) as image:
+    assert image.mode.startswith("I")  # 16 bits in the file too
+
+
+def test_the_doctor_reads_sixteen_bits(data_dir):
+  found = {}
+  for bits in (8, 16):
+    known = catalogue.read_catalogue(data_dir, bits=bits, **WHERE)
+    assert known.bits == bits
+    found[bits], _ = prepared_data.read(data_dir, known)
+  for flat, deep in zip(found[8], found[16], strict=True):
+    assert deep.sketch.dtype == np.uint8
+    difference = flat.sketch.astype(int) - deep.sketch
+    assert np.abs(difference).max() <= 1  # cut off before or after the mean
+    assert len(np.unique(deep.sketch)) > 50
+
+
+def test_what_is_not_prepared_is_named_with_its_command(tmp_path):
+  with pytest.raises(
+    DataError, match=r"of 16 bits.*--resolution=128 --bits=16"
+  ):
+    catalogue.read_catalogue(tmp_path, bits=16, **WHERE)
+  with pytest.raises(ConfigError, match="12 bits are not offered"):
+    catalogue.read_catalogue(tmp_path, bits=12, **WHERE)

@@ -1,0 +1,102 @@
+"""What is declared unlabelled is absent: noise in its place changes no bit."""
+
+import io
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from array_record.python import array_record_module
+from PIL import Image
+
+from apppau_jax.datasets import builder, catalogue, manifest
+from apppau_jax.datasets.prepare import prepared_folder
+from apppau_jax.experiment import data
+from apppau_jax.experiment.assemble import assemble
+from configs import appau_phantom
+
+WHERE = {"dataset": "phantom", "resolution": 128}
+
+
+@pytest.fixture
+def config(data_dir):
+  config = appau_phantom.get_config("quick")
+  config.data.data_dir = str(data_dir)
+  config.data.label_count = 4
+  config.data.class_fraction = 0.0  # as the masks
+  config.model.preset = "unet"  # compiles in half the time
+  config.model.base_width = 1
+  config.discriminator.base_width = 1
+  config.consistency.name = "pseudo_label"
+  config.discriminator.predicted_weight = 0.5
+  config.train.batch_size = 4
+  config.train.unlabelled_in_batch = 2
+  config.eval.batch_size = 4
+  return config
+
+
+def _rewrite(source, target, *, change):
+  """Copies prepared shards, each record through `change`, manifest and all."""
+  folder = prepared_folder(target, **WHERE)
+  shutil.copytree(prepared_folder(source, **WHERE), folder)
+  prepared = tfds.builder_from_directory(folder)
+  skip = tfds.decode.SkipDecoding()
+  records = prepared.as_data_source(
+    split=builder.SPLIT, decoders={"image": skip, "mask": skip}
+  )
+  records = [change(dict(record)) for record in records]
+  (shard,) = folder.glob("*.array_record-*")
+  writer = array_record_module.ArrayRecordWriter(str(shard), "group_size:1")
+  for record in records:
+    for name in ("image", "mask"):
+      record[name] = io.BytesIO(record[name])
+    writer.write(prepared.info.features.serialize_example(record))
+  writer.close()
+  facts = manifest.read(folder)
+  facts["files"] = manifest.checksums(folder)
+  (folder / manifest.NAME).write_text(json.dumps(facts))
+
+
+def _noise(rng):
+  pixels = rng.integers(0, 2, (128, 128)).astype(np.uint8)
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, format="PNG")
+  return file.getvalue()
+
+
+def test_noise_on_disk_leaves_the_run_bit_identical(
+  config, tmp_path, assert_same
+):
+  chosen = data.parts(config, data.catalogue(config))
+  hidden = set(chosen.split.train_unlabelled)
+  assert len(chosen.split.train_labelled) == 4
+  assert len(hidden) >= 8
+  rng = np.random.default_rng(0)
+
+  def spoil(record):
+    if record["id"].decode() in hidden:
+      record |= {"mask": _noise(rng), "label": 1 - record["label"]}
+    return record
+
+  _rewrite(config.data.data_dir, tmp_path / "noise", change=spoil)
+  finals = {"a": [], "b": []}
+  for name, folder in (("a", config.data.data_dir), ("b", tmp_path / "noise")):
+    config.data.data_dir = str(folder)
+    run, state = assemble(config, chosen, workdir=tmp_path / name, meta={})
+    feed = run.feed(0)
+    for _, (seen, rows) in zip(range(4), feed):
+      masks = np.asarray(seen.mask)[4:]
+      assert not masks.any()  # not there, noise or not
+      assert np.asarray(seen.label)[4:].max() == -1
+      state, metrics = run.train_step(state, seen, rows)
+      finals[name].append(jax.device_get(metrics))
+    finals[name].append(jax.device_get(state))
+  assert_same(finals["a"], finals["b"])
+  assert float(finals["a"][0]["discriminator_class"]) > 0
+
+  # The noise is there to be seen by who may see it.
+  ids = sorted(hidden)
+  seen = catalogue.load_examples(tmp_path / "noise", ids=ids, **WHERE)
+  assert seen.mask.mean() == pytest.approx(0.5, abs=0.02)

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from apppau_jax.errors import DataError
+from apppau_jax.imaging import polarity
+
+LUNGS = np.zeros((64, 64), bool)
+LUNGS[20:40, 10:25] = LUNGS[20:40, 38:53] = True
+
+
+def _film(*, inside, around):
+  return np.where(LUNGS, inside, around).astype(np.uint8)
+
+
+def test_contrast_is_of_the_surroundings_only():
+  film = _film(inside=50, around=90)
+  film[60:] = 0  # far from the lungs
+  assert polarity.lung_contrast(film, LUNGS) == 40
+  film[41:43] = 0  # near them
+  assert polarity.lung_contrast(film, LUNGS) < 40
+
+
+@pytest.mark.parametrize(
+  ("inside", "around", "negative"), [(82, 90, False), (98, 90, True)]
+)
+def test_a_decisive_difference_decides(inside, around, negative):
+  film = _film(inside=inside, around=around)
+  assert polarity.is_negative(film, LUNGS, name="x") == negative
+  assert bool(polarity.check_stated(film, LUNGS)) == negative
+
+
+@pytest.mark.parametrize("inside", [83, 90, 97])
+def test_a_small_difference_decides_nothing(inside):
+  film = _film(inside=inside, around=90)
+  with pytest.raises(DataError, match=r"image x is a copy.*8 are needed"):
+    polarity.is_negative(film, LUNGS, name="x")
+  assert "not darker" in polarity.check_stated(film, LUNGS)
+
+
+def test_without_lungs_nothing_is_told():
+  with pytest.raises(DataError, match=r"image x is .*without its lung mask"):
+    polarity.is_negative(_film(inside=0, around=90), None, name="x")

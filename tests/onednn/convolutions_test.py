@@ -1,0 +1,305 @@
+"""oneDNN's convolutions against SciPy's correlation and XLA's own."""
+
+import functools
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from scipy import signal
+
+from apppau_jax.models import blocks, segmentor
+from apppau_jax.onednn import convolutions
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+pytestmark = pytest.mark.skipif(
+  bool(convolutions.missing()), reason=f"no oneDNN: {convolutions.missing()}"
+)
+
+
+def _oned(image, kernel, stride, **more):
+  return convolutions.convolution(
+    image, kernel, (stride, stride), "SAME", dimension_numbers=LAYOUT, **more
+  )
+
+
+def _xla(image, kernel, stride):
+  return lax.conv_general_dilated(
+    image, kernel, (stride, stride), "SAME", dimension_numbers=LAYOUT
+  )
+
+
+def _draw(*shapes, seed=0):
+  rng = np.random.default_rng(seed)
+  return [rng.standard_normal(s).astype(np.float32) for s in shapes]
+
+
+def _calls(function, *args):
+  return jax.jit(function).lower(*args).as_text().count("apppau_onednn")
+
+
+@pytest.mark.parametrize(("side", "size"), [(8, 3), (7, 5), (6, 1)])
+def test_forward_is_scipys_correlation(side, size):
+  image, kernel = _draw((2, side, side + 2, 3), (size, size, 3, 4))
+  wanted = np.zeros((2, side, side + 2, 4))
+  for b in range(2):
+    for out in range(4):
+      for c in range(3):
+        wanted[b, ..., out] += signal.correlate2d(
+          image[b, ..., c], kernel[..., c, out], mode="same"
+        )
+  found = jax.jit(functools.partial(_oned, stride=1))(image, kernel)
+  np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+# The shapes of S and D, and odd ones: batch, sides, kernel, stride, in, out.
+SHAPES = [
+  (4, 16, 16, 3, 1, 1, 16),
+  (4, 16, 16, 3, 1, 32, 16),
+  (2, 8, 8, 1, 1, 24, 96),
+  (2, 8, 8, 1, 1, 8, 1),
+  (2, 16, 16, 2, 2, 16, 8),
+  (2, 16, 16, 5, 2, 2, 16),
+  (3, 9, 13, 5, 2, 3, 7),
+  (3, 7, 5, 3, 3, 5, 2),
+  (2, 1, 1, 3, 1, 4, 4),
+  (2, 1, 2, 5, 2, 4, 4),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_value_and_both_gradients_are_xlas(shape):
+  b, h, w, size, stride, c, d = shape
+  image, kernel = _draw((b, h, w, c), (size, size, c, d))
+  (slope,) = _draw((b, -(-h // stride), -(-w // stride), d), seed=1)
+
+  def all_three(convolve):
+    @jax.jit
+    def run(image, kernel):
+      y, pull = jax.vjp(lambda x, k: convolve(x, k, stride), image, kernel)
+      return y, *pull(slope)
+
+    return run
+
+  assert _calls(all_three(_oned), image, kernel) >= 3
+  for found, wanted in zip(
+    all_three(_oned)(image, kernel), all_three(_xla)(image, kernel)
+  ):
+    scale = np.abs(wanted).max()
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(("c", "d"), [(32, 16), (8, 1), (3, 5)])
+def test_unfolding_and_its_gradients_are_xlas(c, d):
+  image, kernel = _draw((2, 6, 4, c), (1, 1, c, 4 * d))
+  (slope,) = _draw((2, 12, 8, d), seed=1)
+
+  def all_three(up):
+    def run(image, kernel):
+      y, pull = jax.vjp(
+        lambda x, k: up(x, k, (1, 1), "SAME", dimension_numbers=LAYOUT),
+        image,
+        kernel,
+      )
+      return y, *pull(slope)
+
+    return run
+
+  assert _calls(all_three(convolutions.up_convolution), image, kernel) >= 3
+  for found, wanted in zip(
+    jax.jit(all_three(convolutions.up_convolution))(image, kernel),
+    jax.jit(all_three(blocks.XLA.up))(image, kernel),
+  ):
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_same_bits_each_time():
+  image, kernel = _draw((8, 32, 32, 16), (3, 3, 16, 16))
+
+  def slope(kernel):
+    return jax.grad(lambda k: (_oned(image, k, 1) ** 2).sum())(kernel)
+
+  first, *others = [np.asarray(jax.jit(slope)(kernel)) for _ in range(4)]
+  for other in others:
+    np.testing.assert_array_equal(other, first)
+
+
+def test_two_strides_of_the_same_shapes_are_two_convolutions():
+  # Four rows, two results: of stride 2 or of stride 3.
+  image, kernel = _draw((2, 4, 4, 2), (3, 3, 2, 2))
+  for stride in (2, 3):
+    found = _oned(image, kernel, stride)
+    np.testing.assert_allclose(
+      found, _xla(image, kernel, stride), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_batch_of_batches():
+  image, kernel = _draw((3, 2, 8, 8, 4), (3, 3, 4, 4))
+  found = jax.vmap(lambda x: _oned(x, kernel, 1))(image)
+  wanted = jnp.stack([_xla(x, kernel, 1) for x in image])
+  np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("dtype", "groups", "dilation", "padding"),
+  [
+    ("bfloat16", 1, 1, "SAME"),
+    ("float32", 2, 1, "SAME"),
+    ("float32", 1, 2, "SAME"),
+    ("float32", 1, 1, "VALID"),
+  ],
+)
+def test_what_it_has_not_is_xlas(dtype, groups, dilation, padding):
+  image, kernel = _draw((2, 8, 8, 4), (3, 3, 4 // groups, 4))
+  image, kernel = image.astype(dtype), kernel.astype(dtype)
+  more = {
+    "dimension_numbers": LAYOUT,
+    "feature_group_count": groups,
+    "rhs_dilation": (dilation, dilation),
+  }
+
+  def run(convolve):
+    return lambda x, k: convolve(x, k, (1, 1), padding, **more)
+
+  assert not _calls(run(convolutions.convolution), image, kernel)
+  np.testing.assert_array_equal(
+    jax.jit(run(convolutions.convolution))(image, kernel),
+    jax.jit(run(lax.conv_general_dilated))(image, kernel),
+  )
+
+
+def test_a_single_image_is_xlas():
+  image, kernel = _draw((1, 8, 8, 4), (3, 3, 4, 4))
+  assert not _calls(lambda x, k: _oned(x, k, 1), image, kernel)
+  assert _calls(
+    lambda x, k: _oned(x, k, 1), np.tile(image, (2, 1, 1, 1)), kernel
+  )
+
+
+def test_a_network_has_the_same_gradients():
+  (image,) = _draw((2, 32, 32, 1))
+  nets = [
+    segmentor.from_preset("ppau_unet", base_width=8, convolutions=by)
+    for by in (blocks.XLA, convolutions.CONVOLUTIONS)
+  ]
+  variables = jax.jit(
+    lambda: nets[0].init(jax.random.key(0), image, train=True)
+  )()
+
+  def gradients(net):
+    def loss(params):
+      out, _ = net.apply(
+        {**variables, "params": params},
+        image,
+        train=True,
+        mutable=["batch_stats"],
+      )
+      return jax.nn.sigmoid(out.logits).mean()
+
+    return jax.jit(jax.grad(loss))(variables["params"])
+
+  wanted, found = map(gradients, nets)
+  total = np.sqrt(sum(float((x**2).sum()) for x in jax.tree.leaves(wanted)))
+  for a, b in zip(jax.tree.leaves(wanted), jax.tree.leaves(found)):
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * total)
+
+
+_LEAVES = """
+import sys, time
+import jax, jax.numpy as jnp
+from jax import lax
+from apppau_jax.models import onednn
+
+def step(i, x):
+  return onednn.convolution(
+    x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+x, kernel = jnp.ones((8, 64, 64, 32)), jnp.full((3, 3, 32, 32), 1e-3)
+loop = jax.jit(lambda x: lax.fori_loop(0, 300, step, x))
+loop.lower(x).compile()
+y = loop(x)
+time.sleep(0.1)
+sys.exit(7)
+"""
+
+
+def test_a_process_may_end_in_the_middle_of_one():
+  # Python code that XLA calls would wait for ever for an interpreter.
+  done = subprocess.run(
+    [sys.executable, "-c", _LEAVES], timeout=120, check=False
+  )
+  assert done.returncode == 7
+
+
+def test_several_devices_have_xlas():
+  said = subprocess.run(
+    [
+      sys.executable,
+      "-c",
+      "from apppau_jax.models import onednn; print(onednn.why_not())",
+    ],
+    env={"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
+    capture_output=True,
+    text=True,
+    check=True,
+  ).stdout
+  assert "2 devices" in said
+
+
+@pytest.mark.parametrize(
+  ("lost", "told"),
+  [("_bridge", "compile"), ("_library", "onednn-cpu-gomp")],
+)
+def test_says_what_is_missing(monkeypatch, lost, told):
+  monkeypatch.setattr(convolutions, lost, lambda: None)
+  assert told in convolutions.missing.__wrapped__()
+
+
+def test_a_library_that_is_none_is_named(monkeypatch, tmp_path):
+  path = tmp_path / "libdnnl.so.3"
+  path.write_bytes(b"no library")
+  monkeypatch.setattr(convolutions, "_library", lambda: path)
+  assert "libdnnl.so.3" in convolutions.missing.__wrapped__()
+
+
+_CALLERS = """
+import os, threading
+import jax, jax.numpy as jnp
+from apppau_jax.models import onednn
+
+x, kernel = jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 4))
+run = jax.jit(lambda x: onednn.convolution(
+  x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")))
+jax.block_until_ready(run(x))
+met = threading.Barrier(17)
+
+def call():
+  jax.block_until_ready(run(x))
+  met.wait()
+  met.wait()
+
+threads = [threading.Thread(target=call) for _ in range(16)]
+before = len(os.listdir("/proc/self/task"))
+for t in threads: t.start()
+met.wait()
+print(len(os.listdir("/proc/self/task")) - before)
+met.wait()
+"""
+
+
+def test_who_calls_makes_no_threads():
+  # OpenMP keeps a team for every thread that asks it for one.
+  said = subprocess.run(
+    [sys.executable, "-c", _CALLERS],
+    env={**os.environ, "OMP_NUM_THREADS": "4"},
+    capture_output=True,
+    text=True,
+    check=True,
+  ).stdout
+  assert int(said) == 16

@@ -1,0 +1,128 @@
+"""What is set before JAX starts, and that the user's choice wins."""
+
+import os
+import platform
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from apppau_jax import runtime
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+  """An environment in which nothing was chosen yet, but this process's heap."""
+  for name in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):
+    monkeypatch.delenv(name, raising=False)
+  monkeypatch.setenv("GLIBC_TUNABLES", "")
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  return tmp_path
+
+
+def test_known_versions_only():
+  assert runtime.cpu_flags("0.10.2").startswith("--xla_cpu")
+  assert runtime.cpu_flags("9.9.9") == ""
+
+
+def test_chosen_flags_are_accepted_by_this_jaxlib(bare):
+  """An unknown XLA flag ends the process."""
+  code = "from apppau_jax import runtime; runtime.set_up(); import jax; "
+  code += "print(jax.numpy.ones(3).sum())"
+  done = subprocess.run(
+    [sys.executable, "-c", code],
+    env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.strip() == "3.0"
+
+
+def test_the_users_choice_wins(bare, monkeypatch, capsys):
+  monkeypatch.setenv("XLA_FLAGS", "")
+  monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+  runtime.set_up()
+  assert os.environ["XLA_FLAGS"] == ""
+  assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
+  assert capsys.readouterr().err == ""
+
+
+def test_cache_is_the_users_own(bare, monkeypatch):
+  runtime.set_up()
+  cache = bare / "apppau_jax" / "xla"
+  assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(cache)
+  assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+
+
+def test_a_cache_others_may_write_is_not_used(bare):
+  cache = bare / "apppau_jax" / "xla"
+  cache.mkdir(parents=True)
+  cache.chmod(0o777)
+  runtime.set_up()
+  assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+_FREE_AND_COUNT = """
+import numpy, pathlib
+from apppau_jax import runtime
+def resident():
+  pages = pathlib.Path("/proc/self/statm").read_text().split()[1]
+  return int(pages) * 4096 / 2**20
+runtime.set_up()
+before = resident()
+held = numpy.ones(2**27, numpy.uint8)
+del held
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(
+  platform.libc_ver()[0] != "glibc", reason="of glibc's malloc alone"
+)
+@pytest.mark.parametrize("told_not_to", [False, True])
+def test_freed_memory_is_kept_unless_told(bare, monkeypatch, told_not_to):
+  if not told_not_to:
+    monkeypatch.delenv("GLIBC_TUNABLES")
+  done = subprocess.run(
+    [sys.executable, "-c", _FREE_AND_COUNT],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  kept = float(done.stdout)
+  assert (kept < 16) if told_not_to else (kept > 100)  # MiB of 128
+  assert ("freed memory is kept" in done.stderr) is not told_not_to
+
+
+@pytest.mark.parametrize(
+  "main",
+  [
+    *("train", "evaluate", "predict", "plan", "reproduce"),
+    *("prepare_data", "verify_data"),
+  ],
+)
+def test_no_main_starts_jax_before_its_settings(main):
+  """JAX reads where compiled programs are kept when it is imported."""
+  code = f"import sys, launch.{main}; sys.exit('jax' in sys.modules)"
+  done = subprocess.run([sys.executable, "-c", code], check=False)
+  assert done.returncode == 0
+
+
+def test_beside_an_accelerator_every_thread_keeps_its_heap(
+  bare, monkeypatch, tmp_path
+):
+  asked = []
+  monkeypatch.delenv("GLIBC_TUNABLES")
+  monkeypatch.setattr(runtime, "keep_memory", lambda: asked.append(1))
+  monkeypatch.setattr(runtime, "_DEVICES", (str(tmp_path / "none"),))
+  runtime.set_up()
+  assert len(asked) == 1
+  monkeypatch.setattr(runtime, "_DEVICES", (str(tmp_path),))
+  runtime.set_up()
+  assert len(asked) == 1
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu,cuda")
+  runtime.set_up()
+  assert len(asked) == 2
