@@ -2,7 +2,7 @@
 
 Measured: test lung Dice .978, AUROC .81 (seed 0), in 8 minutes on two CPU
 cores. Eq. (6) sees the 14 images with masks only, so the class is learnt from
-predicted pairs, which all have one. results/appau.md.
+predicted pairs, which all have one. results/archive/appau.md.
 
 Run: python -m launch.train --workdir=runs/appau_phantom \
   --config=configs/appau_phantom.py

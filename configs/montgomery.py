@@ -2,7 +2,7 @@
 
 Measured: validation lung Dice .981 (idiap, one seed), 140 epochs of 6 steps, 20
 minutes on two CPU cores with AVX-512; width 16 and 200 epochs .980, 12 minutes.
-results/main_path.md.
+results/archive/main_path.md.
 
 Prepare: python -m launch.prepare_data --dataset=montgomery --raw_dir=RAW
 Run: python -m launch.train --config=configs/montgomery.py --workdir=runs/mc

@@ -1,6 +1,6 @@
 """Lungs of procedural phantoms: the demonstration, nothing to download.
 
-Measured: test lung Dice .982 (seed 0), in results/main_path.md.
+Measured: test lung Dice .982 (seed 0), in results/archive/main_path.md.
 Run: python -m launch.train --config=configs/phantom.py --workdir=runs/phantom
 """
 

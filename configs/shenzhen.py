@@ -2,7 +2,7 @@
 
 Measured: validation lung Dice .956 and .958 (idiap, two seeds), the two
 networks averaged .957; 24 epochs of 25 steps, 16 minutes on two CPU cores with
-AVX-512; width 16 .956, 7 minutes. results/main_path.md.
+AVX-512; width 16 .956, 7 minutes. results/archive/main_path.md.
 
 Prepare: python -m launch.prepare_data --dataset=shenzhen --raw_dir=RAW
 Run: python -m launch.train --config=configs/shenzhen.py --workdir=runs/sz

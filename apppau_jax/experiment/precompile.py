@@ -3,7 +3,7 @@
 XLA's compiler takes and frees memory in a great many small pieces. A process
 that keeps what it frees (`runtime`) has to search among them at every step from
 then on, and a step takes up to half as long again as in one that read its
-programs from the cache (results/performance.md).
+programs from the cache (results/archive/performance.md).
 
   python -m apppau_jax.experiment.precompile < config.json  # by `rehearse`
 """

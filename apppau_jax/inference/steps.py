@@ -57,7 +57,7 @@ def make_diagnose_step(
 
   The diagnosis takes S(x) for the mask; with the true mask it tells only what
   a perfect segmentor would be worth. D judges the image as it is: the mean over
-  turned and zoomed views, which helps S, cost AUROC (results/appau.md).
+  turned and zoomed views, which helps S, cost AUROC (results/archive/appau.md).
 
   Args:
     discriminator: the network.

@@ -1,7 +1,7 @@
 """oneDNN's convolutions, in XLA's place on a CPU.
 
 On two cores with AVX-512 XLA's convolutions take 250 ms of a U-Net's training
-step and oneDNN's 120; results/performance.md has the comparison. XLA calls
+step and oneDNN's 120; results/archive/performance.md has the comparison. XLA calls
 them as custom calls, through `_bridge.c`, which `pip install` compiles where
 there is a C compiler; oneDNN itself is the library of the package
 `onednn-cpu-gomp` (x86-64 Linux).
