@@ -71,11 +71,11 @@ from absl import flags
 from launch import cluster
 flags.FLAGS(sys.argv)
 with cluster.joined():
-  from apppau_jax.training import processes
-  me = "first" if processes.is_first() else "second"
-  with processes.first_goes_first("turn"):
+  from apppau_jax.training import distributed
+  me = "first" if distributed.is_first() else "second"
+  with distributed.first_goes_first("turn"):
     print(me, "goes", flush=True)
-  print(me, "hears", processes.agree("word", me), flush=True)
+  print(me, "hears", distributed.agree("word", me), flush=True)
   time.sleep(600)
 """
 

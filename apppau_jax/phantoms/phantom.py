@@ -1,11 +1,13 @@
-"""Procedural chest radiographs: the project's own, freely shareable data.
+"""Procedural chest radiographs with exact masks.
 
-A phantom is a picture with exact masks, a function of `(seed, index)` alone.
-The rays' attenuation is added up part by part (trunk, arms, heart, spine, ribs;
-less the air in the lungs) and developed like film or a digital detector, so
-that lungs are dark, but neither darker than the air outside nor even. The
-default data for the demo, the tests and the pictures in the documentation; no
-substitute for patients in any claim about accuracy.
+A phantom is a function of its seed, index, finding and size. The attenuation
+of trunk, arms, heart, spine and ribs is added up, that of the air in the lungs
+is subtracted, and the sum is mapped to grey values as by film or a digital
+detector. The lungs are dark, but neither uniform nor darker than the air
+outside the body.
+
+Phantoms are free to share. They serve the tutorial and the tests; they cannot
+replace patients in a claim about accuracy.
 """
 
 import dataclasses
@@ -13,31 +15,35 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from apppau_jax.errors import DataError
-from apppau_jax.phantoms import anatomy, findings, projection, raster
-from apppau_jax.phantoms import film as phantom_film
+from apppau_jax.phantoms import (
+  anatomy,
+  exposure,
+  findings,
+  projection,
+  raster,
+)
 
 Finding = Literal["normal", "tb", "nodule"]
 
-# Beyond this many pixels along the longer side a picture has no more detail,
-# only finer grain; the masks are exact at any size.
+# Larger images are drawn at this size and enlarged before the noise is added;
+# masks are exact at every size.
 _CANVAS = 1280
 
 
 @dataclasses.dataclass(frozen=True)
 class Phantom:
-  """A picture and its masks; left and right are the patient's.
+  """A radiograph and its masks.
 
-  The patient's left lung is on the right of the picture. The clavicles overlap
-  the lungs; lungs and heart never overlap.
+  Left and right are those of the patient, whose left lung lies on the right of
+  the image. Clavicles overlap the lungs; the heart does not.
 
   Attributes:
     image: uint8 [h, w].
-    left_lung: bool [h, w]; so are the other masks.
-    right_lung: the patient's right lung.
-    heart: the heart's shadow beside the lungs.
-    left_clavicle: the patient's left collar bone.
-    right_clavicle: the patient's right collar bone.
+    left_lung: bool [h, w].
+    right_lung: bool [h, w].
+    heart: bool [h, w], the part of the heart that is not behind a lung.
+    left_clavicle: bool [h, w].
+    right_clavicle: bool [h, w].
     finding: 'normal', 'tb' or 'nodule'.
   """
 
@@ -57,50 +63,49 @@ def make_phantom(
   finding: Finding = "normal",
   size: tuple[int, int] = (512, 512),
 ) -> Phantom:
-  """Makes one phantom.
+  """Draws one phantom.
 
-  Body, pose, exposure and noise depend on `(seed, index)` only, so phantoms
+  Body, pose, exposure and noise depend on `seed` and `index` only, so phantoms
   that differ in `finding` differ inside the lungs only. The geometry is the
   same at every `size` of one aspect ratio.
 
   Args:
-    seed: non-negative; names a collection.
-    index: non-negative; names the person in it.
-    finding: 'normal', 'tb' (patchy, mostly apical opacities, cavities,
-      effusions) or 'nodule' (one to three round densities, 5 to 30 mm).
-    size: (h, w) in pixels, at least 16, aspect ratio at most 2.
+    seed: number of the collection, >= 0.
+    index: number of the person within the collection, >= 0.
+    finding: 'normal', 'tb' (patchy, mostly apical opacities, cavities and
+      effusions) or 'nodule' (one to three round densities of 5 to 30 mm).
+    size: (h, w) in pixels, both >= 16, with an aspect ratio of at most 2.
 
   Returns:
-    The phantom; its lungs cover 12 % to 45 % of the picture.
+    The phantom. Its lungs cover 12 % to 45 % of the image.
 
   Raises:
-    DataError: an unknown finding, a negative seed or index, or a size that
-      cannot hold a chest.
+    ValueError: an argument is out of range.
+
+  Example:
+    >>> phantom = make_phantom(seed=0, index=0, finding="tb", size=(64, 64))
+    >>> phantom.image.shape, phantom.image.dtype.name
+    ((64, 64), 'uint8')
   """
-  _check(finding, size)
-  if seed < 0 or index < 0:
-    raise DataError(
-      f"There is no phantom with seed {seed} and index {index}: both are "
-      "counted from 0."
-    )
-  # One stream per subject: no draw of one can shift those of another.
+  _check(seed=seed, index=index, finding=finding, size=size)
+  # A stream for every subject: draws of one never shift those of another.
   streams = np.random.SeedSequence([seed, index]).spawn(6)
   body, placing, looks, cloud, disease, dots = map(
     np.random.default_rng, streams
   )
   chest = anatomy.draw_chest(body)
   pose = _draw_pose(chest, placing, aspect=size[0] / size[1])
-  film = phantom_film.draw_film(looks)
+  settings = exposure.draw_exposure(looks)
   scene = projection.make_scene(chest, pose=pose, size=_canvas(size), rng=cloud)
   attenuation = projection.project(
-    scene, _densities(scene, finding, rng=disease), blur=film.blur
+    scene, _densities(scene, finding, rng=disease), blur=settings.blur
   )
-  grey = phantom_film.develop(attenuation, scene.coarse, film=film)
-  grey = phantom_film.frame(
-    grey, film=film, keep=_lung_box(chest, pose, size=size)
+  grey = exposure.develop(attenuation, scene.coarse, exposure=settings)
+  grey = exposure.frame(
+    grey, exposure=settings, lungs=_lung_box(chest, pose, size=size)
   )
   levels = raster.enlarge(grey, size=size) * 255
-  levels += phantom_film.grain(size, film=film, rng=dots)
+  levels += exposure.draw_noise(size, exposure=settings, rng=dots)
   image = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
   return Phantom(image=image, finding=finding, **_masks(chest, pose, size=size))
 
@@ -118,7 +123,7 @@ def _densities(
 def _lung_box(
   chest: anatomy.Chest, pose: projection.Pose, *, size: tuple[int, int]
 ) -> tuple[float, float, float, float]:
-  """Left, top, right and bottom of the lungs, as shares of the picture."""
+  """Returns left, top, right and bottom of the lungs, as fractions."""
   lungs = np.concatenate([chest.left_lung, chest.right_lung])
   lungs = pose.place(lungs, scale=max(size)) / size[::-1]
   (left, top), (right, bottom) = lungs.min(axis=0), lungs.max(axis=0)
@@ -126,28 +131,31 @@ def _lung_box(
 
 
 def _canvas(size: tuple[int, int]) -> tuple[int, int]:
-  """The size at which the picture is composed."""
+  """Returns the size at which the image is drawn."""
   shrink = min(1.0, _CANVAS / max(size))
   return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
 
 
-def _check(finding: str, size: tuple[int, int]) -> None:
+def _check(
+  *, seed: int, index: int, finding: str, size: tuple[int, int]
+) -> None:
   if finding not in get_args(Finding):
-    raise DataError(
-      f"There is no phantom with the finding {finding!r}; choose one of "
-      f"{', '.join(get_args(Finding))}."
+    raise ValueError(
+      f"finding is {finding!r}; choose one of {', '.join(get_args(Finding))}."
     )
+  if seed < 0 or index < 0:
+    raise ValueError(f"seed is {seed} and index {index}; both must be >= 0.")
   if min(size) < 16 or max(size) > 2 * min(size):
-    raise DataError(
-      f"A phantom of {size[0]} x {size[1]} pixels cannot hold a chest: both "
-      "sides must be at least 16 and the aspect ratio at most 2."
+    raise ValueError(
+      f"size is {size[0]} x {size[1]} pixels; both sides must be >= 16 and the "
+      "aspect ratio at most 2."
     )
 
 
 def _draw_pose(
   chest: anatomy.Chest, rng: np.random.Generator, *, aspect: float
 ) -> projection.Pose:
-  """Size, tilt and place of the chest in the frame, lungs always whole."""
+  """Draws scale, rotation and position; the image holds both lungs whole."""
   frame = np.minimum([1 / aspect, aspect], 1)  # width, height
   share = np.clip(rng.normal(0.28, 0.05), 0.17, 0.4)
   angle = np.clip(rng.normal(0, 0.03), -0.08, 0.08)

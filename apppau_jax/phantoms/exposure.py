@@ -1,7 +1,7 @@
-"""From attenuation to the picture: exposure, film, borders, markers, grain.
+"""Attenuation to grey values: exposure, film or detector, borders, markers.
 
-Nothing here may look at the finding: every draw comes from its own stream,
-and the local equalisation uses the healthy chest.
+Nothing here depends on the finding: the random draws have a stream of their
+own, and local equalisation uses the chest without finding.
 """
 
 import dataclasses
@@ -28,23 +28,24 @@ _LETTERS: dict[str, list[list[tuple[float, float]]]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Film:
-  """How one picture was taken and developed.
+class Exposure:
+  """Parameters of one acquisition, on film or with a digital detector.
 
   Attributes:
-    centre: attenuation that comes out mid grey.
-    width: attenuation over which the film goes from black to white.
+    centre: attenuation that becomes mid grey.
+    width: range of attenuation from black to white.
     equalise: share of local contrast equalisation, 0 (film) to 1 (digital).
     gamma: exponent of the grey values.
-    floor: grey of unattenuated rays, 0 is black.
-    grain: noise at 512 pixels, in grey levels of 255.
-    tilt: [2] change of exposure across the picture.
-    heel: strength of the fall-off towards the corners.
-    blur: mm of unsharpness.
-    border: [4] blackened share at the left, top, right and bottom (0: none).
-    corner: rounding of the border's corners, share of the picture.
-    marker: letter, x and y (shares of the picture), size, grey; "" for none.
-    box: whether a white label stands above the marker.
+    floor: grey value of unattenuated rays; 0 is black.
+    noise: noise at 512 pixels, in grey levels of 255.
+    tilt: [2], change of exposure across the image.
+    heel: decrease of exposure towards the corners.
+    blur: unsharpness in millimetres.
+    border: [4], fraction of the image that the collimator blackens at the left,
+      top, right and bottom.
+    corner: radius of the border's corners as a fraction of the image.
+    marker: letter ("" for none), x, y and size as fractions of the image, grey.
+    box: whether there is a white label above the marker.
   """
 
   centre: float
@@ -52,7 +53,7 @@ class Film:
   equalise: float
   gamma: float
   floor: float
-  grain: float
+  noise: float
   tilt: np.ndarray
   heel: float
   blur: float
@@ -62,19 +63,19 @@ class Film:
   box: bool
 
 
-def draw_film(rng: np.random.Generator) -> Film:
-  """Draws how a picture is taken; about a third looks like analogue film."""
+def draw_exposure(rng: np.random.Generator) -> Exposure:
+  """Draws the parameters of one image; about a third looks like film."""
   analogue = rng.uniform() < 0.35
   right = rng.uniform() < 0.6
   x = rng.uniform(0.03, 0.12)
   border = np.where(rng.uniform(size=4) < 0.45, rng.uniform(0.005, 0.2, 4), 0)
-  return Film(
+  return Exposure(
     centre=rng.uniform(0.54, 0.7),
     width=rng.uniform(0.13, 0.19) if analogue else rng.uniform(0.19, 0.29),
     equalise=rng.uniform(0, 0.2) if analogue else rng.uniform(0.15, 0.5),
     gamma=rng.uniform(0.8, 1.25),
     floor=0.0 if analogue else rng.uniform(0, 0.16),
-    grain=rng.uniform(1.0, 5.0),
+    noise=rng.uniform(1.0, 5.0),
     tilt=rng.normal(0, 0.035, 2),
     heel=rng.uniform(0, 0.1),
     blur=rng.uniform(0.5, 1.0),
@@ -92,64 +93,69 @@ def draw_film(rng: np.random.Generator) -> Film:
 
 
 def develop(
-  attenuation: np.ndarray, healthy: np.ndarray, *, film: Film
+  attenuation: np.ndarray, normal: np.ndarray, *, exposure: Exposure
 ) -> np.ndarray:
-  """Attenuation to grey values in [0, 1], white where little gets through.
+  """Maps attenuation to grey values; high attenuation is white.
 
   Args:
     attenuation: float32 [h, w], 1 is about the mediastinum.
-    healthy: float [r, c], the same chest without finding, on a coarse grid.
-    film: how it is developed.
+    normal: float [r, c], the same chest without finding on a coarse grid.
+    exposure: parameters of the image.
 
   Returns:
-    float32 [h, w].
+    float32 [h, w] in [0, 1].
   """
   size = attenuation.shape
-  rows, columns = healthy.shape
+  rows, columns = normal.shape
   v = np.linspace(-1, 1, rows)[:, None]
   u = np.linspace(-1, 1, columns)
-  exposure = film.tilt[0] * u + film.tilt[1] * v - film.heel * (u**2 + v**2) / 2
-  small = raster.enlarge(healthy, size=(-(-rows // 4), -(-columns // 4)))
+  field = exposure.tilt[0] * u + exposure.tilt[1] * v
+  field = field - exposure.heel * (u**2 + v**2) / 2
+  small = raster.enlarge(normal, size=(-(-rows // 4), -(-columns // 4)))
   local = ndimage.gaussian_filter(small, 6, mode="nearest", truncate=2.0)
   local = raster.enlarge(local, size=(rows, columns))
-  # The equaliser pulls the local mean towards mid grey, not the air outside.
+  # Equalisation moves the local mean towards mid grey, except in the air.
   body = np.clip(local / 0.3, 0, 1)
-  shift = exposure - film.equalise * body * (local - film.centre)
-  grey = attenuation + raster.enlarge(shift - film.centre, size=size)
-  grey *= np.float32(-1 / (film.width * (1 - 0.3 * film.equalise)))
+  shift = field - exposure.equalise * body * (local - exposure.centre)
+  grey = attenuation + raster.enlarge(shift - exposure.centre, size=size)
+  grey *= np.float32(-1 / (exposure.width * (1 - 0.3 * exposure.equalise)))
   np.exp(grey, out=grey)
   np.reciprocal(grey + 1, out=grey)
-  if film.gamma != 1:
-    np.power(grey, np.float32(film.gamma), out=grey)
-  return film.floor + (1 - film.floor) * grey
+  if exposure.gamma != 1:
+    np.power(grey, np.float32(exposure.gamma), out=grey)
+  return exposure.floor + (1 - exposure.floor) * grey
 
 
 def frame(
-  grey: np.ndarray, *, film: Film, keep: tuple[float, float, float, float]
+  grey: np.ndarray,
+  *,
+  exposure: Exposure,
+  lungs: tuple[float, float, float, float],
 ) -> np.ndarray:
-  """Adds the collimator's black border and the markers, in place.
+  """Adds the collimator's black border and the markers in place.
 
   Args:
     grey: float32 [h, w] in [0, 1].
-    film: border and markers.
-    keep: left, top, right and bottom of the lungs, as shares of the picture;
-      the border stays outside, the markers are drawn wherever they fall.
+    exposure: border and markers.
+    lungs: left, top, right and bottom of the lungs as fractions of the image.
+      The border never covers them; the markers may.
 
   Returns:
-    float32 [h, w].
+    `grey`.
   """
   h, w = grey.shape
-  left, top, right, bottom = film.border
-  x0, y0 = min(left, keep[0] - 0.02), min(top, keep[1] - 0.02)
-  x1, y1 = max(1 - right, keep[2] + 0.02), max(1 - bottom, keep[3] + 0.02)
-  if film.border.any():
-    hole = _rounded(np.array([x0, y0, x1, y1]) * (w, h, w, h), film.corner * w)
-    grey *= raster.fill([(hole, np.ones(1))], size=(h, w)).clip(0, 1)
-  letter, x, y, size, tone = film.marker
+  left, top, right, bottom = exposure.border
+  x0, y0 = min(left, lungs[0] - 0.02), min(top, lungs[1] - 0.02)
+  x1, y1 = max(1 - right, lungs[2] + 0.02), max(1 - bottom, lungs[3] + 0.02)
+  if exposure.border.any():
+    corners = np.array([x0, y0, x1, y1]) * (w, h, w, h)
+    field = _rounded(corners, exposure.corner * w)
+    grey *= raster.fill([(field, np.ones(1))], size=(h, w)).clip(0, 1)
+  letter, x, y, size, tone = exposure.marker
   x, y, size = x * w, y * h, size * h
   if letter:
     _stamp(grey, _glyph(letter, (x, y), size), tone=tone)
-  if film.box:
+  if exposure.box:
     y, size = y + 0.09 * h, 0.55 * size
     box = [(-0.4, -0.4), (2.7, -0.4), (2.7, 1.4), (-0.4, 1.4)]
     paper = np.array(box)[None] * size + (x, y)
@@ -160,7 +166,7 @@ def frame(
 
 
 def _rounded(box: np.ndarray, radius: float) -> np.ndarray:
-  """The outline [1, 32, 2] of a box (x0, y0, x1, y1) with round corners."""
+  """Returns the outline [1, 32, 2] of a box (x0, y0, x1, y1)."""
   angle = np.linspace(0, np.pi / 2, 8)
   arc = np.stack([np.cos(angle), np.sin(angle)], axis=-1) - 1
   x0, y0, x1, y1 = box
@@ -175,7 +181,7 @@ def _rounded(box: np.ndarray, radius: float) -> np.ndarray:
 def _glyph(
   letter: str, at: tuple[float, float], height: float
 ) -> list[raster.Batch]:
-  """The strokes of a letter whose top left corner is `at`, in pixels."""
+  """Returns the strokes of a letter with its top left corner at `at`."""
   strokes = []
   for path in _LETTERS[letter]:
     line = np.array(path)[None] * (0.7 * height, height) + at
@@ -186,20 +192,20 @@ def _glyph(
 def _stamp(
   grey: np.ndarray, shapes: list[raster.Batch], *, tone: float
 ) -> None:
-  """Paints shapes with one grey value, in place."""
+  """Paints shapes with one grey value in place."""
   window, ink = raster.stencil(shapes, size=grey.shape)
   grey[window] += ink.clip(0, 1) * (np.float32(tone) - grey[window])
 
 
-def grain(
-  shape: tuple[int, int], *, film: Film, rng: np.random.Generator
+def draw_noise(
+  shape: tuple[int, int], *, exposure: Exposure, rng: np.random.Generator
 ) -> np.ndarray:
-  """Noise in grey levels of 255, float32 [h, w], slightly blurred.
+  """Draws slightly blurred noise, float32 [h, w] in grey levels of 255.
 
-  Averaged pixels are less noisy: the amplitude follows the resolution.
+  A smaller image has less noise, since its pixels average over larger areas.
   """
   noise = rng.standard_normal(shape, np.float32)
   noise += ndimage.uniform_filter(noise, 2, mode="nearest")
-  scale = np.clip(max(shape) / 512, 0.3, 2.0) * film.grain / 1.5
+  scale = np.clip(max(shape) / 512, 0.3, 2.0) * exposure.noise / 1.5
   noise *= np.float32(scale)
   return noise
