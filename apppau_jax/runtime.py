@@ -1,4 +1,4 @@
-"""Process settings that must be made before JAX is imported."""
+"""Settings that must be in place before JAX starts a backend."""
 
 import ctypes
 import importlib.metadata
@@ -71,11 +71,12 @@ def wants_memory() -> bool:
 
 
 def set_up() -> None:
-  """Chooses XLA flags, malloc's habits and the compilation cache.
+  """Choose XLA flags, malloc's options and the compilation cache.
 
-  The user's own choice wins: `XLA_FLAGS`, `GLIBC_TUNABLES` or
-  `JAX_COMPILATION_CACHE_DIR` in the environment (even empty) turn the
-  respective one off.
+  JAX may be imported already, but no backend may have started: the first one to
+  start reads `XLA_FLAGS`. The user's own choice wins: `XLA_FLAGS`,
+  `GLIBC_TUNABLES` or `JAX_COMPILATION_CACHE_DIR` in the environment (even empty)
+  turn the respective one off.
   """
   if not has_accelerator():
     # oneDNN's threads, waiting, leave the cores to XLA's.
@@ -99,5 +100,18 @@ def set_up() -> None:
     except OSError:  # no home to write to: compile anew each time
       return
     if not cache.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-      os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-      os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+      _use_cache(cache)
+
+
+def _use_cache(folder: pathlib.Path) -> None:
+  """Keep compiled programs in `folder`, whether JAX is imported or not."""
+  os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+  seconds = os.environ.setdefault(
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5"
+  )
+  if "jax" in sys.modules:  # it read its environment when it was imported
+    jax = sys.modules["jax"]
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update(
+      "jax_persistent_cache_min_compile_time_secs", float(seconds)
+    )

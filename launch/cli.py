@@ -9,10 +9,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from absl import app, flags
 from absl import logging as absl_logging
+from ml_collections import config_flags
 
+from apppau_jax import keys
 from apppau_jax.errors import (
   ConfigError,
   DataError,
@@ -20,8 +23,11 @@ from apppau_jax.errors import (
   ResourceError,
   UserError,
 )
-from apppau_jax.experiment import schema
 
+if TYPE_CHECKING:  # it imports JAX, which most mistakes need not wait for
+  from apppau_jax.config import Config
+
+_RECIPES = pathlib.Path("configs")
 _OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 # Of a file or folder that is not there, not one, or not the user's.
 _PLACES = (
@@ -50,10 +56,10 @@ def _before(error: BaseException) -> Iterator[UserError]:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-  """Parses flags; every mistake becomes a ConfigError."""
+  """Parse the flags; every mistake becomes a ConfigError."""
   try:
     rest = flags.FLAGS(argv)
-    if "config" in flags.FLAGS:  # told of only when it is asked for
+    if "config" in flags.FLAGS:  # a missing file raises only when it is used
       getattr(flags.FLAGS["config"].value, "to_dict", None)
   except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as e:
     raise ConfigError(_explain(str(e), argv)) from e
@@ -67,34 +73,55 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def _unreadable(argv: Sequence[str], reason: str) -> str:
-  """Complains of the --config that comes first, with the nearest file."""
+  """Explain why the --config that comes first cannot be read."""
   words = " ".join(argv[1:2]).partition("=")[2] or " ".join(argv[2:3])
-  name = words.partition(":")[0]
-  if pathlib.Path(name).is_file():
+  path = pathlib.Path(words.partition(":")[0])
+  if path.is_file():
     return f"--config={words} cannot be read: {' '.join(reason.split())}"
-  known = [str(path) for path in pathlib.Path("configs").glob("*.py")]
+  recipes = {recipe.stem: recipe for recipe in sorted(_RECIPES.glob("*.py"))}
+  near = recipes.get(keys.nearest(path.stem, recipes))
   return (
-    f"--config={words} names no file; one of configs/ is meant, seen from "
-    "where you are, as in --config=configs/phantom.py."
-    f"{schema.did_you_mean(name, known)}"
+    f"--config={words} is not a file. Give a path from the current folder, for "
+    "instance --config=configs/phantom.py."
+    f"{f' Did you mean {near}?' if near else ''}"
   )
 
 
 def _explain(message: str, argv: Sequence[str]) -> str:
-  """Adds the nearest known key to the complaint about a --config.* flag."""
+  """Name the key of a --config.KEY flag that could not be used, with a hint."""
+  from apppau_jax.config import KEYS, REMOVED
+
   for argument in argv[1:]:
-    name = argument.lstrip("-").partition("=")[0]
+    name, _, value = argument.lstrip("-").partition("=")
     key = name.removeprefix("config.")
-    if key != name and key not in schema.SCHEMA:
-      hint = schema.did_you_mean(key, schema.SCHEMA)
+    if key == name:
+      continue
+    if key in REMOVED:
+      return f"--{name} cannot be used: this option was removed."
+    if key not in KEYS:
+      hint = keys.did_you_mean(key, KEYS)
       return f"--{name} is not a configuration key.{hint}"
-    if key != name and argument.lstrip("-") in message:
-      given = argument.partition("=")[2]
-      return (
-        f"--{name}={given!r} cannot be read: {schema.SCHEMA[key]} is meant."
-      )
+    if argument.lstrip("-") in message:
+      return f"--{name}={value!r} cannot be read: it must be {KEYS[key]}."
   # config_flags quotes the whole traceback of a config file that raised.
   return " ".join(message.rpartition("Error: ")[-1].split())
+
+
+def configuration(flag: flags.FlagHolder) -> "Config":
+  """Return the checked configuration of a --config flag.
+
+  Prints a note for each key on the command line that has no effect.
+
+  Raises:
+    ConfigError: lists everything that cannot be used.
+  """
+  from apppau_jax.config import Config, warnings
+
+  config = Config.from_dict(flag.value.to_dict())
+  given = config_flags.get_override_values(flags.FLAGS[flag.name])
+  for line in warnings(config, given=given):
+    print(f"note: {line}", file=sys.stderr)
+  return config
 
 
 def _config_first(arguments: Sequence[str]) -> list[str]:

@@ -13,7 +13,6 @@ from ml_collections import config_flags
 
 from apppau_jax import runtime
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import schema
 from launch import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -36,14 +35,13 @@ def main() -> None:
     raise ConfigError(
       "--config is needed, for instance --config=configs/montgomery.py."
     )
-  schema.check(_CONFIG.value.to_dict())
+  config = cli.configuration(_CONFIG)
   runtime.set_up()
   import jax
 
   from apppau_jax.experiment import cost as cost_lib
   from apppau_jax.experiment import matmul_rate, networks
 
-  config = _CONFIG.value
   images = _IMAGES.value or _published(config.data.dataset)
   cost = cost_lib.cost(config, images=images, timed=_TIME.value)
   rate = matmul_rate.matrix_rate(config.model.dtype)

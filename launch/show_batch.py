@@ -5,8 +5,7 @@
 
 Images of the first minibatch as they are prepared and as a step may see them,
 with the outline of the mask that goes along where it is known; of the others
-the weak view and, where S learns from them, strong ones (without gas, which
-lies below what a teacher calls lung, and there is none yet). The draws are the
+the weak view and, where S learns from them, strong ones. The draws are the
 picture's own, not those of the first step. It shows patients: keep it where
 git does not look.
 """
@@ -20,7 +19,6 @@ from ml_collections import config_flags
 
 from apppau_jax import runtime
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import schema
 from launch import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -41,12 +39,12 @@ def main() -> None:
   output = pathlib.Path(_OUTPUT.value).expanduser()
   if output.suffix.lower() != ".png":
     raise ConfigError(f"--output={_OUTPUT.value} must end in .png.")
-  schema.check(_CONFIG.value.to_dict())
+  config = cli.configuration(_CONFIG)
   runtime.set_up()
   from apppau_jax import files
   from apppau_jax.reports import montage
 
-  content = montage.views(_rows(_CONFIG.value), title="batch")
+  content = montage.views(_rows(config), title="batch")
   output.parent.mkdir(parents=True, exist_ok=True)
   files.write_bytes(output, content["png"])
   print(f"wrote {output}")

@@ -110,7 +110,7 @@ def assemble(
   ), state
 
 
-@shared(*networks.INIT_KEYS, "train.shard_parameters")
+@shared(*networks.INIT_KEYS)
 def _init(
   config: Config, *, lengths: loop.Plan, mesh: Mesh
 ) -> Callable[..., state_lib.TrainState]:
@@ -120,7 +120,6 @@ def _init(
     lambda seed: networks.init(config, transform, other, seed=seed),
     mesh,
     np.uint32(0),
-    shard=config.train.shard_parameters,
     name=["init", config.to_dict()],
   )
 
@@ -140,8 +139,6 @@ def _init(
   "data.streaming",
   "train.batch_size",
   "train.unlabelled_in_batch",
-  "train.accumulate",
-  "train.shard_parameters",
 )
 def _train_step(
   config: Config, *, lengths: loop.Plan, mesh: Mesh, examples: int
@@ -156,14 +153,10 @@ def _train_step(
   """
   del examples
   config.seed = 0  # in vain: every run gives its own
-  step, init = step_and_init(config, lengths)
-  like = None
-  if config.train.shard_parameters:
-    like = parallel.shapes(init, mesh, shard=True)
+  step, _ = step_and_init(config, lengths)
   return parallel.compile_train_step(
     step,
     mesh,
-    like=like,
     steps_per_call=lengths.steps_per_call,
     name=["train step", config.to_dict(), lengths],
   )
@@ -183,7 +176,6 @@ def step_and_init(
     seed=config.seed,
     adversary=objectives.adversary(config, lengths, other),
     consistency=objectives.consistent(config, lengths),
-    accumulate=config.train.accumulate,
   )
   return step, lambda: networks.init(config, transform, other)
 

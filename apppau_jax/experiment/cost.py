@@ -1,5 +1,6 @@
 """What a training step costs, from shapes alone: no data, no parameters."""
 
+import copy
 import dataclasses
 import statistics
 import time
@@ -117,7 +118,7 @@ def _lengths(config: Config, images: int) -> loop.Plan:
 
 def _one_step_a_call(config: Config) -> Config:
   """A copy of it; XLA counts a loop's body once."""
-  config = config.copy_and_resolve_references()
+  config = copy.deepcopy(config)
   config.train.steps_per_call = 1
   return config
 

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from apppau_jax import progress as console
+from apppau_jax.config import Config
 from apppau_jax.datasets import manifest, prepare
 from apppau_jax.errors import ConfigError, DataError, Interrupted
 from apppau_jax.experiment import (
@@ -19,10 +20,8 @@ from apppau_jax.experiment import (
   networks,
   precompile,
   run_folder,
-  schema,
 )
 from apppau_jax.experiment.assemble import assemble, plan
-from apppau_jax.experiment.networks import Config
 from apppau_jax.phantoms import draw_set
 from apppau_jax.training import distributed, loop
 from apppau_jax.training.state import parameter_count
@@ -35,7 +34,7 @@ def run(config: Config, folder: pathlib.Path) -> None:
     UserError: of any kind; the run's manifest then says "failed", or
       "interrupted", and the same call goes on from the last checkpoint.
   """
-  schema.check(config.to_dict())
+  config = Config.from_dict(config.to_dict())
   if not distributed.is_first():
     _run(config, folder)
     return

@@ -143,7 +143,7 @@ def _check_alike(runs: Sequence[Finished]) -> None:
 def _told(run: Finished) -> dict[str, Any]:
   config = run.config
   taught = networks.learns_classes(config)
-  told = {f"data.{key}": config.data[key] for key in _ALIKE}
+  told = {f"data.{key}": getattr(config.data, key) for key in _ALIKE}
   return told | {"classes": networks.class_names(config) if taught else ()}
 
 

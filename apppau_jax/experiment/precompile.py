@@ -17,7 +17,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-from apppau_jax import runtime
+from apppau_jax import keys, runtime
 
 if TYPE_CHECKING:
   from apppau_jax.experiment.data import Parts
@@ -33,13 +33,12 @@ def rehearse(config: "Config", chosen: "Parts", *, steps: int) -> None:
 
   If it fails nothing is lost: the run compiles for itself, and says why.
   """
-  from apppau_jax.experiment import schema
   from apppau_jax.training import trace_cache
 
   if steps < _WORTH or not runtime.wants_memory():
     return
   tree = json.loads(json.dumps(config.to_dict()))
-  told = {k: v for k, v in schema.flatten(tree).items() if k not in _FREE}
+  told = {k: v for k, v in keys.flatten(tree).items() if k not in _FREE}
   sizes = [len(ids) for ids in chosen.split.as_dict().values()]
   mark = trace_cache.mark(["rehearsal", told, sizes])
   if mark is None or mark.exists():
@@ -63,14 +62,13 @@ def main() -> None:
   """One step, one validation and one final look, of the run on stdin."""
   tree = json.load(sys.stdin)
   runtime.set_up()
-  import ml_collections
-
+  from apppau_jax.config import Config
   from apppau_jax.experiment import data, predictors
   from apppau_jax.experiment.assemble import assemble
   from apppau_jax.inference import batched_inference
   from apppau_jax.training import loop
 
-  config = ml_collections.ConfigDict(tree)
+  config = Config.from_dict(tree)
   chosen = data.parts(config, data.catalogue(config))
   with tempfile.TemporaryDirectory() as folder:
     parts, state = assemble(

@@ -14,19 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import filelock
-import ml_collections
 
 from apppau_jax import __version__, files
 from apppau_jax.checks import findings
 from apppau_jax.checks.findings import Finding
+from apppau_jax.config import Config
 from apppau_jax.errors import (
   CheckpointError,
   ConfigError,
   DataError,
   OccupiedError,
 )
-from apppau_jax.experiment import schema
-from configs import base
 
 if TYPE_CHECKING:  # JAX starts later, under what `runtime` chooses
   from apppau_jax.experiment.data import Parts
@@ -37,7 +35,6 @@ _HARMLESS = (
   "data.data_dir",
   "data.accept",
   "data.streaming",
-  "train.shard_parameters",
   "train.log_every",
   "eval.checkpoint",
   "eval.batch_size",
@@ -91,8 +88,7 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
           f"--workdir={workdir} holds checkpoints without their config.json, "
           "so whose they are is unknown. Name another folder."
         )
-      before = _completed(before)
-      _same(workdir, schema.flatten(before), schema.flatten(config))
+      _same(workdir, Config.from_dict(before), Config.from_dict(config))
     files.write_json(path, config)
   except (OSError, json.JSONDecodeError) as error:
     raise _no_place(workdir, error) from error
@@ -228,13 +224,12 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
   return tree
 
 
-def _same(workdir: pathlib.Path, old: Mapping, new: Mapping) -> None:
-  # Tuples as JSON keeps them, in the defaults of newer keys too.
-  old, new = (json.loads(json.dumps(tree)) for tree in (old, new))
+def _same(workdir: pathlib.Path, old: Config, new: Config) -> None:
+  before, now = old.flat(), new.flat()
   rows = [
-    f"  {key}: {old.get(key)!r} there, {new.get(key)!r} here"
-    for key in sorted(old.keys() | new.keys())
-    if old.get(key) != new.get(key) and not key.startswith(_HARMLESS)
+    f"  {key}: {before[key]!r} there, {now[key]!r} here"
+    for key in sorted(now)
+    if before[key] != now[key] and not key.startswith(_HARMLESS)
   ]
   if rows:
     raise ConfigError(
@@ -243,11 +238,15 @@ def _same(workdir: pathlib.Path, old: Mapping, new: Mapping) -> None:
     )
 
 
-def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
-  """The configuration a run was trained with.
+def read_config(workdir: pathlib.Path) -> Config:
+  """Read the configuration that a run was trained with.
+
+  Keys that came after the run take their default, which is what was done before
+  there was the key.
 
   Raises:
     CheckpointError: the folder holds no run, or its record is damaged.
+    ConfigError: the record holds an option that this version does not have.
   """
   path = workdir / "config.json"
   if not path.exists():
@@ -255,23 +254,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
       f"--workdir={workdir} holds no trained run (no config.json); train one "
       f"with `python -m launch.train --config=... --workdir={workdir}`."
     )
-  tree = _completed(_read(path))
-  schema.check(tree)
-  return ml_collections.ConfigDict(tree)
-
-
-def _completed(tree: Mapping[str, Any]) -> dict[str, Any]:
-  """A configuration with the keys that came after it, at their defaults.
-
-  A new key's default is what was done before there was the key.
-  """
-  defaults = base.get_config().to_dict()
-  return {
-    room: {**values, **tree.get(room, {})}
-    if isinstance(values, dict)
-    else tree.get(room, values)
-    for room, values in defaults.items()
-  } | {room: values for room, values in tree.items() if room not in defaults}
+  return Config.from_dict(_read(path))
 
 
 def commit() -> str:

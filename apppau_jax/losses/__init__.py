@@ -7,7 +7,16 @@ from apppau_jax.losses.dice import dice_loss
 from apppau_jax.losses.kl_tversky import kl_divergence_loss, kl_tversky_loss
 from apppau_jax.losses.tversky import tversky_loss
 
+LOSSES = {
+  "tversky": tversky_loss,
+  "dice": dice_loss,
+  "cross_entropy": cross_entropy_loss,
+  "kl_tversky": kl_tversky_loss,
+  "cross_entropy_tversky": cross_entropy_tversky_loss,
+}
+
 __all__ = [
+  "LOSSES",
   "cross_entropy_loss",
   "cross_entropy_tversky_loss",
   "deep_supervision_loss",

@@ -23,7 +23,7 @@ from apppau_jax.losses import adversarial, deep_supervision
 LossFn = Callable[[jax.Array, jax.Array], jax.Array]
 Terms = dict[str, jax.Array]
 
-FORMS = ("nonsaturating", "saturating", "feature_matching", "none")
+FORMS = ("nonsaturating", "saturating", "none")
 
 
 def masked_mean(values: jax.Array, valid: jax.Array) -> jax.Array:

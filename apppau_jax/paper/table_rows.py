@@ -13,9 +13,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from apppau_jax.config import KEYS, Config
 from apppau_jax.datasets import names
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import schema
+from apppau_jax.keys import did_you_mean
+from apppau_jax.models.segmentor import PRESETS
 from apppau_jax.reports import report
 from configs import base
 
@@ -72,14 +74,8 @@ class Cell:
     """
     config = copy.deepcopy(self.config)
     config = base.quick(config) if quick else config
-    flat = {**schema.flatten(config.to_dict()), **overrides}
-    schema.check(flat)
-    for key, value in overrides.items():
-      *rooms, last = key.split(".")
-      room = config
-      for name in rooms:
-        room = room[name]
-      room[last] = value
+    flat = Config.from_dict(config.to_dict()).flat()
+    config = Config.from_dict({**flat, **overrides})
     config.data.data_dir = data_dir
     config.seed = config.data.label_seed = seed
     return config
@@ -104,10 +100,10 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
         f"--set={item}: {key} is what tells the cells apart; choose them by "
         "--table, --datasets, --seeds and --data_dir."
       )
-    if not equals or key not in schema.SCHEMA:
-      hint = schema.did_you_mean(key, schema.SCHEMA)
+    if not equals or key not in KEYS:
+      hint = did_you_mean(key, KEYS)
       raise ConfigError(
-        f"--set={item} is not key=value with a key of configs/base.py.{hint}"
+        f"--set={item} is not key=value with a key of the configuration.{hint}"
       )
     try:
       overrides[key] = json.loads(
@@ -194,7 +190,7 @@ def _table1(dataset: str, protocol: str) -> Iterator[Cell]:
       yield cell(model, loss, in_paper=True)
   for loss in ("cross_entropy", "dice"):
     yield cell("ppau_unet", loss, in_paper=False)
-  for model in schema.PRESETS:
+  for model in PRESETS:
     if model not in _PAPER_MODELS:
       yield cell(model, "kl_tversky", in_paper=False)
 

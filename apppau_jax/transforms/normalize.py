@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from apppau_jax.errors import ConfigError
 
-METHODS = ("minmax", "percentile", "zscore")
+METHODS = ("minmax", "percentile")
 PERCENTILES = (1, 99)
 
 

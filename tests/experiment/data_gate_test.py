@@ -10,9 +10,10 @@ from apppau_jax.checks import (
   prepared_data,
   saved_findings,
 )
+from apppau_jax.config import Config
 from apppau_jax.datasets import prepare
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.experiment import data, data_gate, fit, run_folder, schema
+from apppau_jax.experiment import data, data_gate, fit, run_folder
 from apppau_jax.phantoms import drawing
 from configs import phantom as phantom_config
 
@@ -138,10 +139,10 @@ def test_masks_that_the_run_may_not_see_are_not_read(config, monkeypatch):
 def test_what_can_be_accepted_is_named(value):
   tree = phantom_config.get_config().to_dict()
   tree["data"]["accept"] = ("twins", "patients:MCUCXR_0001_0")
-  schema.check(tree)
+  Config.from_dict(tree)
   tree["data"]["accept"] = value
   with pytest.raises(ConfigError, match=r"data.accept.*readable, size"):
-    schema.check(tree)
+    Config.from_dict(tree)
 
 
 def test_a_run_without_verdict_has_nothing_accepted(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from apppau_jax import keys
 from apppau_jax.errors import (
   ConfigError,
   DataError,
@@ -19,7 +20,7 @@ from apppau_jax.errors import (
   UserError,
 )
 from apppau_jax.experiment import data as assembled_data
-from apppau_jax.experiment import fit, run_folder, schema
+from apppau_jax.experiment import fit, run_folder
 from apppau_jax.paper import figures, table_rows, workers
 from apppau_jax.paper import sweep as sweep_lib
 from launch import reproduce
@@ -63,8 +64,8 @@ def test_our_recipe_is_taken_apart():
   differ = {
     row: {
       key
-      for key, value in schema.flatten(config.to_dict()).items()
-      if value != schema.flatten(whole.to_dict())[key]
+      for key, value in keys.flatten(config.to_dict()).items()
+      if value != keys.flatten(whole.to_dict())[key]
     }
     for row, config in configs.items()
     if "without" in row
@@ -196,7 +197,7 @@ def test_any_set_has_its_cells(dataset, protocol):
     ):
       config = cell.seeded(0, data_dir="d", overrides={}, quick=False)
       assert config.data.dataset == dataset
-      schema.check(schema.flatten(config.to_dict()))
+      config.check()
       if protocol == "best":
         assert config.augment.rotate_degrees > 0  # a lung recipe
 
