@@ -50,8 +50,8 @@ def loss(config: Config) -> objectives.LossFn:
         kl_tversky.kl_tversky_loss,
         kl_weight=knobs.kl_weight,
         tversky_weight=knobs.tversky_weight,
-        channels=knobs.kl_channels,
-        eps=knobs.kl_eps,
+        kl_channels=knobs.kl_channels,
+        kl_eps=knobs.kl_eps,
         **overlap,
       )
   raise ConfigError(f"config.loss.name={knobs.name!r} is unknown.")
@@ -63,6 +63,11 @@ def segmentation(config: Config) -> step_terms.Objective:
   weights = tuple(config.loss.side_weights) or None
 
   def objective(output: segmentor_lib.SegmentorOutput, batch: Batch):
+    if weights and len(weights) != len(output.side_logits):
+      raise ConfigError(
+        f"config.loss.side_weights={weights} must have one weight for each "
+        f"side output of the segmentor, {len(output.side_logits)} in all."
+      )
     return objectives.segmentation_objective(
       output.side_logits,
       batch.mask,
