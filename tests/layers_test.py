@@ -5,18 +5,17 @@ see that a function receives a configuration and reads its keys.
 """
 
 import ast
+import dataclasses
 import pathlib
 
 import pytest
 
 import apppau_jax
+from apppau_jax.config import Config
 
 PACKAGE = pathlib.Path(apppau_jax.__file__).parent
 READERS = ("experiment", "paper")
-SECTIONS = frozenset(
-  "data model loss discriminator adversarial consistency augment optim train "
-  "eval".split()
-)
+SECTIONS = {field.name for field in dataclasses.fields(Config)} - {"seed"}
 
 
 def reads_of_a_configuration(source: str) -> list[int]:

@@ -34,6 +34,11 @@ def segmentation(config: Config) -> step_terms.Objective:
   weights = tuple(config.loss.side_weights) or None
 
   def objective(output: segmentor_lib.SegmentorOutput, batch: Batch):
+    if weights and len(weights) != len(output.side_logits):
+      raise ConfigError(
+        f"config.loss.side_weights={weights} must have one weight for each "
+        f"side output of the segmentor, {len(output.side_logits)} in all."
+      )
     return objectives.segmentation_objective(
       output.side_logits,
       batch.mask,
