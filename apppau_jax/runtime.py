@@ -73,10 +73,10 @@ def wants_memory() -> bool:
 def set_up() -> None:
   """Choose XLA flags, malloc's options and the compilation cache.
 
-  JAX may be imported already, but no backend may have started: the first one to
-  start reads `XLA_FLAGS`. The user's own choice wins: `XLA_FLAGS`,
-  `GLIBC_TUNABLES` or `JAX_COMPILATION_CACHE_DIR` in the environment (even empty)
-  turn the respective one off.
+  JAX may be imported already, but no backend may have started: the first one
+  to start reads `XLA_FLAGS`. The user's own choice wins: `XLA_FLAGS`,
+  `GLIBC_TUNABLES` or `JAX_COMPILATION_CACHE_DIR` in the environment, even if
+  empty, turns the respective setting off.
   """
   if not has_accelerator():
     # oneDNN's threads, waiting, leave the cores to XLA's.
