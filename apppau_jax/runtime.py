@@ -73,10 +73,10 @@ def wants_memory() -> bool:
 def set_up() -> None:
   """Choose XLA flags, malloc's options and the compilation cache.
 
-  JAX may be imported already, but no backend may have started: the first one to
-  start reads `XLA_FLAGS`. The user's own choice wins: `XLA_FLAGS`,
-  `GLIBC_TUNABLES` or `JAX_COMPILATION_CACHE_DIR` in the environment (even empty)
-  turn the respective one off.
+  JAX may be imported already, but no backend may have started: the first one
+  reads `XLA_FLAGS`. The user's own choice wins: `XLA_FLAGS`, `GLIBC_TUNABLES`
+  or `JAX_COMPILATION_CACHE_DIR` in the environment (even empty) turn the
+  respective one off.
   """
   if not has_accelerator():
     # oneDNN's threads, waiting, leave the cores to XLA's.
@@ -97,7 +97,7 @@ def set_up() -> None:
     cache = _cache_dir()
     try:
       cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:  # no home to write to: compile anew each time
+    except OSError:  # no home to write to: nothing is kept
       return
     if not cache.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
       _use_cache(cache)
