@@ -5,8 +5,8 @@
 commands everything works on the typed `Config`, whose names are the same.
 
 To add a key, add it to its section here and read it in apppau_jax/experiment.
-`used_by` says when it has an effect (see `keys.key`); a loss uses the keys of
-`Loss` that its keyword-only parameters name. Sources: "paper" is arXiv
+`used_by` says when it has an effect (see `keys.key`); losses and methods use
+the keys that are parameters of theirs. Sources: "paper" is arXiv
 1908.03693 as docs/paper.md reads it, and the equations are the paper's.
 """
 
@@ -73,7 +73,9 @@ _STUDENT = "consistency.name!=none"
 _VIEWS = f"{_STUDENT} or {_PLAYERS} and discriminator.consistency_weight"
 _GEOMETRY = "augment.rotate_degrees or augment.scale or augment.shift"
 _SIDE_OUTPUTS = "model.preset=" + "|".join(
-  name for name, (_, progressive, _) in segmentor.PRESETS.items() if progressive
+  name
+  for name in segmentor.PRESETS
+  if getattr(segmentor.from_preset(name), "progressive", False)
 )
 _view = functools.partial(_share, used_by=_VIEWS)
 
@@ -83,13 +85,20 @@ def _is_dataset(value: str) -> bool:
   return all(x in public or names.is_own(x) for x in value.split("+"))
 
 
-def _losses_with(parameter: str) -> str:
+def _users(parameter: str, *, of: str, registry: Mapping[str, Any]) -> str:
+  """Return the rule that the chosen function or class has this parameter."""
   users = [
     name
-    for name, loss in losses.LOSSES.items()
-    if parameter in inspect.getfullargspec(loss).kwonlyargs
+    for name, function in registry.items()
+    if parameter in inspect.signature(function).parameters
   ]
-  return f"loss.name={'|'.join(users)}" if users else ""
+  return f"{of}={'|'.join(users)}" if users else ""
+
+
+_LOSS = functools.partial(_users, of="loss.name", registry=losses.LOSSES)
+_METHOD = functools.partial(
+  _users, of="consistency.name", registry=semi.METHODS
+)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -253,7 +262,9 @@ class Discriminator(keys.Section):
 class Adversarial(keys.Section):
   """The adversarial term of S, c L_adv of eq. (3)."""
 
-  form: str = key("nonsaturating", choices=objectives.FORMS, source="eq. (5)")
+  form: str = key(
+    "nonsaturating", choices=(*objectives.ADVERSARIAL, "none"), source="eq. (5)"
+  )
   weight: float = _number(0.01, used_by=_ADVERSARY, source="eq. (3): c")
   unlabelled_weight: float = _number(
     0.01, "c without mask", used_by=(_ADVERSARY, "train.unlabelled_in_batch")
@@ -268,12 +279,8 @@ class Consistency(keys.Section):
   name: str = key("none", choices=("none", *semi.METHODS))
   weight: float = _number(1.0, "of S's term", used_by=_STUDENT)
   ramp_up: float = _share(0.3, used_by=_VIEWS, unit="of the run")
-  threshold: float = _share(
-    0.95, "of a pseudo-label", low=0.5, used_by="consistency.name=pseudo_label"
-  )
-  teacher: str = key(
-    "averaged", "weights", choices=("averaged", "student"), used_by=_STUDENT
-  )
+  threshold: float = _share(0.95, "of a pseudo-label", low=0.5)
+  teacher: str = key("averaged", "weights", choices=("averaged", "student"))
   gamma: float = _view(0.6, high=2, unit="log of the exponent, ±")
   contrast: float = _view(0.4, unit="relative, ±")
   brightness: float = _view(0.2, unit="of the grey range, ±")
@@ -312,13 +319,13 @@ class Config(keys.Section):
   seed: int = _seed("of initial weights, order and augmentation")
   data: Data = section(Data)
   model: Model = section(Model)
-  loss: Loss = section(Loss, used_by=_losses_with)
+  loss: Loss = section(Loss, used_by=_LOSS)
   optim: Optim = section(Optim)
   train: Train = section(Train)
   augment: Augment = section(Augment)
   discriminator: Discriminator = section(Discriminator, used_by=_PLAYERS)
   adversarial: Adversarial = section(Adversarial, used_by=_PLAYERS)
-  consistency: Consistency = section(Consistency)
+  consistency: Consistency = section(Consistency, used_by=_METHOD)
   eval: Eval = section(Eval)
 
   @classmethod
@@ -403,9 +410,9 @@ def warnings(config: Config, *, given: Iterable[str] = ()) -> list[str]:
       f"config.optim.warmup_epochs={warmup:g} is as long as the run (config."
       f"train.epochs={epochs}): the learning rate rises until the last step"
     )
+  teaches = not KEYS["consistency.teacher"].why_unused(flat)
   averaged = config.consistency.teacher == "averaged"
-  student = config.consistency.name != "none"
-  if student and averaged and not config.optim.ema_decay:
+  if teaches and averaged and not config.optim.ema_decay:
     lines.append(
       "config.optim.ema_decay=0 makes the averaged teacher of "
       "config.consistency the student itself"

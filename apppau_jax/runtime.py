@@ -97,7 +97,7 @@ def set_up() -> None:
     cache = _cache_dir()
     try:
       cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:  # no home to write to: compile anew each time
+    except OSError:  # no home to write to: nothing is kept
       return
     if not cache.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
       _use_cache(cache)

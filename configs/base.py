@@ -1,4 +1,4 @@
-"""The defaults, and the changes that several recipes share.
+"""The defaults, and changes that several recipes share.
 
 The keys, their defaults and their ranges are declared in apppau_jax/config.py.
 """
@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def lung_recipe() -> ml_collections.ConfigDict:
-  """What Montgomery and Shenzhen share, chosen on validation images."""
+  """Return what Montgomery and Shenzhen share, chosen on validation images."""
   config = get_config()
   config.model.preset = "ppau_unet"
   config.model.base_width = 16
@@ -34,7 +34,7 @@ def lung_recipe() -> ml_collections.ConfigDict:
 
 
 def two_players(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """APPAU-Net as Algorithm 1 has it: D beside S, a tenth of the labels."""
+  """Train S and D by Algorithm 1, with a tenth of the labels."""
   config.data.label_fraction = 0.1
   config.train.unlabelled_in_batch = 8
   config.discriminator.enabled = True
@@ -42,7 +42,7 @@ def two_players(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 
 def semi_supervised(config: ml_collections.ConfigDict):
-  """A lung recipe at a tenth of the labels, both players, beyond the paper."""
+  """Train both players with a tenth of the labels, beyond the paper."""
   config = two_players(config)
   config.discriminator.pooling = "mean_max"
   config.discriminator.class_input = "image"
@@ -61,13 +61,13 @@ def semi_supervised(config: ml_collections.ConfigDict):
 
 
 def without_adversarial(config: ml_collections.ConfigDict):
-  """The same experiment where S does not hear D."""
+  """Remove the adversarial term of S."""
   config.adversarial.form = "none"
   return config
 
 
 def without_classes(config: ml_collections.ConfigDict):
-  """The same experiment where D tells real pairs from predicted ones only."""
+  """Let D distinguish real from predicted pairs only."""
   config.discriminator.class_weight = 0.0
   config.discriminator.predicted_weight = 0.0
   config.discriminator.consistency_weight = 0.0
@@ -75,20 +75,20 @@ def without_classes(config: ml_collections.ConfigDict):
 
 
 def without_discriminator(config: ml_collections.ConfigDict):
-  """The same experiment without D: pseudo-labels of masks alone."""
+  """Remove D; pseudo-labels of masks remain."""
   config.discriminator.enabled = False
   return config
 
 
 def without_consistency(config: ml_collections.ConfigDict):
-  """The same experiment without pseudo-labels: the players alone."""
+  """Remove pseudo-labels of masks and classes; the two players remain."""
   config.consistency.name = "none"
   config.discriminator.consistency_weight = 0.0
   return config
 
 
 def all_labelled(config: ml_collections.ConfigDict):
-  """The same experiment with every mask and class: its ceiling."""
+  """Give all masks and classes, as an upper bound."""
   config = without_consistency(config)
   config.train.unlabelled_in_batch = 0
   config.data.label_fraction = 1.0
@@ -96,7 +96,7 @@ def all_labelled(config: ml_collections.ConfigDict):
 
 
 def segmentor_alone(config: ml_collections.ConfigDict):
-  """The same experiment without D and without unlabelled images."""
+  """Remove D and the unlabelled images."""
   config.discriminator.enabled = False
   config.consistency.name = "none"
   config.train.unlabelled_in_batch = 0
@@ -105,7 +105,7 @@ def segmentor_alone(config: ml_collections.ConfigDict):
 
 
 def quick(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """Shrinks an experiment to seconds along the same code path."""
+  """Shorten a run to seconds; the code path stays the same."""
   config.model.base_width = 4
   config.discriminator.base_width = 4
   config.train.epochs = 2
@@ -116,21 +116,21 @@ def quick(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 
 def parse_arg(arg: str | None, **defaults) -> ml_collections.ConfigDict:
-  """Reads what follows the colon of `--config=file.py:quick,key=value`.
+  """Read what follows the colon of `--config=file.py:quick,key=value`.
 
   Args:
-    arg: comma-separated flags (`quick`) and `key=value` pairs.
-    **defaults: the keys the config takes, with their default values.
+    arg: `quick` and `key=value` pairs, separated by commas.
+    **defaults: the keys that the recipe takes, with their defaults.
 
   Raises:
-    ValueError: a key that this config does not take.
+    ValueError: the recipe does not take a key.
   """
   values = {"quick": False, **defaults}
   for item in filter(None, (arg or "").split(",")):
     key, _, value = item.partition("=")
     if key not in values:
       raise ValueError(
-        f"'{key}' is not an argument of this config; it takes "
+        f"'{key}' is not an argument of this recipe, which takes "
         f"{', '.join(sorted(values))}"
       )
     values[key] = value != "false" if key == "quick" else value
