@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# One training on every host of a Cloud TPU slice.
+# Trains on all hosts of a Cloud TPU slice.
 #
 #   launch/pod.sh NAME ZONE FOLDER --config=configs/ccx.py --workdir=/shared/run
 #
-# NAME and ZONE are the slice's, FOLDER is the checkout of this code on its
-# hosts, with the package installed there (pip install -e '.[tpu]'). What
-# follows goes to launch.train as it is. --workdir must be seen by every host (a
-# Filestore or NFS mount); --config.data.data_dir too, or be an equal copy on
-# each. The command returns
-# when the run ends; given again, it goes on from the last checkpoint. Needs
-# gcloud; PROJECT may be set in its configuration.
+# NAME and ZONE are those of the slice. FOLDER is the checkout of this code on
+# its hosts, where the package must be installed (pip install -e '.[tpu]'). All
+# further arguments are passed to launch.train. All hosts must share --workdir
+# (a Filestore or NFS mount); --config.data.data_dir may also be an equal copy
+# on each host. The command returns when the run ends. Give it again to resume
+# from the last checkpoint. It needs gcloud, whose configuration may set the
+# project.
 set -euo pipefail
 
 if (($# < 4)); then
@@ -19,7 +19,7 @@ fi
 name=$1 zone=$2 folder=$3
 shift 3
 
-# Each word quoted once more for the shell on the hosts.
+# Quotes every word once more for the shell of the hosts.
 command=$(printf ' %q' python -m launch.train --distributed "$@")
 exec gcloud compute tpus tpu-vm ssh "$name" --zone="$zone" --worker=all \
   --command="cd $(printf '%q' "$folder") && exec$command"

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# One training on the GPUs of some nodes, a process a GPU.
+# Trains on the GPUs of several nodes, with one process per GPU.
 #
 #   sbatch --nodes=2 --gpus-per-node=8 --ntasks-per-node=8 launch/slurm.sh \
 #     --config=configs/ccx.py --workdir=/shared/run
 #
-# What follows the script goes to launch.train as it is; so do sbatch's options
-# to Slurm (--partition, --account). Start it in the checkout, with the
-# environment active (pip install -e '.[cuda]'). --workdir must
-# be seen by every node; --config.data.data_dir too, or be an equal copy on
-# each. Before the time is up
-# every process gets SIGTERM, all save, and the job queues itself again; the
-# same run goes on from there.
+# Arguments behind the script are passed to launch.train; options of sbatch are
+# passed to Slurm (--partition, --account). Start it in the checkout with the
+# environment active (pip install -e '.[cuda]'). All nodes must share --workdir;
+# --config.data.data_dir may also be an equal copy on each node.
+#
+# Before the time limit every process receives SIGTERM and saves. The job then
+# queues itself again and resumes the run.
 #SBATCH --job-name=apppau_jax
 #SBATCH --nodes=1
 #SBATCH --gpus-per-node=1
@@ -20,7 +20,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
-# 120 s before the end, to the processes of the step rather than this script.
+# 120 s before the end, to the processes of the job step, not to this script.
 #SBATCH --signal=TERM@120
 set -euo pipefail
 
@@ -30,11 +30,11 @@ if (($# < 2)); then
 fi
 
 status=0
-# One process that fails ends the others, instead of waiting for the timeout.
+# If one process fails, Slurm ends the others at once.
 srun --kill-on-bad-exit=1 --label \
   python -m launch.train --distributed "$@" || status=$?
 
-# 143: stopped by SIGTERM, saved; srun tells the highest status of all.
+# 143: stopped by SIGTERM and saved; srun returns the highest status.
 if ((status == 143)) && [[ -n ${SLURM_JOB_ID:-} ]]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -71,3 +71,13 @@ def test_named_commands_and_files_exist(pattern):
     if "NAME" not in name and not any((p / path).exists() for p in places):
       missing.append(f"{page}: {name}")
   assert not missing, "\n".join(missing)
+
+
+def test_quoted_examples_are_those_of_the_tests():
+  page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+  quoted = re.findall(
+    r"<!-- example: (\S+) -->\n```python\n(.*?)```", page, re.DOTALL
+  )
+  assert quoted
+  for name, code in quoted:
+    assert code in (ROOT / name).read_text(encoding="utf-8"), name
