@@ -1,11 +1,12 @@
-"""What a configuration would cost, before any data or parameters exist.
+"""Prints what a configuration would cost, before any data exist.
 
   python -m launch.plan --config=configs/montgomery.py --time
 
-Compiles the training step from shapes and prints parameters, operations, bytes,
-peak memory and the shortest time an epoch can take here: operations over the
-measured rate of a large matrix product, which no step reaches (a U-Net reaches
-half of it on a CPU). --time runs a few steps on black images instead.
+The training step is compiled from shapes. Parameters, operations, bytes, peak
+memory and the shortest possible time of an epoch on this machine are printed:
+operations divided by the measured rate of a large matrix product, which no step
+reaches (a U-Net reaches half of it on a CPU). With --time a few steps are run
+on black images instead.
 """
 
 from absl import flags
@@ -30,7 +31,7 @@ _TRAINING_SHARE = 0.75  # of a data set
 
 
 def main() -> None:
-  """Compiles, and prints the table."""
+  """Compiles the step and prints its cost."""
   if _CONFIG.value is None:
     raise ConfigError(
       "--config is needed, for instance --config=configs/montgomery.py."
@@ -40,14 +41,13 @@ def main() -> None:
   import jax
 
   from apppau_jax.experiment import cost as cost_lib
-  from apppau_jax.experiment import matmul_rate, networks
+  from apppau_jax.experiment import networks
 
   images = _IMAGES.value or _published(config.data.dataset)
   cost = cost_lib.cost(config, images=images, timed=_TIME.value)
-  rate = matmul_rate.matrix_rate(config.model.dtype)
-  device = jax.devices()[0].device_kind
+  rate = cost_lib.matrix_rate(config.model.dtype)
   rows = {
-    "device": f"one {device}",
+    "device": f"one {jax.devices()[0].device_kind}",
     "training images": f"{images}",
     **{f"parameters of {k}": f"{n:,}" for k, n in cost.parameters.items()},
     "operations a step": f"{cost.flops / 1e9:.1f} GFLOP",
@@ -56,18 +56,17 @@ def main() -> None:
     "convolutions by": networks.convolutions_by(config),
     "compiled in": f"{cost.compile_seconds:.1f} s",
     "matrix product": f"{rate / 1e9:.0f} GFLOP/s, {config.model.dtype}",
-    "steps": f"{cost.steps} ({cost.steps_per_epoch} an epoch)",
+    "steps": f"{cost.plan.steps} ({cost.plan.steps_per_epoch} an epoch)",
   }
   floor = cost.flops / rate
   rows["a step at least"] = f"{floor:.4g} s"
+  step, word = floor, "at least"
   if cost.step_seconds is not None:
-    rows["a step, timed"] = (
-      f"{cost.step_seconds:.4g} s, {floor / cost.step_seconds:.0%} of the rate"
-    )
-  each = cost.step_seconds or floor
-  word = "about" if cost.step_seconds else "at least"
-  rows["an epoch"] = f"{word} {each * cost.steps_per_epoch:.3g} s"
-  rows["the run"] = f"{word} {each * cost.steps / 60:.3g} min, evaluation aside"
+    step, word = cost.step_seconds, "about"
+    rows["a step, timed"] = f"{step:.4g} s, {floor / step:.0%} of the rate"
+  rows["an epoch"] = f"{word} {step * cost.plan.steps_per_epoch:.3g} s"
+  minutes = step * cost.plan.steps / 60
+  rows["the run"] = f"{word} {minutes:.3g} min, without evaluations"
   for name, value in rows.items():
     print(f"{name:20} {value}")
 

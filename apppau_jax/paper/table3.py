@@ -1,7 +1,7 @@
-"""Table 3 of the paper from the complete public lists of ids.
+"""Table 3 of the paper, from the complete public lists of ids.
 
-The lists are public, so the counts need no image: what a complete set would
-give, and what `splits.make_split` cuts down to the files at hand.
+The lists are public, so counting needs no image. The counts are those of a
+complete set, from which `splits.make_split` selects the images that are there.
 """
 
 import dataclasses
@@ -10,13 +10,12 @@ from itertools import chain
 
 from apppau_jax.datasets import names, published, splits
 
-NAMES = (*names.CCX, "ccx")
 CLASSES = names.class_names("ccx")
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One set: images by class (of `CLASSES`) and by part."""
+  """A data set: images by class (of `CLASSES`) and by part."""
 
   dataset: str
   classes: tuple[int, ...]
@@ -26,13 +25,13 @@ class Row:
 
   @property
   def images(self) -> int:
-    """All of them."""
+    """The number of all images."""
     return sum(self.classes)
 
 
 def rows(*, seed: int = 0) -> list[Row]:
-  """The four rows; every seed gives the same numbers."""
-  return [_row(name, seed=seed) for name in NAMES]
+  """Returns the four rows; every seed gives the same numbers."""
+  return [_row(name, seed=seed) for name in (*names.CCX, "ccx")]
 
 
 def _row(dataset: str, *, seed: int) -> Row:

@@ -1,0 +1,154 @@
+"""Reproduces a table: trains its runs, and estimates how long they take."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from apppau_jax.errors import DataError, UserError
+from apppau_jax.experiment import cost as cost_lib
+from apppau_jax.experiment import data, fit
+from apppau_jax.paper import figures, sweep, table_files, workers
+
+
+def reproduce(
+  plan: sweep.Sweep,
+  *,
+  count: int = 1,
+  command: Sequence[str] = (),
+  cross: bool = False,
+  train: Callable[..., None] = fit.run,
+  draw: Callable[..., list] = figures.draw,
+) -> None:
+  """Trains the runs that remain and writes the table after each of them.
+
+  Args:
+    plan: what to reproduce.
+    count: number of processes that share the runs, including this one.
+    command: of the other processes, see `workers.sharing`.
+    cross: whether to measure each model on the other data sets.
+    train: trains and measures a configuration in a folder.
+    draw: see `figures.draw`.
+
+  Raises:
+    UserError: some runs failed; the table holds the others.
+  """
+  runs, logs = plan.runs, plan.out / "workers"
+  write = functools.partial(table_files.write, plan, cross=cross, draw=draw)
+  with workers.sharing(command, count=count, logs=logs):
+    failed = sweep.train(
+      runs, fit=train, after_each=write, steps=steps_counter()
+    )
+  rest = [r.name for r in runs if not (r.is_done() or r.name in failed)]
+  if count > 1:
+    failed |= dict.fromkeys(rest, f"not finished by any worker; see {logs}")
+    rest = []
+  write(failed, last=not rest)
+  if rest:
+    print(
+      f"{len(rest)} of {len(runs)} runs belong to other processes and are not "
+      "finished; the last process completes the table."
+    )
+  if failed:
+    raise UserError(
+      f"{len(failed)} of {len(runs)} runs failed; a table in {plan.out} holds "
+      "those that are finished. Start the same command again to retry:\n"
+      f"{_reasons(failed)}"
+    )
+  print(f"table: {plan.out / 'table.html'}")
+
+
+def _reasons(failed: Mapping[str, str]) -> str:
+  """Each reason once, after the runs that it ended."""
+  names: dict[str, list[str]] = {}
+  for name, reason in failed.items():
+    names.setdefault(reason, []).append(name)
+  return "\n".join(f"  {'; '.join(n)}: {why}" for why, n in names.items())
+
+
+def train_only(plan: sweep.Sweep) -> bool:
+  """Trains runs beside the process that writes the table; False on failure."""
+  return not sweep.train(plan.runs, fit=fit.run)
+
+
+def check_data(
+  plan: sweep.Sweep, *, catalogue: Callable = data.catalogue
+) -> None:
+  """Checks that the data of at least one run are prepared.
+
+  Phantoms count as prepared, since a run draws them.
+
+  Raises:
+    DataError: that of the first data set.
+  """
+  configs = {run.row.dataset: run.config for run in plan.runs}
+  errors = []
+  for dataset, config in configs.items():
+    if dataset == "phantom":
+      return
+    try:
+      catalogue(config)
+      return
+    except DataError as error:
+      errors.append(error)
+  if errors:
+    raise errors[0]
+
+
+def training_images(config: Any) -> int:
+  """Returns how many prepared images train, labelled or not."""
+  split = data.parts(config, data.catalogue(config)).split
+  return len(split.train_labelled) + len(split.train_unlabelled)
+
+
+def steps_counter(
+  images: Callable[[Any], int] = training_images,
+) -> Callable[[Any], int]:
+  """Returns a function of a configuration that gives the steps of its run.
+
+  It gives 0 while the data are not prepared, and reads each data set once.
+  """
+  found: dict[str, int] = {}
+
+  def steps(config: Any) -> int:
+    # Labels and networks do not change how many images train.
+    section = {**config.data.to_dict(), "label_seed": 0}
+    key = json.dumps(section, sort_keys=True)
+    if key not in found:
+      try:
+        found[key] = images(config)
+      except UserError:  # raised again by the run itself
+        return 0
+    return cost_lib.plan(config, images=found[key]).steps
+
+  return steps
+
+
+def estimate(
+  plan: sweep.Sweep,
+  *,
+  images: Callable[[Any], int] = training_images,
+  cost: Callable[..., cost_lib.Cost] = cost_lib.cost,
+) -> None:
+  """Prints the steps and minutes of the runs; times a step of each row."""
+  seconds: dict[tuple, float] = {}
+  total = 0.0
+  for run in plan.runs:
+    fit.ensure_phantoms(run.config)
+    config, row, count = run.config, run.row, images(run.config)
+    size = (config.model.base_width, config.data.resolution)
+    kind = (row.name, *size, config.train.batch_size)
+    if kind not in seconds:
+      seconds[kind] = cost(config, images=count, timed=True).step_seconds or 0.0
+    steps = cost_lib.plan(config, images=count).steps
+    took = steps * seconds[kind]
+    total += took
+    print(
+      f"{row.dataset:12} {row.name:34} seed {run.seed}: {steps:6} steps of "
+      f"{seconds[kind]:.2f} s, {took / 60:6.1f} min"
+    )
+  hours = f"{total / 3600:.1f} h" if total > 5400 else f"{total / 60:.0f} min"
+  print(
+    f"{len(plan.runs)} runs, about {hours} of steps, without compilation and "
+    "validation"
+  )
