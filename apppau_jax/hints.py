@@ -10,12 +10,16 @@ _CUTOFF = 0.65  # no name less alike than this is suggested
 def nearest(word: str, known: Iterable[str]) -> str:
   """Return the known name that `word` most likely means, or "".
 
-  Names may have sections before a dot. The first of equally good ones wins.
+  Names may have sections before a dot; a section alone means its key `name`.
+  The first of equally good names wins.
 
   Example:
     >>> nearest("optim.lr", ["optim.b1", "optim.learning_rate"])
     'optim.learning_rate'
   """
+  known = list(known)
+  if any(name.startswith(f"{word}.") for name in known):  # a section
+    return f"{word}.name" if f"{word}.name" in known else ""
   scores = {name: _likeness(word.lower(), name.lower()) for name in known}
   best = max(scores, key=lambda name: scores[name], default="")
   return best if best and scores[best] >= _CUTOFF else ""
@@ -31,8 +35,6 @@ def _likeness(word: str, name: str) -> float:
   """Return the likeness of the last parts, raised by that of the sections."""
   where, _, last = word.rpartition(".")
   group, _, own = name.rpartition(".")
-  if word == group:  # a section's name alone
-    return float(own == "name")
   alike = where and (group.startswith(where) or where.startswith(group))
   alike = group and (alike or _ratio(where, group) > 0.7 or group in word)
   bonus = 0.1 if where == group else 0.05 if alike else 0.0

@@ -44,7 +44,8 @@ class Key:
     if isinstance(value, list | tuple):
       return tuple(self.convert(item) for item in value)
     floats = self.type in (float, tuple[float, ...])
-    return float(value) if floats and type(value) is int else value
+    whole = floats and type(value) is int and abs(value) < 2**63
+    return float(value) if whole else value
 
   def fault(self, value: Any) -> str:
     """Return a sentence on what is wrong with `value`, "" if it is right."""
@@ -58,7 +59,9 @@ class Key:
     if good and (self.valid is None or self.valid[0](value)):
       return ""
     hint = did_you_mean(str(value), map(str, self.choices))
-    return f"config.{self.name}={value!r} must be {self}.{hint}"
+    return (
+      f"config.{self.name}={value!r} cannot be used; it must be {self}.{hint}"
+    )
 
   def _in_range(self, value: Any) -> bool:
     if self.choices and self.valid is None:

@@ -1,4 +1,4 @@
-"""What every main shares: flags, one paragraph for an error, exit status."""
+"""What all commands share: flags, error messages and exit statuses."""
 
 import contextlib
 import errno
@@ -29,16 +29,17 @@ if TYPE_CHECKING:  # it imports JAX, which most mistakes need not wait for
 
 _RECIPES = pathlib.Path("configs")
 _OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-# Of a file or folder that is not there, not one, or not the user's.
+# Errors of a path that is missing, of the wrong kind or not permitted.
 _PLACES = (
   *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT),
   *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
 )
-# Looked for in sys.argv: an error in the flags themselves comes before them.
+# Read from sys.argv, because errors in the flags occur before they are parsed.
 flags.DEFINE_bool("debug", False, "Show the whole traceback of an error.")
 
 
 def _complain(error: UserError) -> int:
+  """Print an error and those before it, and return the exit status."""
   if "--debug" in sys.argv[1:]:
     traceback.print_exception(error)
   print(f"error: {error}", file=sys.stderr, flush=True)
@@ -48,7 +49,7 @@ def _complain(error: UserError) -> int:
 
 
 def _before(error: BaseException) -> Iterator[UserError]:
-  """What had already ended the run when its last save, say, went wrong too."""
+  """Yield earlier errors of the exception chain."""
   while earlier := error.__cause__ or error.__context__:
     if error.__cause__ is None and isinstance(earlier, UserError):
       yield earlier
@@ -125,7 +126,7 @@ def configuration(flag: flags.FlagHolder) -> "Config":
 
 
 def _config_first(arguments: Sequence[str]) -> list[str]:
-  """`--config=FILE`, or `--config FILE`, before everything else."""
+  """Move `--config=FILE` or `--config FILE` before all other arguments."""
   first, rest = [], []
   taken = iter(arguments)
   for argument in taken:
@@ -140,28 +141,28 @@ def _config_first(arguments: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-  """What the machine or the user's keyboard did, as errors of ours."""
+  """Raise errors of the machine and Ctrl-C as `UserError`s."""
   try:
     yield
   except KeyboardInterrupt as error:
     raise Interrupted(
-      "Interrupted by the keyboard; what was finished is saved.", signal.SIGINT
+      "Interrupted by Ctrl-C; all finished work is saved.", signal.SIGINT
     ) from error
   except OSError as error:
     if error.errno in _PLACES and error.filename:
       raise DataError(
-        f"{error.filename} cannot be used: {error.strerror}. Look whether it "
-        "is where it should be, a folder where a folder is wanted, and yours "
-        "to read and write."
+        f"{error.filename} cannot be used: {error.strerror}. Check that the "
+        "path exists, that it is a file or a folder as required, and that you "
+        "may read and write it."
       ) from error
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
       raise
     raise ResourceError(
-      f"The disk is full: {error}. Make room and give the same command again; "
-      "it goes on from the last checkpoint."
+      f"The disk is full: {error}. Free some space and run the same command "
+      "again; it resumes from the last checkpoint."
     ) from error
   except (MemoryError, RuntimeError) as error:
-    # XLA's own error type is a RuntimeError that says so in words.
+    # XLA raises a RuntimeError whose message has this word.
     if isinstance(error, RuntimeError) and _OUT_OF_MEMORY not in str(error):
       raise
     raise ResourceError(
@@ -172,17 +173,18 @@ def translated() -> Iterator[None]:
 
 
 def run(main: Callable[[], None]) -> None:
-  """Runs `main` under absl's flags and exits with the status of house rules.
+  """Run `main` under absl's flags and exit with a status.
 
-  0 ok, 2 usage or configuration, 3 data, 4 checkpoint, 5 numbers, 6 resources,
-  128 + n interrupted by signal n. A user's mistake is one paragraph on
-  standard error; its traceback only with --debug.
+  The status is 0 for success, 2 for usage or configuration, 3 for data, 4 for
+  checkpoints, 5 for numbers, 6 for resources, and 128 + n for signal n. A
+  user's mistake is one paragraph on standard error, with its traceback only
+  under --debug.
   """
   logging.basicConfig(level=logging.WARNING, format="%(message)s")
-  # Of a failed save Orbax's threads tell once more each, at great length.
+  # Orbax's threads log a failed save again; silence the duplicates.
   logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-  # The flags that change a config's values exist once it is read (and
-  # config_flags looks in sys.argv itself): --config goes first.
+  # The flags --config.KEY exist once the file is read, and config_flags looks
+  # in sys.argv itself: --config must come first.
   sys.argv[1:] = _config_first(sys.argv[1:])
 
   def guarded(argv) -> None:
@@ -202,6 +204,6 @@ def run(main: Callable[[], None]) -> None:
 
   try:
     app.run(guarded, flags_parser=parse)
-  except BrokenPipeError:  # the reader of our output left
+  except BrokenPipeError:  # the reader of the output ended
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)

@@ -39,6 +39,7 @@ from apppau_jax.models.segmentor import PRESETS
     ("augment.rotation", "augment.rotate_degrees"),
     ("eval_every", "train.eval_every_epochs"),
     ("loss", "loss.name"),
+    ("train", ""),
     # Another section, or a mistyped one.
     ("optimiser.learning_rate", "optim.learning_rate"),
     ("train.learning_rate", "optim.learning_rate"),

@@ -49,7 +49,6 @@ def test_mistakes_are_found_before_jax_starts(command, tmp_path):
   ("flag", "says"),
   [
     ("--config.optim.lr=1", "Did you mean optim.learning_rate?"),
-    ("--config.loss.name=tverski", "Did you mean tversky?"),
     ("--worksdir=x", "worksdir"),
     ("--config=configs/none.py", "configs/none.py"),
     ("stray", "stray"),
