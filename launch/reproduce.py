@@ -3,10 +3,9 @@
   python -m launch.reproduce --table=2 --protocol=best --out=runs/tables \
     --datasets=montgomery,shenzhen --seeds=0,1,2 --data_dir=data
 
-Each run has a folder below --out/runs; the same command continues it. A failed
-run does not stop the others. Several terminals, or machines that share --out,
-may run the command at the same time and share the runs. table.json, .md, .tex
-and .html are written after every run, the figures at the end.
+Each run has a folder below --out; the same command continues it. A failed run
+does not stop the others. Terminals, or machines that share --out, may start the
+command at the same time to share the runs. The table is written after each run.
 """
 
 import pathlib

@@ -95,14 +95,20 @@ def check_data(
     raise errors[0]
 
 
-def training_images(config: Any) -> int:
-  """Returns how many prepared images train, labelled or not."""
-  split = data.parts(config, data.catalogue(config)).split
-  return len(split.train_labelled) + len(split.train_unlabelled)
+def settle(config: Any) -> tuple[Any, int]:
+  """Completes a configuration from its prepared data.
+
+  Returns:
+    The configuration, and how many images train, labelled or not.
+  """
+  catalogue = data.catalogue(config)
+  config = data.settled(config, catalogue)
+  split = data.parts(config, catalogue).split
+  return config, len(split.train_labelled) + len(split.train_unlabelled)
 
 
 def steps_counter(
-  images: Callable[[Any], int] = training_images,
+  settle: Callable[[Any], tuple[Any, int]] = settle,
 ) -> Callable[[Any], int]:
   """Returns a function of a configuration that gives the steps of its run.
 
@@ -112,11 +118,11 @@ def steps_counter(
 
   def steps(config: Any) -> int:
     # Labels and networks do not change how many images train.
-    section = {**config.data.to_dict(), "label_seed": 0}
+    section = {**config.to_dict()["data"], "label_seed": 0}
     key = json.dumps(section, sort_keys=True)
     if key not in found:
       try:
-        found[key] = images(config)
+        found[key] = settle(config)[1]
       except UserError:  # raised again by the run itself
         return 0
     return cost_lib.plan(config, images=found[key]).steps
@@ -127,7 +133,7 @@ def steps_counter(
 def estimate(
   plan: sweep.Sweep,
   *,
-  images: Callable[[Any], int] = training_images,
+  settle: Callable[[Any], tuple[Any, int]] = settle,
   cost: Callable[..., cost_lib.Cost] = cost_lib.cost,
 ) -> None:
   """Prints the steps and minutes of the runs; times a step of each row."""
@@ -135,7 +141,7 @@ def estimate(
   total = 0.0
   for run in plan.runs:
     fit.ensure_phantoms(run.config)
-    config, row, count = run.config, run.row, images(run.config)
+    row, (config, count) = run.row, settle(run.config)
     size = (config.model.base_width, config.data.resolution)
     kind = (row.name, *size, config.train.batch_size)
     if kind not in seconds:

@@ -251,13 +251,13 @@ def test_the_remaining_time_is_estimated_by_steps(world, capsys):
 def test_steps_are_counted_once_for_each_data_set(world):
   asked = []
 
-  def images(config):
+  def settle(config):
     asked.append(config.data.dataset)
     if len(asked) == 1:
       raise DataError("not prepared")
-    return 40
+    return config, 40
 
-  steps = reproduction.steps_counter(images)
+  steps = reproduction.steps_counter(settle)
   run, *others = world.plan().runs
   assert steps(run.config) == 0
   run.config.train.epochs, run.config.train.batch_size = 7, 16
@@ -275,7 +275,7 @@ def test_a_dry_run_times_each_row_once(world, capsys):
     return types.SimpleNamespace(step_seconds=0.5)
 
   plan = world.plan(overrides=["train.epochs=30", "train.batch_size=16"])
-  reproduction.estimate(plan, images=lambda config: 32, cost=cost)
+  reproduction.estimate(plan, settle=lambda config: (config, 32), cost=cost)
   names = ("tversky", "cross_entropy_tversky", "kl_tversky")
   assert losses == [(name, 32, True) for name in names]
   *lines, last = capsys.readouterr().out.splitlines()
