@@ -23,7 +23,7 @@ D_KEYS = ("discriminator", "data.dataset", "data.class_names")
 INIT_KEYS = ("model", "optim", "data.resolution", "data.structures", *D_KEYS)
 
 
-def segmentor(config: Config) -> segmentor_lib.Segmentor:
+def segmentor(config: Config) -> segmentor_lib.Network:
   """The network S."""
   return segmentor_lib.from_preset(
     config.model.preset,
@@ -62,8 +62,6 @@ def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
   return discriminator_lib.Discriminator(
     num_classes=len(class_names(config)),
     base_width=knobs.base_width,
-    repeats=knobs.repeats,
-    norm=knobs.norm,
     pooling=knobs.pooling,
     class_input=knobs.class_input,
     dropout=knobs.dropout,
