@@ -21,7 +21,7 @@ D_KEYS = ("discriminator", "data.dataset", "data.class_names")
 INIT_KEYS = ("model", "optim", "data.resolution", "data.structures", *D_KEYS)
 
 
-def segmentor(config: Config) -> segmentor_lib.Segmentor:
+def segmentor(config: Config) -> segmentor_lib.Network:
   """The network S."""
   return segmentor_lib.from_preset(
     config.model.preset,
