@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from apppau_jax import phantoms as drawing
 from apppau_jax.checks import examination, raw_data
 from apppau_jax.datasets import jsrt
 from apppau_jax.errors import DataError
-from apppau_jax.phantoms import drawing
 
 ONE, OTHER, TB = "MCUCXR_0002_0", "MCUCXR_0003_0", "MCUCXR_0008_1"
 

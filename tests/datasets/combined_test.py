@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
+from apppau_jax import phantoms as drawing
 from apppau_jax.datasets import catalogue as examples
 from apppau_jax.datasets import (
   jsrt,
@@ -19,7 +20,6 @@ from apppau_jax.datasets import names as sets
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.paper import table3
-from apppau_jax.phantoms import drawing
 
 MC = ("MCUCXR_0001_0", "MCUCXR_0113_1")
 SZ = ("CHNCXR_0001_0", "CHNCXR_0025_0", "CHNCXR_0327_1")
@@ -195,7 +195,7 @@ def test_ccx_is_the_union_but_for_one_shenzhen_image(seed):
   own_test = _split(dataset="shenzhen", seed=seed).test
   assert moved == split_protocols.moved_in_ccx(own_test, seed=seed)
   assert moved == min(
-    own_test, key=lambda i: splits.strata.digest(f"{seed}:ccx", i)
+    own_test, key=lambda i: splits.stratified_split.digest(f"{seed}:ccx", i)
   )
 
 

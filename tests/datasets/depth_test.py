@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from skimage import measure
 
+from apppau_jax import phantoms as drawing
 from apppau_jax.checks import prepared_data
 from apppau_jax.datasets import catalogue, jsrt
 from apppau_jax.datasets.prepare import prepare, prepared_folder
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.imaging import grey_levels, reading
-from apppau_jax.phantoms import drawing
 
 SIDE = 256
 IDS = ("JPCLN001", "JPCLN002", "JPCNN001")

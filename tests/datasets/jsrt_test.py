@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from apppau_jax import phantoms as drawing
 from apppau_jax.datasets import catalogue as examples
 from apppau_jax.datasets import jsrt, raw_index, structures
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.errors import DataError
 from apppau_jax.imaging import reading
-from apppau_jax.phantoms import drawing
 from apppau_jax.phantoms import jsrt as phantom_jsrt
 
 SIDE = 128

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from apppau_jax import phantoms as drawing
 from apppau_jax.checks import (
   examination,
   findings,
@@ -13,7 +14,6 @@ from apppau_jax.checks import (
 from apppau_jax.datasets import prepare
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import data, data_gate, fit, run_folder, schema
-from apppau_jax.phantoms import drawing
 from configs import phantom as phantom_config
 
 WHERE = {"dataset": "phantom", "resolution": 128}

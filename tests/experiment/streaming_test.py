@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from apppau_jax import phantoms as drawing
 from apppau_jax.datasets import catalogue, jsrt, structures
 from apppau_jax.datasets import examples as stored
 from apppau_jax.datasets.prepare import prepare
@@ -14,7 +15,6 @@ from apppau_jax.experiment import data, input_pipeline
 from apppau_jax.experiment.assemble import assemble
 from apppau_jax.inference import batched_inference
 from apppau_jax.models.segmentor import SegmentorOutput
-from apppau_jax.phantoms import drawing
 from apppau_jax.reports import evaluate
 from apppau_jax.training import loop, parallel
 from configs import appau_phantom, jsrt_structures

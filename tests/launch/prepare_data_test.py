@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from apppau_jax import phantoms as drawing
 from apppau_jax.datasets import shenzhen
-from apppau_jax.phantoms import drawing
 
 IDS = [*shenzhen.published_ids()[:11], "CHNCXR_0025_0", "CHNCXR_0327_1"]
 

@@ -17,11 +17,12 @@ pytest.importorskip("dill")  # for the test case
 
 from tensorflow_datasets import testing
 
+from apppau_jax import phantoms as drawing
 from apppau_jax.datasets import folder, jsrt, montgomery, shenzhen
 from apppau_jax.datasets import phantom as phantom_set
 from apppau_jax.datasets.builder import SPLIT
 from apppau_jax.imaging import reading
-from apppau_jax.phantoms import draw_set, drawing
+from apppau_jax.phantoms import draw_set
 
 COUNT = 4
 
