@@ -42,7 +42,7 @@ def read(
     resolution=known.resolution,
     bits=known.bits,
   )
-  by_id = {record["id"].decode(): record for _, record in shards.scan()}
+  by_id = {record["id"]: record for _, record in shards.scan()}
   records = [by_id[entry.id] for entry in known.entries]
   film = functools.partial(
     _film, masks_of=masks_of, class_names=known.class_names

@@ -141,40 +141,15 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     return self.layout()
 
   def _info(self) -> tfds.core.DatasetInfo:
-    side, layout = self.builder_config.resolution, self.own_layout()
-    picture = functools.partial(
-      tfds.features.Image, shape=(side, side, 1), encoding_format="png"
-    )
-    mask = picture(dtype=np.uint8)
+    layout, form = self.own_layout(), self.builder_config
     return tfds.core.DatasetInfo(
       builder=self,
       description=self.__doc__ or "",
-      features=tfds.features.FeaturesDict(
-        {
-          "id": tfds.features.Text(),
-          "image": picture(
-            dtype=grey_levels.dtype_of(self.builder_config.bits)
-          ),
-          "mask": mask,  # 1 inside the lungs; zeros where has_mask is False
-          "has_mask": np.bool_,
-          "label": tfds.features.ClassLabel(names=list(layout.class_names)),
-          "patient": tfds.features.Text(),
-          "height": np.int32,  # of the raw image
-          "width": np.int32,
-          "sex": tfds.features.Text(),
-          "age": tfds.features.Text(),
-          "finding": tfds.features.Text(),
-          # Bit k: inside structure k of the layout.
-          **(
-            {"structures": mask, "has_structures": np.bool_}
-            if layout.structures
-            else {}
-          ),
-          **{
-            name: np.int32 if isinstance(unknown, int) else tfds.features.Text()
-            for name, unknown in layout.details.items()
-          },
-        }
+      features=features(
+        layout,
+        side=form.resolution,
+        bits=form.bits,
+        class_names=layout.class_names,
       ),
     )
 
@@ -231,6 +206,39 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
 
   def _log_download_done(self) -> None:
     """TFDS would print the staging folder as the place to look in."""
+
+
+def features(
+  layout: layout_lib.Layout,
+  *,
+  side: int,
+  bits: int,
+  class_names: Sequence[str],
+) -> tfds.features.FeaturesDict:
+  """Returns the features of one example of a prepared set."""
+  picture = functools.partial(
+    tfds.features.Image, shape=(side, side, 1), encoding_format="png"
+  )
+  mask = picture(dtype=np.uint8)
+  stated = {
+    "id": tfds.features.Text(),
+    "image": picture(dtype=grey_levels.dtype_of(bits)),
+    "mask": mask,  # 1 inside the lungs; zeros where has_mask is False
+    "has_mask": np.bool_,
+    "label": tfds.features.ClassLabel(names=list(class_names)),
+    "patient": tfds.features.Text(),
+    "height": np.int32,  # of the raw image
+    "width": np.int32,
+    "sex": tfds.features.Text(),
+    "age": tfds.features.Text(),
+    "finding": tfds.features.Text(),
+  }
+  if layout.structures:  # bit k: inside structure k of the layout
+    stated |= {"structures": mask, "has_structures": np.bool_}
+  for name, unknown in layout.details.items():
+    is_number = isinstance(unknown, int)
+    stated[name] = np.int32 if is_number else tfds.features.Text()
+  return tfds.features.FeaturesDict(stated)
 
 
 def content_sha256(built: tfds.core.DatasetBuilder) -> str:

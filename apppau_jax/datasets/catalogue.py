@@ -177,7 +177,7 @@ def open_examples(
   may_see = frozenset(ids if masks_of is None else masks_of)
   may_name = frozenset(ids if labels_of is None else labels_of)
   for place, record in records.scan():
-    name = record["id"].decode()
+    name = record["id"]
     row = row_of.get(name)
     if row is None:
       continue
@@ -215,7 +215,7 @@ def _check_found(
 
 def _entry(record: Record, *, source: str) -> Entry:
   told: dict[str, Any] = {
-    name: value.decode() if isinstance(value, bytes) else int(value)
+    name: value if isinstance(value, str) else int(value)
     for name, value in record.items()
     if name not in (*builder_lib.PICTURES, "has_mask", "has_structures")
   }

@@ -93,7 +93,9 @@ class Stored:
     mask = np.zeros((*shape, k), np.uint8)
     read = self.records.read([self.places[i] for i in rows])
     for i, (row, record) in enumerate(zip(rows, read)):
-      image[i, ..., 0] = read_prepared(record["image"])
+      image[i, ..., 0] = read_prepared(
+        record["image"], side=self.side, bits=self.bits
+      )
       if self.has_mask[row]:
         mask[i] = self._mask(record, member=self.places[row].member)
     return Examples(
@@ -129,8 +131,9 @@ class Stored:
 
   def _mask(self, record: Record, *, member: str) -> np.ndarray:
     if not self.structures:
-      return read_prepared(record["mask"])[..., None]
-    bits = read_prepared(record["structures"])
+      mask = read_prepared(record["mask"], side=self.side, bits=8)
+      return mask[..., None]
+    bits = read_prepared(record["structures"], side=self.side, bits=8)
     return structures_lib.unpack(bits, member=member, wanted=self.structures)
 
 

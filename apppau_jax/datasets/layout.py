@@ -55,6 +55,7 @@ def read_metadata(text: str) -> dict[str, Reading]:
 Tables = tuple[tuple[str, Callable[[str], dict[str, Reading]]], ...]
 # Decodes a headerless image: (content, its name, bits=) to levels [h, w].
 ReadRaw = Callable[..., np.ndarray]
+MAX_STRUCTURES = 8  # a prepared picture holds one bit for each
 METADATA: Tables = (("metadata.csv", read_metadata),)
 
 
@@ -122,6 +123,18 @@ class Layout:
   patients: Mapping[str, str] = dataclasses.field(default_factory=dict)
   notes: tuple[tuple[str, str], ...] = ()
   where: str = "CXR_png/*.png"
+
+  def __post_init__(self) -> None:
+    """Checks that the structures fit into the bits of a picture.
+
+    Raises:
+      ValueError: there are more than eight.
+    """
+    if len(self.structures) > MAX_STRUCTURES:
+      raise ValueError(
+        f"A set has at most {MAX_STRUCTURES} structures, one bit of a uint8 "
+        f"picture for each; {len(self.structures)} were given."
+      )
 
 
 def read_tables(

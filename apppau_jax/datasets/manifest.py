@@ -47,15 +47,25 @@ def read(folder: Path) -> dict[str, Any] | None:
   """The manifest of a prepared folder; None if there is none to be read."""
   try:
     content = json.loads((folder / NAME).read_text(encoding="utf-8"))
-  except (OSError, ValueError):
+  except (OSError, ValueError, RecursionError):
     return None
-  return content if isinstance(content, dict) else None
+  fits = isinstance(content, dict) and isinstance(content.get("files"), dict)
+  return content if fits else None
+
+
+def rebuild(
+  folder: Path, *, dataset: str, resolution: int, bits: int = 8
+) -> str:
+  """The command line that prepares a folder, for messages."""
+  # dataset/resolution/version lie in it, of folder:NAME folder/NAME/...
+  data_dir = folder.parents[2 + dataset.count(":")]
+  return command(dataset, resolution, bits, data_dir=data_dir)
 
 
 def damaged(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
   """The names of files that are gone or do not have their checksum."""
   now = checksums(folder)
-  files = manifest.get("files", {})
+  files = manifest["files"]
   return [name for name, digest in files.items() if now.get(name) != digest]
 
 
@@ -67,9 +77,7 @@ def verified(
   Raises:
     DataError: not prepared, or damaged; the message holds the command.
   """
-  # dataset/resolution/version lie in it, of folder:NAME folder/NAME/...
-  data_dir = folder.parents[2 + dataset.count(":")]
-  how = command(dataset, resolution, bits, data_dir=data_dir)
+  how = rebuild(folder, dataset=dataset, resolution=resolution, bits=bits)
   manifest = read(folder)
   if manifest is None:
     raise errors.DataError(

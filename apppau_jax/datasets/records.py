@@ -5,19 +5,15 @@ in the union of their classes, ids and pictures stay as they are.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import tensorflow_datasets as tfds
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from apppau_jax import errors
-from apppau_jax.datasets import builder as builder_lib
-from apppau_jax.datasets import manifest, names
+from apppau_jax.datasets import names
 from apppau_jax.datasets.prepare import prepared_folder
+from apppau_jax.datasets.shards import Record, Shards
 
 _AT_ONCE = 256  # records in memory while looking through a set
-
-Record = Mapping[str, Any]
 
 
 class Place(NamedTuple):
@@ -50,15 +46,13 @@ class Records:
     Raises:
       DataError: not prepared or damaged, with the command that mends it.
     """
-    self._sources: dict[str, Any] = {}
+    self._sources: dict[str, Shards] = {}
     classes: dict[str, tuple[str, ...]] = {}
     for member in names.members(dataset):
       form = {"dataset": member, "resolution": resolution, "bits": bits}
       folder = prepared_folder(data_dir, **form)
-      manifest.verified(folder, **form)
-      built = tfds.builder_from_directory(folder)
-      self._sources[member] = builder_lib.encoded(built)
-      classes[member] = tuple(built.info.features["label"].names)
+      self._sources[member] = Shards(folder, **form)
+      classes[member] = self._sources[member].class_names
     self.class_names = names.union(classes.values())
     self._labels = {
       member: {i: self.class_names.index(name) for i, name in enumerate(own)}
@@ -71,7 +65,7 @@ class Records:
     Raises:
       DataError: two sets have an id in common.
     """
-    seen: dict[bytes, str] = {}
+    seen: dict[str, str] = {}
     for member, source in self._sources.items():
       for start in range(0, len(source), _AT_ONCE):
         stop = min(start + _AT_ONCE, len(source))
@@ -81,7 +75,7 @@ class Records:
           if other != member:
             raise errors.DataError(
               f"The sets {other} and {member} both have an image "
-              f"{record['id'].decode()!r}; ids must be unique, so these sets "
+              f"{record['id']!r}; ids must be unique, so these sets "
               "cannot be combined."
             )
           yield place, record
@@ -93,7 +87,7 @@ class Records:
       own = sorted({p for p in places if p.member == member})
       if own:
         common = self._labels[member]
-        read = source.__getitems__([p.position for p in own])
+        read = source.read([p.position for p in own])
         found |= {
           place: {**record, "label": common.get(int(record["label"]), -1)}
           for place, record in zip(own, read)

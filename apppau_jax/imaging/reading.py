@@ -76,11 +76,40 @@ def read_grey(
   return deepen(grey, bits=bits)
 
 
-def read_prepared(png: bytes) -> np.ndarray:
-  """The levels of a prepared picture as they are, uint8 or uint16 [h, w]."""
-  with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-    levels = np.asarray(image)
-  return levels if levels.dtype == np.uint8 else levels.astype(np.uint16)
+def read_prepared(
+  png: bytes, *, side: int | None = None, bits: int | None = None
+) -> np.ndarray:
+  """Decodes a picture of a prepared set, its levels unchanged.
+
+  Args:
+    png: the encoded bytes. They may come from an untrusted folder.
+    side: the side that the picture must have; checked before decoding.
+    bits: the bits a grey level that it must have.
+
+  Returns:
+    uint8 or uint16 [h, w].
+
+  Raises:
+    DataError: it is no such picture.
+  """
+  try:
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+      _check_size(image.height, image.width, name="of a prepared set")
+      if side is not None and image.size != (side, side):
+        raise ValueError(f"{image.width}x{image.height} pixels, not {side}")
+      levels = np.asarray(image)
+  except _DAMAGE as e:
+    raise errors.DataError(
+      f"A prepared set holds a picture that cannot be used: {e}. Prepare the "
+      "set again."
+    ) from e
+  levels = levels if levels.dtype == np.uint8 else levels.astype(np.uint16)
+  if levels.ndim != 2 or (bits and levels.itemsize * 8 != bits):
+    raise errors.DataError(
+      f"A prepared set holds a picture of {levels.dtype} {levels.shape}, not "
+      f"grey levels of {bits} bits. Prepare the set again."
+    )
+  return levels
 
 
 def read_mask(content: bytes | Path, *, name: str = "") -> np.ndarray:

@@ -60,9 +60,9 @@ def test_pictures_that_may_not_be_seen_are_not_decoded(data_dir, monkeypatch):
     read[disk.places.index(p)] for p in places
   ])  # fmt: skip
 
-  def spy(png):
+  def spy(png, **form):
     decoded.append(named.get(id(png), "mask"))
-    return plain(png)
+    return plain(png, **form)
 
   monkeypatch.setattr(stored, "read_prepared", spy)
   batch = disk.take([0, 1, 2, 3])
