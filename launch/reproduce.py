@@ -146,7 +146,7 @@ def _look_for_data(runs: Sequence[sweep.Run]) -> None:
       return
     if dataset not in missing:
       try:
-        data.catalogue(run.config)
+        data.open_dataset(run.config)
         return
       except DataError as error:
         missing[dataset] = error

@@ -22,9 +22,9 @@ def cost(config: Config, *, known: dict[str, float]) -> tuple[int, float]:
     config: the configuration.
     known: seconds by kind of step; looked up, and added to.
   """
-  known_data = data.catalogue(config)
-  config = data.settled(config, known_data)
-  chosen = data.parts(config, known_data)
+  dataset = data.open_dataset(config)
+  config = data.settled(config, dataset)
+  chosen = data.parts(config, dataset)
   kind = str(
     (
       config.model.to_dict(),
@@ -43,7 +43,9 @@ def cost(config: Config, *, known: dict[str, float]) -> tuple[int, float]:
   )
   if kind not in known:
     with tempfile.TemporaryDirectory() as folder:
-      parts = assemble(config, chosen, workdir=pathlib.Path(folder), meta={})
+      parts = assemble(
+        config, chosen, dataset=dataset, workdir=pathlib.Path(folder), meta={}
+      )
       known[kind] = _time(*parts)
       parts[0].latest.close()
       parts[0].best.close()

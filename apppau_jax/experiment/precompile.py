@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from apppau_jax import runtime
 
 if TYPE_CHECKING:
-  from apppau_jax.experiment.data import Parts
+  from apppau_jax.datasets.splits import Parts
   from apppau_jax.experiment.networks import Config
 
 _WORTH = 100  # steps of a run that is long enough to gain by it
@@ -40,7 +40,7 @@ def rehearse(config: "Config", chosen: "Parts", *, steps: int) -> None:
     return
   tree = json.loads(json.dumps(config.to_dict()))
   told = {k: v for k, v in schema.flatten(tree).items() if k not in _FREE}
-  sizes = [len(ids) for ids in chosen.split.as_dict().values()]
+  sizes = [len(ids) for ids in chosen.as_dict().values()]
   mark = trace_cache.mark(["rehearsal", told, sizes])
   if mark is None or mark.exists():
     return
@@ -71,10 +71,11 @@ def main() -> None:
   from apppau_jax.training import loop
 
   config = ml_collections.ConfigDict(tree)
-  chosen = data.parts(config, data.catalogue(config))
+  dataset = data.open_dataset(config)
+  chosen = data.parts(config, dataset)
   with tempfile.TemporaryDirectory() as folder:
     parts, state = assemble(
-      config, chosen, workdir=pathlib.Path(folder), meta={}
+      config, chosen, dataset=dataset, workdir=pathlib.Path(folder), meta={}
     )
     with contextlib.closing(parts.feed(0)) as feed:
       state, _ = loop.advance(parts, state, *next(feed))
@@ -82,7 +83,7 @@ def main() -> None:
     seen = batched_inference.look(
       predictors.players(config, final=True),
       state.averages,
-      data.load(config, chosen.split.validation),
+      data.load(config, dataset, ids=chosen.validation),
       options=predictors.options(config),
       oracle=True,
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from apppau_jax.checks.findings import CHECKS
-from apppau_jax.datasets import names
+from apppau_jax.datasets import registry
 from apppau_jax.errors import ConfigError
 
 
@@ -59,11 +59,11 @@ class Sets(Choice):
   def __call__(self, value: Any) -> bool:
     """Whether every part of `value` is one of them."""
     return isinstance(value, str) and all(
-      word in self.words or names.is_own(word) for word in value.split("+")
+      word in self.words or registry.is_own(word) for word in value.split("+")
     )
 
   def __str__(self) -> str:
-    return f"{super().__str__()}, {names.OWN_FORM}, or several joined by +"
+    return f"{super().__str__()}, {registry.OWN_FORM}, or several joined by +"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Checks:
     )
 
 
-DATASETS = (*names.CLASSES, "ccx", names.OWN)
+DATASETS = (*registry.DATASETS, *registry.COMBINATIONS)
 PRESETS = (
   "unet",
   "pyramid_unet",

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from apppau_jax import files
-from apppau_jax.datasets import examples, splits
+from apppau_jax.checks import leakage
+from apppau_jax.datasets import examples
 from apppau_jax.errors import UserError
 from apppau_jax.experiment import data, networks, predictors, restore
 from apppau_jax.inference import batched_inference
@@ -70,16 +71,16 @@ def _cells(
 def _target(config, part: str) -> _Target:
   dataset = config.data.dataset
   try:
-    catalogue = data.catalogue(config)
-    split = data.parts(config, catalogue).split
-    loaded = data.load(config, getattr(split, part))
+    opened = data.open_dataset(config)
+    split = data.parts(config, opened)
+    loaded = data.load(config, opened, ids=getattr(split, part))
   except UserError as error:
     return _Target(dataset=dataset, loaded=None, sha256="", why_not=str(error))
   return _Target(
     dataset=dataset,
     loaded=loaded,
-    sha256=data.content_sha256(config),
-    classes=catalogue.class_names,
+    sha256=opened.content_sha256,
+    classes=opened.class_names,
   )
 
 
@@ -107,10 +108,13 @@ def _values(run: sweep.Run, target: _Target, *, part: str) -> dict[str, Any]:
   loaded = target.loaded
   if loaded is None:
     return {**nothing, "why_not": target.why_not}
-  parts = splits.read_splits(run.folder / "splits.json")
-  used = {*parts.train_labelled, *parts.train_unlabelled}
-  used |= {*parts.validation} if part == "test" else set()
-  leaked = used.intersection(loaded.ids)
+  leaked = leakage.used_images(
+    loaded.ids,
+    part=part,
+    dataset=target.dataset,
+    trained_on=run.config.data.dataset,
+    splits=run.folder / "splits.json",
+  )
   if leaked:
     return {**nothing, "why_not": f"{len(leaked)} of its images trained it"}
   config = run.config

@@ -154,7 +154,9 @@ def _films(config, reports: Sequence[Mapping[str, Any]]) -> list[montage.Film]:
   ids = montage.pick(means, count=FILMS)
   if not ids:
     return []
-  loaded = data.load(config, ids).take(range(len(ids)))
+  loaded = data.load(config, data.open_dataset(config), ids=ids).take(
+    range(len(ids))
+  )
   return [
     montage.Film(id=name, image=image[..., 0], mask=mask[..., 0].astype(bool))
     for name, image, mask in zip(loaded.ids, loaded.image, loaded.mask)

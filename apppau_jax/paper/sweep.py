@@ -150,7 +150,7 @@ def _steps(run: Run, *, known: dict[str, int]) -> int:
     try:
       config = run.config
       known[key] = plan(
-        config, data.parts(config, data.catalogue(config))
+        config, data.parts(config, data.open_dataset(config))
       ).steps
     except UserError:  # told when its turn comes; phantoms may come first
       return 0

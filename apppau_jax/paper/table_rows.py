@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from apppau_jax.datasets import names
+from apppau_jax.datasets import registry
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment import schema
 from apppau_jax.reports import report
@@ -138,7 +138,7 @@ def cells(
       f"protocols {' and '.join(PROTOCOLS)}."
     )
   for dataset in datasets:
-    names.members(dataset)  # a name that means nothing stops here
+    registry.members(dataset)  # a name that means nothing stops here
   rows = _table1 if table == 1 else _table2
   return [
     cell
@@ -247,7 +247,7 @@ def _weigh(config: Any, loss: str) -> None:
 
 def _recipe(dataset: str) -> Any:
   """Our recipe: a set's own, the union's for a combination, a user's set's."""
-  name = "ccx" if names.is_combined(dataset) else names.kind(dataset)
+  name = "ccx" if registry.is_combined(dataset) else registry.kind(dataset)
   module = importlib.import_module(f"configs.{name}")
   config = getattr(module, "recipe", module.get_config)()
   config.data.dataset = dataset

@@ -12,15 +12,16 @@ import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
-from apppau_jax.datasets import catalogue, layout, manifest
+from apppau_jax.datasets import prepared as prepared_lib
+from apppau_jax.datasets import spec
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import DataError
 from apppau_jax.experiment import data, run_folder
-from apppau_jax.imaging import reading
+from apppau_jax.imaging import decode
 from configs import phantom as phantom_config
 
 ROOT = Path(__file__).parents[2]
-WHERE = {"dataset": "phantom", "resolution": 128}
 IDS = ("MCUCXR_0001_0", "MCUCXR_0002_0", "MCUCXR_0113_1")
 
 
@@ -44,9 +45,9 @@ def _folder(data_dir):
 
 def _seal(folder):
   """Gives the files, whatever they are now, their checksums."""
-  facts = json.loads((folder / manifest.NAME).read_text())
-  facts["files"] = manifest.checksums(folder)
-  (folder / manifest.NAME).write_text(json.dumps(facts))
+  facts = json.loads((folder / prepared_lib.RECORD).read_text())
+  facts["files"] = prepared_lib.checksums(folder)
+  (folder / prepared_lib.RECORD).write_text(json.dumps(facts))
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_class_that_a_folder_names_is_not_imported(planted, monkeypatch):
   data_dir, modules, marker = planted
   monkeypatch.syspath_prepend(str(modules))
   with pytest.raises(DataError, match=r"features\.json") as caught:
-    catalogue.read_catalogue(data_dir, **WHERE)
+    _ = Dataset("phantom", data_dir=data_dir).entries
   assert caught.value.exit_code == 3
   assert not marker.exists()
   assert "planted_features" not in sys.modules
@@ -93,7 +94,7 @@ def test_nor_if_a_runs_configuration_leads_to_it(
   run_folder.claim(tmp_path / "run", json.loads(json.dumps(tree)))
   config = run_folder.read_config(tmp_path / "run")
   with pytest.raises(DataError, match=r"features\.json"):
-    data.catalogue(config)
+    data.open_dataset(config)
   assert not marker.exists()
 
 
@@ -156,14 +157,14 @@ def test_what_is_not_as_the_code_states_is_refused(data_dir, spoil, says):
   spoil(_folder(data_dir))
   _seal(_folder(data_dir))
   with pytest.raises(DataError, match=says):
-    catalogue.read_catalogue(data_dir, **WHERE)
+    _ = Dataset("phantom", data_dir=data_dir).entries
 
 
 @pytest.mark.parametrize("content", ["[]", "[" * 100_000, '{"files": []}'])
 def test_a_manifest_that_is_none(data_dir, content):
-  (_folder(data_dir) / manifest.NAME).write_text(content)
+  (_folder(data_dir) / prepared_lib.RECORD).write_text(content)
   with pytest.raises(DataError, match="not prepared"):
-    catalogue.read_catalogue(data_dir, **WHERE)
+    _ = Dataset("phantom", data_dir=data_dir).entries
 
 
 @pytest.mark.parametrize(
@@ -175,18 +176,16 @@ def test_a_manifest_that_is_none(data_dir, content):
   ],
 )
 def test_pictures_of_another_form_are_refused(pixels):
-  png = reading.encode_png(pixels)
+  png = decode.encode_png(pixels)
   with pytest.raises(DataError, match="prepared set"):
-    reading.read_prepared(png, side=128, bits=8)
+    decode.read_prepared(png, side=128, bits=8)
   with pytest.raises(DataError, match="prepared set"):
-    reading.read_prepared(png[:40], side=128)
+    decode.read_prepared(png[:40], side=128)
 
 
 def test_a_set_has_eight_structures_at_most():
-  fields = {
-    "stem": None, "expected": None, "masks": lambda i: (), "class_names": (),
-  }  # fmt: skip
+  fields = {"name": "x", "title": "", "masks": lambda i: ()}
   names = tuple("abcdefghi")
-  assert layout.Layout(**fields, structures=names[:8]).structures == names[:8]
+  assert spec.DatasetSpec(**fields, structures=names[:8]).structures
   with pytest.raises(ValueError, match="at most 8"):
-    layout.Layout(**fields, structures=names)
+    spec.DatasetSpec(**fields, structures=names)

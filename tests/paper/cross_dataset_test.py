@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from apppau_jax.datasets import catalogue as examples
-from apppau_jax.datasets import names, splits
+from apppau_jax.datasets import examples, registry, splits
 from apppau_jax.errors import DataError
 from apppau_jax.experiment import data, predictors, restore
 from apppau_jax.paper import cross_dataset, sweep
@@ -23,7 +22,7 @@ def _ids(dataset, part):
 
 
 def _split(dataset):
-  return splits.Split(
+  return splits.Parts(
     train_labelled=_ids(dataset, "train"),
     train_unlabelled=(),
     validation=_ids(dataset, "validation"),
@@ -31,7 +30,7 @@ def _split(dataset):
   )
 
 
-def _loaded(config, ids):
+def _loaded(config, dataset, *, ids):
   rng = np.random.default_rng(len(ids))
   image = rng.integers(0, 256, (len(ids), 8, 8, 1)).astype(np.uint8)
   count = len(ids)
@@ -50,11 +49,12 @@ def world(tmp_path, monkeypatch):
   """Sets without files and networks without weights; counts predictions."""
   asked = []
 
-  def catalogue(config):
+  def open_dataset(config):
     if config.data.dataset == "jsrt" and "jsrt" in world.absent:
       raise DataError("jsrt is not prepared")
     return types.SimpleNamespace(
-      class_names=names.class_names(config.data.dataset)
+      class_names=registry.class_names(config.data.dataset),
+      content_sha256=world.sha256 or config.data.dataset,
     )
 
   def predict(config, *, final, mesh):
@@ -80,14 +80,11 @@ def world(tmp_path, monkeypatch):
       split = dataclasses.replace(
         split, validation=split.test, test=split.validation
       )
-    return data.Parts(split=split, classes=())
+    return split
 
-  monkeypatch.setattr(data, "catalogue", catalogue)
+  monkeypatch.setattr(data, "open_dataset", open_dataset)
   monkeypatch.setattr(data, "parts", parts)
   monkeypatch.setattr(data, "load", _loaded)
-  monkeypatch.setattr(
-    data, "content_sha256", lambda config: config.data.dataset
-  )
   monkeypatch.setattr(predictors, "predict", predict)
   monkeypatch.setattr(predictors, "diagnose", diagnose)
   monkeypatch.setattr(
@@ -103,11 +100,12 @@ def world(tmp_path, monkeypatch):
     config.eval.batch_size = 2
     folder = tmp_path / f"{dataset}-{both}"
     folder.mkdir()
-    splits.write_splits(folder / "splits.json", used or _split(dataset))
+    parts = (used or _split(dataset)).as_dict()
+    (folder / "splits.json").write_text(json.dumps(parts))
     cell = types.SimpleNamespace(dataset=dataset, row="A")
     return sweep.Run(cell=cell, seed=0, config=config, folder=folder)
 
-  world = types.SimpleNamespace(run=run, asked=asked, absent=set())
+  world = types.SimpleNamespace(run=run, asked=asked, absent=set(), sha256="")
   return world
 
 
@@ -117,7 +115,7 @@ def test_lungs_everywhere_and_tuberculosis_where_both_know_it(world):
     [run], part="test", datasets=[*COUNTS]
   )
   for cell in (own, other, nodules):
-    loaded = _loaded(None, _ids(cell["measured_on"], "test"))
+    loaded = _loaded(None, None, ids=_ids(cell["measured_on"], "test"))
     truth, found = loaded.mask.ravel(), loaded.image.ravel() >= 127.5
     each = [
       metrics.f1_score(m.ravel(), i.ravel() >= 127.5)
@@ -144,13 +142,13 @@ def test_a_segmentor_alone_is_asked_for_lungs_only(world):
 
 
 def test_images_that_trained_a_model_are_refused(world):
-  used = splits.Split(
+  used = splits.Parts(
     train_labelled=_ids("montgomery", "train"),
     train_unlabelled=_ids("shenzhen", "test")[:1],
     validation=_ids("montgomery", "validation"),
     test=_ids("montgomery", "test"),
   )
-  run = world.run("montgomery", used=used)
+  run = world.run("montgomery+shenzhen", used=used)
   (cell,) = cross_dataset.measure([run], part="test", datasets=["shenzhen"])
   assert cell["dice"] is None
   assert cell["why_not"] == "1 of its images trained it"
@@ -176,12 +174,12 @@ def test_a_set_that_is_not_there_stops_nothing(world):
   assert len(world.asked) == before + 2  # four images, two at a time
 
 
-def test_what_was_measured_on_other_data_is_measured_again(world, monkeypatch):
+def test_what_was_measured_on_other_data_is_measured_again(world):
   run = world.run("montgomery")
   cross_dataset.measure([run], part="test", datasets=["shenzhen"])
   path = run.folder / "eval" / "test" / "on-shenzhen.json"
   assert json.loads(path.read_text())["sha256"] == "shenzhen"
-  monkeypatch.setattr(data, "content_sha256", lambda config: "others")
+  world.sha256 = "others"
   before = len(world.asked)
   cross_dataset.measure([run], part="test", datasets=["shenzhen"])
   assert len(world.asked) == before + 2
@@ -195,7 +193,8 @@ def test_every_run_is_measured_under_its_own_split(world):
   used = dataclasses.replace(
     _split("montgomery"), validation=_ids("montgomery", "test"), test=()
   )
-  splits.write_splits(first.folder / "splits.json", used)
+  path = first.folder / "splits.json"
+  path.write_text(json.dumps(used.as_dict()))
   measured = cross_dataset.measure(
     [first, second], part="test", datasets=["montgomery"]
   )

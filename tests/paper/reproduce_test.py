@@ -315,7 +315,7 @@ def test_what_is_no_users_mistake_stops_nothing_else_either(sweep):
 def test_no_data_at_all_is_told_at_once(monkeypatch):
   at_hand = set()
 
-  def catalogue(dataset):
+  def open_dataset(dataset):
     if dataset not in at_hand:
       raise DataError(f"not prepared: {dataset}")
 
@@ -327,7 +327,7 @@ def test_no_data_at_all_is_told_at_once(monkeypatch):
       ]
     )
 
-  monkeypatch.setattr(assembled_data, "catalogue", catalogue)
+  monkeypatch.setattr(assembled_data, "open_dataset", open_dataset)
   with pytest.raises(DataError, match="not prepared: montgomery"):
     look("montgomery", "montgomery", "jsrt")
   look("montgomery", "phantom")  # drawn when its turn comes

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from apppau_jax.datasets import catalogue as examples
 from apppau_jax.datasets import phantom as phantom_set
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.phantoms import draw_set, drawing
 
@@ -69,10 +69,7 @@ def test_whatever_is_there_is_the_complete_set(drawn, tmp_path):
     "images": 3, "masks": 3, "normal": 2, "tb": 1, "unlabelled": 0,
     "missing": 0,
   }  # fmt: skip
-  catalogue = examples.read_catalogue(
-    tmp_path, dataset="phantom", resolution=128
-  )
-  assert tuple(e.id for e in catalogue.entries) == IDS
+  assert Dataset("phantom", data_dir=tmp_path).ids == IDS
 
 
 def test_prepare_draws_when_no_raw_dir_is_given(drawn, tmp_path):

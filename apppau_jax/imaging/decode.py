@@ -1,8 +1,7 @@
-"""Images and masks from PNG, JPEG, GIF, TIFF, BMP or DICOM, never guessed at.
+"""Decode radiographs from PNG, JPEG, GIF, TIFF, BMP or DICOM to grey levels.
 
-Every rule is stated here once: which formats are opened, how each pixel mode
-becomes grey, which values a mask may hold, how sizes are changed. What does
-not fit a rule is a `DataError` that names the file; nothing is repaired.
+The rules for formats and pixel modes are stated here. A file that no rule
+covers is refused with a `DataError` that names it; nothing is repaired.
 """
 
 import io
@@ -44,19 +43,19 @@ _DAMAGE = (
 def read_grey(
   content: bytes | Path, *, name: str = "", bits: int = 8
 ) -> np.ndarray:
-  """Decodes one picture to grey.
+  """Decodes one picture to grey levels.
 
-  Modes: `L` as it is; `P` through its palette; `1` as black and white; 16 bits
-  linearly, from the lowest value of the picture (black) to its highest (white),
-  since a file does not say how many of them it uses; colour of 8 bits, only
-  where the channels are equal; transparency only where everything is opaque,
-  or in a GIF, whose palette says what the transparent level is. DICOM: see
-  `dicom`.
+  Mode `L` is taken as it is, `P` through its palette, `1` as black and white.
+  Images of 16 bits are stretched from their lowest value (black) to their
+  highest (white), since a file does not state how many bits it uses. Colour of
+  8 bits is accepted if the channels are equal, transparency if all pixels are
+  opaque, or in a GIF, whose palette states the transparent level. For DICOM
+  see `dicom`.
 
   Args:
     content: the encoded bytes, or the path of a file.
-    name: what messages call the file; the path by default.
-    bits: of the result, 8 or 16: white is 255 or 65535.
+    name: of the file, for messages; the path by default.
+    bits: of the result, 8 or 16; white is 255 or 65535.
 
   Returns:
     uint8 or uint16 [h, w].
@@ -64,13 +63,13 @@ def read_grey(
   Raises:
     DataError: a damaged or oversized file, or one that no rule covers.
   """
-  name = name or _default_name(content)
+  name = name or default_name(content)
   content = _read(content, name=name)
   if dicom.is_dicom(content):
     return dicom.read_dicom(
       content, name=name, bits=bits, check_size=_check_size
     )
-  grey = _decode(content, name=name)
+  grey = read_levels(content, name=name)
   if grey.dtype == np.uint16:
     return stretch(grey, bits=bits)
   return deepen(grey, bits=bits)
@@ -112,41 +111,13 @@ def read_prepared(
   return levels
 
 
-def read_mask(content: bytes | Path, *, name: str = "") -> np.ndarray:
-  """Decodes one mask whose only values are {0, 1} or {0, full scale}.
-
-  Returns:
-    bool [h, w], True inside.
-
-  Raises:
-    DataError: other values (the message holds their histogram), or any of
-      the reasons of `read_grey`.
-  """
-  name = name or _default_name(content)
-  grey = _decode(_read(content, name=name), name=name)
-  inside = grey != 0
-  high, full = grey.max(), np.iinfo(grey.dtype).max
-  at_high = np.count_nonzero(grey == high) if high else 0
-  if high not in (0, 1, full) or at_high != np.count_nonzero(inside):
-    counts = np.bincount(grey.ravel())  # slow: only where it is told
-    values = np.flatnonzero(counts)
-    common = values[np.argsort(-counts[values], kind="stable")[:8]]
-    histogram = ", ".join(f"{value}: {counts[value]}" for value in common)
-    raise errors.DataError(
-      f"The mask {name} holds {len(values)} different values ({histogram}"
-      f"{', ...' if len(values) > 8 else ''}), where only {{0, 1}} or "
-      f"{{0, {full}}} has a meaning. Threshold or export it again without "
-      "smoothing; it is not guessed at."
-    )
-  return inside
-
-
-def _default_name(content: bytes | Path) -> str:
+def default_name(content: bytes | Path) -> str:
+  """Returns what messages call a picture: its path, if it has one."""
   return "in memory" if isinstance(content, bytes) else str(content)
 
 
 def _read(content: bytes | Path, *, name: str) -> bytes:
-  """The bytes of a file, if there are not absurdly many."""
+  """Reads a file unless it is larger than any radiograph."""
   if isinstance(content, bytes):
     return content
   try:
@@ -156,13 +127,22 @@ def _read(content: bytes | Path, *, name: str) -> bytes:
     raise errors.DataError(f"The image {name} cannot be read ({e}).") from e
   if len(data) > MAX_BYTES:
     raise errors.DataError(
-      f"The image {name} is larger than {MAX_BYTES:,} bytes; no film is."
+      f"The image {name} is larger than {MAX_BYTES:,} bytes, more than any "
+      "radiograph."
     )
   return data
 
 
-def _decode(data: bytes, *, name: str) -> np.ndarray:
-  """Decodes to uint8 or uint16 [h, w]; errors name the file."""
+def read_levels(content: bytes | Path, *, name: str) -> np.ndarray:
+  """Decodes a picture, no DICOM, to the levels that it stores.
+
+  Returns:
+    uint8 or uint16 [h, w].
+
+  Raises:
+    DataError: see `read_grey`.
+  """
+  data = _read(content, name=name)
   try:
     if data.startswith(b"\x89PNG"):
       _open(data).verify()  # the checksum of every chunk; needs a fresh open
@@ -172,14 +152,13 @@ def _decode(data: bytes, *, name: str) -> np.ndarray:
       image.load()
       return _to_grey(image, name=name)
   except _DAMAGE as e:
-    # Pillow's own words for an unknown format show an address in memory.
+    # Pillow's message for an unknown format shows an address in memory.
     unknown = isinstance(e, UnidentifiedImageError)
     raise errors.DataError(
       f"The image {name} cannot be read "
-      f"({'no known format' if unknown else e}). The file is damaged, cut "
-      f"short, larger than {MAX_PIXELS:,} pixels, or not one of "
-      f"{', '.join(FORMATS)} (images also: DICOM). Fetch it again from its "
-      "owner."
+      f"({'unknown format' if unknown else e}). The file is damaged, "
+      f"truncated, larger than {MAX_PIXELS:,} pixels, or not one of "
+      f"{', '.join(FORMATS)} (images also: DICOM). Get it again from its owner."
     ) from e
 
 
@@ -188,7 +167,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _check_header(image: Image.Image, *, name: str) -> None:
-  """Refuses, before any pixel is decoded, what could not be used anyway."""
+  """Refuses unusable pictures before any pixel is decoded."""
   width, height = image.size
   _check_size(height, width, name=name)
   frames = getattr(image, "n_frames", 1)
@@ -204,7 +183,7 @@ def _check_header(image: Image.Image, *, name: str) -> None:
 
 
 def _check_depth(image: Image.Image, data: bytes, *, name: str) -> None:
-  """Refuses 16 bits in several channels: Pillow reads the upper 8 alone."""
+  """Refuses 16 bits in several channels, of which Pillow reads 8."""
   if image.format == "PNG":  # of IHDR, whose place is fixed
     depth, grey = data[24], data[25] == 0
   elif isinstance(image, TiffImageFile):
@@ -215,16 +194,16 @@ def _check_depth(image: Image.Image, data: bytes, *, name: str) -> None:
   if depth > 8 and not grey:
     raise errors.DataError(
       f"The image {name} has {depth} bits in each of several channels, of "
-      "which only the upper 8 could be read. Save it as 16 bit grey."
+      "which only the upper 8 can be read. Save it as 16-bit grey."
     )
 
 
 def _check_size(height: int, width: int, *, name: str) -> None:
   if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
     raise errors.DataError(
-      f"The image {name} says that it is {width}x{height} pixels; at most "
-      f"{MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side are read. No film "
-      "scan is that large: the file is damaged or not what it seems."
+      f"The image {name} states a size of {width}x{height} pixels; at most "
+      f"{MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side are accepted. The file "
+      "is damaged or not a radiograph."
     )
 
 
@@ -235,7 +214,7 @@ def _to_grey(image: Image.Image, *, name: str) -> np.ndarray:
     if deep.size and (deep == image.info.get("transparency", -1)).any():
       raise _transparent(name)
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
-    # Pillow inverts such files of 8 bits, and leaves those of 16 alone.
+    # Pillow inverts such files of 8 bits but not those of 16.
     return 65535 - deep if tags.get(_PHOTOMETRIC_TAG) == 0 else deep
   if mode == "I" and image.format == "PNG":  # 16 bits in older Pillow
     return np.asarray(image).astype(np.uint16)
@@ -252,7 +231,7 @@ def _to_grey(image: Image.Image, *, name: str) -> np.ndarray:
   elif mode not in ("RGB", "RGBA", "LA"):
     raise errors.DataError(
       f"The image {name} has pixel mode {mode}, for which no conversion to "
-      "grey is defined. Save it as 8 or 16 bit grey PNG."
+      "grey is defined. Save it as 8-bit or 16-bit grey PNG."
     )
   pixels = np.asarray(image)
   if pixels.shape[2] in (2, 4) and pixels[..., -1].min() < 255:
@@ -277,84 +256,14 @@ def _equal_channels(
   if spread > _CHANNEL_TOLERANCE.get(image_format or "", 0):
     raise errors.DataError(
       f"The image {name} is in colour: its red, green and blue values "
-      f"differ by up to {spread}. A radiograph is grey; look whether this "
-      "is an overlay, a photograph or the wrong file."
+      f"differ by up to {spread}. A radiograph is grey. Check that this is not "
+      "an overlay, a photograph or the wrong file."
     )
   return colours[..., 1].copy()
 
 
-def resize_area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """Area resampling: each new pixel is the mean of the area it covers.
-
-  The sums are of integers and exact, rounded half up, so that every machine
-  returns the same bytes. Works for any ratio, also for enlarging.
-
-  Args:
-    image: uint8 or uint16 [h, w].
-    size: the new (height, width).
-
-  Returns:
-    [*size], of the same type.
-  """
-  total = _area_sums(image, size)
-  area = image.shape[0] * image.shape[1]
-  return ((2 * total + area) // (2 * area)).astype(image.dtype)
-
-
-def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """Area resampling of bool [h, w]: True where at least half is covered."""
-  return 2 * _area_sums(mask, size) >= mask.shape[0] * mask.shape[1]
-
-
-def _area_sums(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """Sums of value times covered area, in 1/(H*W) pixels; int64 [H, W]."""
-  rows = _sum_rows(image, size[0])
-  return _sum_rows(np.ascontiguousarray(rows.T), size[1]).T
-
-
-def _sum_rows(values: np.ndarray, new: int) -> np.ndarray:
-  """Sums what each of `new` equal bands covers, in 1/new rows; int64."""
-  old = len(values)
-  sums = np.empty((new, values.shape[1]), np.int64)
-  for i in range(new):
-    first, skipped = divmod(i * old, new)
-    last, taken = divmod((i + 1) * old, new)
-    sums[i] = values[first:last].sum(axis=0, dtype=np.int64) * new
-    sums[i] -= skipped * values[first].astype(np.int64)
-    if taken:
-      sums[i] += taken * values[last].astype(np.int64)
-  return sums
-
-
-def check_polarity(mask: np.ndarray, *, name: str) -> str:
-  """Asserts that True means lung, by what lungs in a chest film look like.
-
-  Args:
-    mask: bool [h, w], lungs True.
-    name: what messages call the image.
-
-  Returns:
-    A warning for an unusual lung fraction (outside .10 to .50), else "".
-
-  Raises:
-    DataError: a fraction outside .05 to .60, or a frame that is mostly
-      inside the mask: inverted, empty or of something else.
-  """
-  fraction = float(mask.mean())
-  frame = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
-  if not 0.05 <= fraction <= 0.60 or frame.mean() > 0.5:
-    raise errors.DataError(
-      f"The mask of {name} covers {fraction:.1%} of the image and "
-      f"{frame.mean():.1%} of its frame; lungs cover 5 % to 60 % and seldom "
-      "the frame. It is empty, inverted, or not a lung mask."
-    )
-  if not 0.10 <= fraction <= 0.50:
-    return f"lungs cover {fraction:.1%} of the image (usual: 10 % to 50 %)"
-  return ""
-
-
 def encode_png(image: np.ndarray) -> bytes:
-  """PNG bytes of uint8 or uint16 [h, w]; the same bytes for the same pixels."""
+  """Encodes uint8 or uint16 [h, w] as PNG, deterministically."""
   buffer = io.BytesIO()
   Image.fromarray(image).save(buffer, "PNG", compress_level=6)
   return buffer.getvalue()
