@@ -21,7 +21,7 @@ import ml_collections
 
 from apppau_jax import errors, keys, losses, semi
 from apppau_jax.checks import findings
-from apppau_jax.datasets import names
+from apppau_jax.datasets import registry
 from apppau_jax.keys import key, section
 from apppau_jax.losses import objectives
 from apppau_jax.models import blocks, discriminator, segmentor
@@ -81,8 +81,8 @@ _view = functools.partial(_share, used_by=_VIEWS)
 
 
 def _is_dataset(value: str) -> bool:
-  public = (*names.CLASSES, "ccx")
-  return all(x in public or names.is_own(x) for x in value.split("+"))
+  public = (*registry.DATASETS, *registry.COMBINATIONS)
+  return all(x in public or registry.is_own(x) for x in value.split("+"))
 
 
 def _users(parameter: str, *, of: str, registry: Mapping[str, Any]) -> str:
@@ -108,8 +108,8 @@ class Data(keys.Section):
   dataset: str = key(
     "phantom",
     "prepared data set; a+b: both as one",
-    choices=(*names.CLASSES, "ccx", names.OWN),
-    valid=(_is_dataset, f"{names.OWN_FORM}, or several joined by +"),
+    choices=(*registry.DATASETS, *registry.COMBINATIONS),
+    valid=(_is_dataset, f"{registry.OWN_FORM}, or several joined by +"),
   )
   data_dir: str = key("data", "folder that launch.prepare_data wrote")
   resolution: int = key(

@@ -22,12 +22,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 _IMAGES = flags.DEFINE_integer(
   "images",
   None,
-  "Training images, labelled or not; by default three quarters of the public "
-  "set.",
+  "Training images, labelled or not; by default those of the split of the "
+  "complete public set.",
   lower_bound=1,
 )
 _TIME = flags.DEFINE_bool("time", False, "Also run and time a few steps.")
-_TRAINING_SHARE = 0.75  # of a data set
 
 
 def main() -> None:
@@ -40,10 +39,15 @@ def main() -> None:
   runtime.set_up()
   import jax
 
+  from apppau_jax.datasets import label_budget
   from apppau_jax.experiment import cost as cost_lib
   from apppau_jax.experiment import networks
 
-  images = _IMAGES.value or _published(config.data.dataset)
+  images = _IMAGES.value or label_budget.training_count(
+    config.data.dataset,
+    split=config.data.split,
+    unmasked_images=config.data.unmasked_images,
+  )
   cost = cost_lib.cost(config, images=images, timed=_TIME.value)
   rate = cost_lib.matrix_rate(config.model.dtype)
   rows = {
@@ -69,22 +73,6 @@ def main() -> None:
   rows["the run"] = f"{word} {minutes:.3g} min, without evaluations"
   for name, value in rows.items():
     print(f"{name:20} {value}")
-
-
-def _published(dataset: str) -> int:
-  """About how many images train where the public set is split."""
-  from apppau_jax.datasets import names, phantom, published
-
-  total = 0
-  for member in names.members(dataset):
-    ids = published.published_ids(member)
-    if ids is None and member != "phantom":
-      raise ConfigError(
-        f"How many images train is not known of {member}, which is not public: "
-        "say so by --images."
-      )
-    total += phantom.COUNT if ids is None else len(ids)
-  return round(total * _TRAINING_SHARE)
 
 
 if __name__ == "__main__":

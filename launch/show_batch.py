@@ -60,20 +60,17 @@ def _rows(config):
   from apppau_jax.reports.montage import View
 
   fit.ensure_phantoms(config)
-  known = data.catalogue(config)
-  config = data.settled(config, known)
-  chosen = data.parts(config, known)
-  objectives.check_players(
-    config, unlabelled=len(chosen.split.train_unlabelled)
-  )
-  minibatch = np.atleast_2d(
-    input_pipeline.minibatches(config, chosen.split)(0)
-  )[-1]
+  dataset = data.open_dataset(config)
+  config = data.settled(config, dataset)
+  chosen = data.parts(config, dataset)
+  objectives.check_players(config, unlabelled=len(chosen.train_unlabelled))
+  minibatch = np.atleast_2d(input_pipeline.minibatches(config, chosen)(0))[-1]
   # Each image once, though a single labelled one fills all its rows.
   parts = np.split(minibatch, [objectives.labelled_rows(config)])
   with_mask, without = (list(dict.fromkeys(rows.tolist())) for rows in parts)
   with_mask, without = with_mask[:_LABELLED], without[:_UNLABELLED]
-  loaded = data.load_training(config, chosen).take([*with_mask, *without])
+  training = data.load_training(config, dataset, parts=chosen)
+  loaded = training.take([*with_mask, *without])
   batch = input_pipeline.to_batch(loaded)
   keys = jax.random.split(jax.random.key(config.seed), _VIEWS)
   prepare = jax.jit(data.prepare(config))
@@ -95,7 +92,7 @@ def _rows(config):
     ]
   normal = data.normalize(config)(batch.image)
   seen = [dataclasses.replace(batch, image=normal), *seen]
-  names = class_names(config) or known.class_names
+  names = class_names(config) or dataset.class_names
   rows = {}
   for i, name in enumerate(loaded.ids):
     own = titles if i >= len(with_mask) else ["trained on"] * _VIEWS

@@ -10,6 +10,8 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.splits import Parts
 from apppau_jax.experiment import (
   data,
   input_pipeline,
@@ -31,14 +33,13 @@ from apppau_jax.training import state as state_lib
 _SEVERAL = 50  # where dispatching a step costs as much as a small one
 
 
-def plan(config: Config, chosen: data.Parts) -> loop.Plan:
+def plan(config: Config, chosen: Parts) -> loop.Plan:
   """Lengths in steps.
 
   An epoch is as many steps as pass over all training images, however few of
   them are labelled or used: runs of equal length see equally many examples.
   """
-  split = chosen.split
-  size = len(split.train_labelled) + len(split.train_unlabelled)
+  size = len(chosen.train_labelled) + len(chosen.train_unlabelled)
   per_epoch = example_order.steps_per_epoch(size, config.train.batch_size)
   eval_every = config.train.eval_every_epochs * per_epoch
   several = config.train.steps_per_call or _steps_per_call(config, eval_every)
@@ -73,17 +74,16 @@ def store(
 
 def assemble(
   config: Config,
-  chosen: data.Parts,
+  chosen: Parts,
   *,
+  dataset: Dataset,
   workdir: pathlib.Path,
   meta: Mapping[str, Any],
 ) -> tuple[loop.Run, state_lib.TrainState]:
   """Returns the run and its fresh state."""
-  objectives.check_players(
-    config, unlabelled=len(chosen.split.train_unlabelled)
-  )
+  objectives.check_players(config, unlabelled=len(chosen.train_unlabelled))
   mesh = parallel.make_mesh(batch_size=config.train.batch_size)
-  training = data.load_training(config, chosen)
+  training = data.load_training(config, dataset, parts=chosen)
   objectives.check_classes(config, known=training.label)
   lengths = plan(config, chosen)
   seed = parallel.replicate(np.uint32(config.seed), mesh)
@@ -91,7 +91,7 @@ def assemble(
     config, lengths=lengths, mesh=mesh, examples=len(training.ids)
   )
   state = _init(config, lengths=lengths, mesh=mesh)(seed)
-  order_of = input_pipeline.minibatches(config, chosen.split)
+  order_of = input_pipeline.minibatches(config, chosen)
   return loop.Run(
     plan=lengths,
     train_step=functools.partial(step, seed=seed),
@@ -99,7 +99,7 @@ def assemble(
     order=order_of,
     ids=training.ids,
     evaluate_fn=predictors.validation(
-      config, data.load(config, chosen.split.validation), mesh
+      config, data.load(config, dataset, ids=chosen.validation), mesh
     ),
     select_by=config.train.select_by,
     learning_rate=parallel.compile_rate(_optimizers(config, lengths)[0]),

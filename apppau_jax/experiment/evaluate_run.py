@@ -2,12 +2,15 @@
 
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from apppau_jax import files
-from apppau_jax.datasets import examples, names, splits
+from apppau_jax.checks import leakage
+from apppau_jax.datasets import registry
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import data, loaded_run, networks, predictors
 from apppau_jax.experiment import run_folder as workdir_lib
@@ -19,6 +22,7 @@ from apppau_jax.training import writer
 def measure(
   *workdirs: pathlib.Path,
   part: str,
+  dataset: Dataset | None = None,
   data_dir: str | None = None,
   output: pathlib.Path | None = None,
 ) -> None:
@@ -27,6 +31,7 @@ def measure(
   Args:
     *workdirs: the run's folder; several runs are measured as one.
     part: "validation" or "test", as the first run's split has it.
+    dataset: the run's prepared data, if they are open already.
     data_dir: prepared data, if they moved.
     output: folder to write to; of one run `eval/<part>` of its own.
 
@@ -44,9 +49,11 @@ def measure(
   config = run.config
   if data_dir:
     config.data.data_dir = data_dir
-  known = data.catalogue(config)
-  split = data.parts(config, known).split
-  source = _load_unseen(run, split, part=part)
+  dataset = dataset or data.open_dataset(config)
+  split = data.parts(config, dataset)
+  ids = getattr(split, part)
+  _check_unused(run, ids, part=part)
+  source = data.load(config, dataset, ids=ids)
   how = predictors.options(config)
   scored = evaluate.score(
     run.players,
@@ -55,7 +62,7 @@ def measure(
     options=how,
     structures=config.data.structures,
   )
-  digest = data.content_sha256(config)
+  digest = dataset.content_sha256
   facts = {
     "dataset": config.data.dataset,
     "split": part,
@@ -75,17 +82,17 @@ def measure(
     temperature=1.0  # of several runs each has its own
     if run.is_ensemble
     else predictors.fit_temperature(
-      config, run.variables, ids=split.validation
+      config, run.variables, dataset=dataset, ids=split.validation
     ),
   )
-  of = {entry.id: entry.source for entry in known.entries}
+  of = {entry.id: entry.source for entry in dataset.entries}
   numbers = evaluate.make_report(
     scored,
     facts=facts,
     diagnosis=diagnosis,
     of=[of[name] for name in scored.ids],
   )
-  if names.is_combined(config.data.dataset):
+  if registry.is_combined(config.data.dataset):
     for image in numbers["per_image"]:
       image["source"] = of[image["id"]]
   folder = output or workdirs[0] / "eval" / part
@@ -127,28 +134,26 @@ def _history(run: loaded_run.Finished) -> list[dict[str, Any]]:
   return writer.read_history(run.workdirs[0] / "metrics.jsonl")
 
 
-def _load_unseen(
-  run: loaded_run.Finished, split: splits.Split, *, part: str
-) -> examples.Source:
-  """The part's images; none may be measured that a run has trained on."""
-  ids = getattr(split, part)
-  measured = {*names.parts(run.config.data.dataset)}
+def _check_unused(
+  run: loaded_run.Finished, ids: Sequence[str], *, part: str
+) -> None:
+  """Refuses to measure a run on images that it has trained on."""
+  measured = run.config.data.dataset
   for workdir, config in zip(run.workdirs, run.configs, strict=True):
-    if not measured & {*names.parts(config.data.dataset)}:
-      continue  # other images, whatever their names (phantoms bear real ones)
-    seen = splits.read_splits(workdir / "splits.json")
-    used = {*seen.train_labelled, *seen.train_unlabelled}
-    if part == "test":
-      used |= {*seen.validation}
-    leaked = sorted(used.intersection(ids))
+    leaked = leakage.used_images(
+      ids,
+      part=part,
+      dataset=measured,
+      trained_on=config.data.dataset,
+      splits=workdir / "splits.json",
+    )
     if leaked:
       raise DataError(
         f"{len(leaked)} images of the {part} part were used to train or choose "
         f"the run {workdir} ({', '.join(leaked[:5])}). Evaluate a run with the "
         "data and the split it was trained on, and several runs only on images "
-        "that none of them has seen."
+        "that none of them has used."
       )
-  return data.load(run.config, ids)
 
 
 def _notes(run: loaded_run.Finished, *, data_sha256: str) -> list[str]:
@@ -187,7 +192,7 @@ def _notes(run: loaded_run.Finished, *, data_sha256: str) -> list[str]:
       "Segmentation is the mean over the structures of each image; images "
       "without the outline of one of them are not measured."
     )
-  if "phantom" in names.parts(config.data.dataset):
+  if "phantom" in registry.parts(config.data.dataset):
     notes.append("Procedural phantoms, not patients.")
   return notes
 

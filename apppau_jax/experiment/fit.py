@@ -11,7 +11,8 @@ import jax
 
 from apppau_jax import progress as console
 from apppau_jax.config import Config
-from apppau_jax.datasets import manifest, prepare
+from apppau_jax.datasets import prepare
+from apppau_jax.datasets.prepared import Prepared
 from apppau_jax.errors import ConfigError, DataError, Interrupted
 from apppau_jax.experiment import (
   data,
@@ -46,16 +47,16 @@ def _run(config: Config, folder: pathlib.Path) -> None:
   first = distributed.is_first()
   with distributed.first_goes_first("phantoms"):
     ensure_phantoms(config)
-  known = data.catalogue(config)
-  config = data.settled(config, known)
+  dataset = data.open_dataset(config)
+  config = data.settled(config, dataset)
   tree = json.loads(json.dumps(config.to_dict()))  # as a file would have it
   if first:
     run_folder.claim(folder, tree)
-  chosen = data.parts(config, known)
-  data_sha256 = data.content_sha256(config)
+  chosen = data.parts(config, dataset)
+  data_sha256 = dataset.content_sha256
   _check_alike(tree, data_sha256)
   run_folder.check_same_data(folder, data_sha256=data_sha256, parts=chosen)
-  found = data_gate.check(config, known, chosen)
+  found = data_gate.check(config, dataset, parts=chosen)
   if first:
     run_folder.write_findings(folder, found)
     run_folder.write_parts(folder, chosen)
@@ -84,7 +85,7 @@ def _run(config: Config, folder: pathlib.Path) -> None:
     if distributed.count() == 1:
       precompile.rehearse(config, chosen, steps=plan(config, chosen).steps)
     parts, state = assemble(
-      config, chosen, workdir=folder, meta={"config": tree}
+      config, chosen, dataset=dataset, workdir=folder, meta={"config": tree}
     )
     if first:
       _announce(config, chosen, parts, state)
@@ -95,8 +96,8 @@ def _run(config: Config, folder: pathlib.Path) -> None:
       parts.latest.close()
       parts.best.close()
     for part in ("validation", "test"):
-      if first and getattr(chosen.split, part):
-        evaluate_run.measure(folder, part=part)
+      if first and getattr(chosen, part):
+        evaluate_run.measure(folder, part=part, dataset=dataset)
       elif first:
         print(
           f"note: no {part} images of split {config.data.split} are at hand, "
@@ -139,24 +140,23 @@ def ensure_phantoms(config) -> None:
     return
   where = {
     "dataset": "phantom",
+    "data_dir": config.data.data_dir,
     "resolution": config.data.resolution,
     "bits": config.data.bits,
   }
-  if manifest.read(prepare.prepared_folder(config.data.data_dir, **where)):
+  if Prepared(**where).read_record():
     return
   with console.bar("drawing phantoms") as progress:
     raw_dir = draw_set.draw(
       config.data.data_dir, workers=os.cpu_count() or 1, progress=progress
     )
   with console.bar("preparing phantoms") as progress:
-    prepare.prepare(
-      raw_dir=raw_dir, data_dir=config.data.data_dir, progress=progress, **where
-    )
-  data_gate.keep_verdict(config)
+    prepare.prepare(raw_dir=raw_dir, progress=progress, **where)
+  data_gate.keep_findings(data.open_dataset(config))
 
 
 def _announce(config, chosen, parts, state) -> None:
-  counts = {name: len(ids) for name, ids in chosen.split.as_dict().items()}
+  counts = {name: len(ids) for name, ids in chosen.as_dict().items()}
   other = ""
   if state.discriminator is not None:
     other = (

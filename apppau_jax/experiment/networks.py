@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from apppau_jax.config import Config
-from apppau_jax.datasets import names as sets
+from apppau_jax.datasets import registry as sets
 from apppau_jax.errors import ConfigError
 from apppau_jax.models import blocks
 from apppau_jax.models import discriminator as discriminator_lib

@@ -17,10 +17,10 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-from apppau_jax import keys, runtime
+from apppau_jax import runtime
 
 if TYPE_CHECKING:
-  from apppau_jax.experiment.data import Parts
+  from apppau_jax.datasets.splits import Parts
   from apppau_jax.experiment.networks import Config
 
 _WORTH = 100  # steps of a run that is long enough to gain by it
@@ -38,8 +38,8 @@ def rehearse(config: "Config", chosen: "Parts", *, steps: int) -> None:
   if steps < _WORTH or not runtime.wants_memory():
     return
   tree = json.loads(json.dumps(config.to_dict()))
-  told = {k: v for k, v in keys.flatten(tree).items() if k not in _FREE}
-  sizes = [len(ids) for ids in chosen.split.as_dict().values()]
+  told = {k: v for k, v in schema.flatten(tree).items() if k not in _FREE}
+  sizes = [len(ids) for ids in chosen.as_dict().values()]
   mark = trace_cache.mark(["rehearsal", told, sizes])
   if mark is None or mark.exists():
     return
@@ -62,17 +62,17 @@ def main() -> None:
   """One step, one validation and one final look, of the run on stdin."""
   tree = json.load(sys.stdin)
   runtime.set_up()
-  from apppau_jax.config import Config
   from apppau_jax.experiment import data, predictors
   from apppau_jax.experiment.assemble import assemble
   from apppau_jax.inference import batched_inference
   from apppau_jax.training import loop
 
-  config = Config.from_dict(tree)
-  chosen = data.parts(config, data.catalogue(config))
+  config = ml_collections.ConfigDict(tree)
+  dataset = data.open_dataset(config)
+  chosen = data.parts(config, dataset)
   with tempfile.TemporaryDirectory() as folder:
     parts, state = assemble(
-      config, chosen, workdir=pathlib.Path(folder), meta={}
+      config, chosen, dataset=dataset, workdir=pathlib.Path(folder), meta={}
     )
     with contextlib.closing(parts.feed(0)) as feed:
       state, _ = loop.advance(parts, state, *next(feed))
@@ -80,7 +80,7 @@ def main() -> None:
     seen = batched_inference.look(
       predictors.players(config, final=True),
       state.averages,
-      data.load(config, chosen.split.validation),
+      data.load(config, dataset, ids=chosen.validation),
       options=predictors.options(config),
       oracle=True,
     )

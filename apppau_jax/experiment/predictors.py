@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from apppau_jax.datasets import examples
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment import data, networks
 from apppau_jax.experiment.memoize import shared
@@ -195,6 +196,7 @@ def fit_temperature(
   config: Config,
   variables: Mapping[str, state_lib.Variables],
   *,
+  dataset: Dataset,
   ids: Sequence[str],
 ) -> float:
   """The temperature under which the classes of `ids` are likeliest; or 1.
@@ -202,11 +204,12 @@ def fit_temperature(
   Args:
     config: the configuration; without `eval.temperature_scaling` it is 1.
     variables: weights by player.
+    dataset: the prepared data set.
     ids: the validation images.
   """
   if not (config.eval.temperature_scaling and networks.learns_classes(config)):
     return 1.0
-  source = data.load(config, ids)
+  source = data.load(config, dataset, ids=ids)
   seen = batched_inference.look(
     players(config, final=True), variables, source, options=options(config)
   )

@@ -27,7 +27,7 @@ from apppau_jax.errors import (
 )
 
 if TYPE_CHECKING:  # JAX starts later, under what `runtime` chooses
-  from apppau_jax.experiment.data import Parts
+  from apppau_jax.datasets.splits import Parts
 
 FINDINGS = "verify.json"
 # May differ between two starts of one run: they change no parameter.
@@ -139,7 +139,7 @@ def write_parts(workdir: pathlib.Path, parts: "Parts") -> None:
 
 
 def write_findings(workdir: pathlib.Path, found: Sequence[Finding]) -> None:
-  """Writes verify.json, what the doctor says of the run's data, and tells."""
+  """Writes verify.json, the findings in the run's data, and prints a note."""
   content = [finding.as_dict() for finding in found]
   files.write_json(workdir / FINDINGS, {"findings": content})
   counts = findings.counts(found)
@@ -178,7 +178,7 @@ def remarks(workdir: pathlib.Path) -> list[str]:
 
 def _lists(parts: "Parts") -> dict[str, dict[str, list[str]]]:
   return {
-    "splits.json": parts.split.as_dict(),
+    "splits.json": parts.as_dict(),
     "labels.json": parts.labels(),
   }
 

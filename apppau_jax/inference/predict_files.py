@@ -17,11 +17,11 @@ from PIL import Image
 
 from apppau_jax import files
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import reading
+from apppau_jax.imaging import decode, resample
 from apppau_jax.inference import batched_inference, overlay, prediction_table
 from apppau_jax.inference.prediction_table import Row
 
-SUFFIXES = reading.SUFFIXES
+SUFFIXES = decode.SUFFIXES
 OVERLAY = 1024  # pixels of an overlay's longer side, at most
 
 # A picture that is none, or for which a library is lacking.
@@ -101,9 +101,9 @@ def predict_pictures(
         if before and prediction_table.known(before) and there:
           rows[path] = dataclasses.replace(before, file=name, status="exists")
         else:
-          grey = reading.read_grey(path, bits=bits)
+          grey = decode.read_grey(path, bits=bits)
           _check_shows(grey, name=str(path))
-          small[path] = reading.resize_area(grey, size)
+          small[path] = resample.resize_area(grey, size)
       except _UNREADABLE as error:
         rows[path] = Row(name, "failed", str(error))
     place = {path: i for i, path in enumerate(small)}
@@ -159,15 +159,15 @@ def _write(
   kinds: Sequence[str],
 ) -> np.ndarray:
   """Writes the overlay, then the masks; the last says that all are there."""
-  picture = reading.read_grey(path)
+  picture = decode.read_grey(path)
   masks = [
     at_full_size(plane, picture.shape, options=options)
     for plane in np.moveaxis(prob, -1, 0)
   ]
   shown = _shown(picture.shape)
-  small = np.stack([reading.resize_mask(m, shown) for m in masks], axis=-1)
+  small = np.stack([resample.resize_mask(m, shown) for m in masks], axis=-1)
   drawn = overlay.draw(
-    reading.resize_area(picture, shown) / 255.0,
+    resample.resize_area(picture, shown) / 255.0,
     mask=small,
     prediction=small,
     width=max(1, round(max(shown) / 512)),
@@ -178,7 +178,7 @@ def _write(
   Image.fromarray(drawn).save(file, format="PNG")
   files.write_bytes(target, file.getvalue())
   for kind, mask in zip(kinds, masks):
-    png = reading.encode_png(mask.astype(np.uint8) * 255)
+    png = decode.encode_png(mask.astype(np.uint8) * 255)
     files.write_bytes(_target(path, root, output, kind), png)
   return np.stack(masks, axis=-1)
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from apppau_jax import files
-from apppau_jax.datasets import examples, splits
+from apppau_jax.checks import leakage
+from apppau_jax.datasets import examples
 from apppau_jax.errors import UserError
 from apppau_jax.experiment import data, networks, predictors, restore
 from apppau_jax.inference import batched_inference
@@ -39,12 +40,12 @@ def open_target(config: Any, part: str) -> Target:
   Raises:
     UserError: the set is not prepared, or the part is empty.
   """
-  catalogue = data.catalogue(config)
-  split = data.parts(config, catalogue).split
+  dataset = data.open_dataset(config)
+  ids = getattr(data.parts(config, dataset), part)
   return Target(
-    source=data.load(config, getattr(split, part)),
-    sha256=data.content_sha256(config),
-    classes=catalogue.class_names,
+    source=data.load(config, dataset, ids=ids),
+    sha256=dataset.content_sha256,
+    classes=dataset.class_names,
   )
 
 
@@ -122,7 +123,7 @@ def _values(
   before = json.loads(path.read_text()) if path.exists() else {}
   if all(before.get(key) == value for key, value in images.items()):
     return before["values"]
-  values = _measure(run, target, part, predict)
+  values = _measure(run, target, part, dataset, predict)
   files.write_json(path, {**images, "values": values})
   return values
 
@@ -131,11 +132,16 @@ def _not_measured(reason: str) -> dict[str, Any]:
   return {"n": None, "dice": None, "auroc_tb": None, "why_not": reason}
 
 
-def _measure(run: Run, target: Target, part: str, predict) -> dict[str, Any]:
-  split = splits.read_splits(run.folder / "splits.json")
-  used = {*split.train_labelled, *split.train_unlabelled}
-  used |= {*split.validation} if part == "test" else set()
-  leaked = used.intersection(target.source.ids)
+def _measure(
+  run: Run, target: Target, part: str, dataset: str, predict
+) -> dict[str, Any]:
+  leaked = leakage.used_images(
+    target.source.ids,
+    part=part,
+    dataset=dataset,
+    trained_on=run.config.data.dataset,
+    splits=run.folder / "splits.json",
+  )
   if leaked:
     return _not_measured(f"{len(leaked)} of its images trained it")
   dice, logits = predict(run, target.source)

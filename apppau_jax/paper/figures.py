@@ -111,7 +111,9 @@ def _images(runs: Sequence[Run], part: str) -> list[montage.Film]:
   ids = montage.pick(means, count=_IMAGES)
   if not ids:
     return []
-  loaded = data.load(runs[0].config, ids).take(range(len(ids)))
+  config = runs[0].config
+  source = data.load(config, data.open_dataset(config), ids=ids)
+  loaded = source.take(range(len(ids)))
   return [
     montage.Film(id=name, image=image[..., 0], mask=mask[..., 0].astype(bool))
     for name, image, mask in zip(loaded.ids, loaded.image, loaded.mask)

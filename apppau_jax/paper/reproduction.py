@@ -72,7 +72,7 @@ def train_only(plan: sweep.Sweep) -> bool:
 
 
 def check_data(
-  plan: sweep.Sweep, *, catalogue: Callable = data.catalogue
+  plan: sweep.Sweep, *, open_dataset: Callable = data.open_dataset
 ) -> None:
   """Checks that the data of at least one run are prepared.
 
@@ -87,7 +87,7 @@ def check_data(
     if dataset == "phantom":
       return
     try:
-      catalogue(config)
+      open_dataset(config)
       return
     except DataError as error:
       errors.append(error)
@@ -101,10 +101,10 @@ def settle(config: Any) -> tuple[Any, int]:
   Returns:
     The configuration, and how many images train, labelled or not.
   """
-  catalogue = data.catalogue(config)
-  config = data.settled(config, catalogue)
-  split = data.parts(config, catalogue).split
-  return config, len(split.train_labelled) + len(split.train_unlabelled)
+  dataset = data.open_dataset(config)
+  config = data.settled(config, dataset)
+  parts = data.parts(config, dataset)
+  return config, len(parts.train_labelled) + len(parts.train_unlabelled)
 
 
 def steps_counter(

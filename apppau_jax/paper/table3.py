@@ -8,9 +8,10 @@ import dataclasses
 from collections import Counter
 from itertools import chain
 
-from apppau_jax.datasets import names, published, splits
+from apppau_jax.datasets import ccx, registry, splits
 
-CLASSES = names.class_names("ccx")
+NAMES = (*ccx.MEMBERS, ccx.NAME)
+CLASSES = registry.class_names(ccx.NAME)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,24 +32,24 @@ class Row:
 
 def rows(*, seed: int = 0) -> list[Row]:
   """Returns the four rows; every seed gives the same numbers."""
-  return [_row(name, seed=seed) for name in (*names.CCX, "ccx")]
+  return [_row(name, seed=seed) for name in NAMES]
 
 
 def _row(dataset: str, *, seed: int) -> Row:
-  own = {m: published.published_ids(m) or () for m in names.members(dataset)}
+  specs = [registry.spec(member) for member in registry.members(dataset)]
   split = splits.make_split(
     "paper",
     dataset=dataset,
-    ids=[*chain(*own.values())],
+    ids=[*chain(*(spec.masked_ids or () for spec in specs))],
     labels={},
     groups={},
     seed=seed,
   )
   kept = {*chain(*split.as_dict().values())}
   counted = Counter(
-    names.CLASSES[member][published.published_label(i)]
-    for member, ids in own.items()
-    for i in ids
+    spec.class_names[spec.label(i)]
+    for spec in specs
+    for i in spec.masked_ids or ()
     if i in kept
   )
   return Row(

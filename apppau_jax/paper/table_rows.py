@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from apppau_jax.config import KEYS, Config
-from apppau_jax.datasets import names
+from apppau_jax.datasets import registry
 from apppau_jax.errors import ConfigError
 from apppau_jax.keys import did_you_mean
 from apppau_jax.models.segmentor import PRESETS
@@ -139,7 +139,7 @@ def rows(
     ConfigError: no such data set.
   """
   for dataset in datasets:
-    names.members(dataset)  # refuses unknown names
+    registry.members(dataset)  # refuses unknown names
   generate = {1: _table1, 2: _table2}[table]
   return [
     row
@@ -236,7 +236,7 @@ def _set_loss(config: Any, loss: str) -> None:
 
 def _recipe(dataset: str) -> Any:
   """This project's recipe for a data set, a combination or a user's set."""
-  name = "ccx" if names.is_combined(dataset) else names.kind(dataset)
+  name = "ccx" if registry.is_combined(dataset) else registry.kind(dataset)
   module = importlib.import_module(f"configs.{name}")
   config = getattr(module, "recipe", module.get_config)()
   config.data.dataset = dataset

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from apppau_jax import files
 from apppau_jax.datasets import jsrt
-from apppau_jax.imaging import reading
+from apppau_jax.imaging import resample
 from apppau_jax.phantoms import jobs as jobs_lib
 from apppau_jax.phantoms.jobs import Job, Progress
 
@@ -117,7 +117,7 @@ def _write(job: Job) -> None:
     ("left clavicle", phantom.left_clavicle),
     ("right clavicle", phantom.right_clavicle),
   ):
-    half = reading.resize_mask(mask, (side // 2, side // 2))
+    half = resample.resize_mask(mask, (side // 2, side // 2))
     grey = Image.fromarray(half.astype(np.uint8) * 255)
     jobs_lib.save(masks / name / f"{_id(job)}.gif", grey, "GIF")
 

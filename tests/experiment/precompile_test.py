@@ -8,7 +8,7 @@ import pytest
 
 from apppau_jax import runtime
 from apppau_jax.datasets import splits
-from apppau_jax.experiment import data, precompile
+from apppau_jax.experiment import precompile
 from apppau_jax.training import trace_cache
 from configs import montgomery
 
@@ -35,10 +35,13 @@ def started(monkeypatch, tmp_path):
 
 
 def _chosen(labelled=("a", "b")):
-  split = splits.Split(
-    train_labelled=labelled, train_unlabelled=(), validation=("v",), test=()
+  return splits.Parts(
+    train_labelled=labelled,
+    train_unlabelled=(),
+    validation=("v",),
+    test=(),
+    classes=labelled,
   )
-  return data.Parts(split=split, classes=labelled)
 
 
 def test_a_long_run_is_compiled_once_for_all_seeds(started):

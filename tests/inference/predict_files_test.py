@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import reading
+from apppau_jax.imaging import decode
 from apppau_jax.inference import (
   batched_inference,
   predict_files,
@@ -163,14 +163,14 @@ def test_a_row_comes_with_its_files(films, tmp_path):
 def test_a_picture_whose_library_is_lacking_stops_no_other(
   films, tmp_path, monkeypatch
 ):
-  read = reading.read_grey
+  read = decode.read_grey
 
   def without_pydicom(path, **kwargs):
     if path.name == "a.tif":
       raise ConfigError("needs pydicom")
     return read(path, **kwargs)
 
-  monkeypatch.setattr(reading, "read_grey", without_pydicom)
+  monkeypatch.setattr(decode, "read_grey", without_pydicom)
   rows = _predict(films, tmp_path / "out")
   assert [r.status for r in rows] == ["ok", "failed", "ok", "failed"]
   assert rows[1].reason == "needs pydicom"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from apppau_jax.datasets import names
+from apppau_jax.datasets import registry
 from apppau_jax.errors import DataError
 from apppau_jax.paper import cross_dataset, cross_dataset_table, sweep
 from configs import base
@@ -55,7 +55,7 @@ class World:
     return cross_dataset.Target(
       source=types.SimpleNamespace(ids=tuple(ids), label=label),
       sha256=self.sha256,
-      classes=names.class_names(dataset),
+      classes=registry.class_names(dataset),
     )
 
   def predict(self, run, source):

@@ -217,13 +217,13 @@ def test_seeds_are_different_whole_numbers(world, seeds):
 def test_missing_data_of_all_sets_are_an_error(world):
   prepared = set()
 
-  def catalogue(config):
+  def open_dataset(config):
     if config.data.dataset not in prepared:
       raise DataError(f"not prepared: {config.data.dataset}")
 
   def check(*datasets):
     plan = world.plan(datasets=datasets)
-    reproduction.check_data(plan, catalogue=catalogue)
+    reproduction.check_data(plan, open_dataset=open_dataset)
 
   with pytest.raises(DataError, match="not prepared: montgomery"):
     check("montgomery", "jsrt")

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from apppau_jax.datasets import catalogue
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import ConfigError
 from apppau_jax.phantoms import draw_set
@@ -63,10 +63,7 @@ def test_the_builder_takes_all_images_that_exist(drawn, tmp_path):
     "images": 3, "masks": 3, "normal": 2, "tb": 1, "unlabelled": 0,
     "missing": 0,
   }  # fmt: skip
-  prepared = catalogue.read_catalogue(
-    tmp_path, dataset="phantom", resolution=128
-  )
-  assert tuple(e.id for e in prepared.entries) == IDS
+  assert Dataset("phantom", data_dir=tmp_path).ids == IDS
 
 
 def test_drawn_phantoms_pass_every_check(tmp_path):

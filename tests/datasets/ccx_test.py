@@ -1,4 +1,4 @@
-"""Combinations of sets: their examples and their splits."""
+"""Combinations of sets: their examples, their splits, and the ccx builder."""
 
 import json
 from collections import Counter
@@ -6,20 +6,21 @@ from itertools import chain
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
-from apppau_jax.datasets import catalogue as examples
+from apppau_jax import phantoms
 from apppau_jax.datasets import (
+  builder,
+  ccx,
   jsrt,
-  published,
-  split_protocols,
+  registry,
   splits,
-  structures,
+  stratified_split,
 )
-from apppau_jax.datasets import names as sets
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.paper import table3
-from apppau_jax.phantoms import drawing
 
 MC = ("MCUCXR_0001_0", "MCUCXR_0113_1")
 SZ = ("CHNCXR_0001_0", "CHNCXR_0025_0", "CHNCXR_0327_1")
@@ -27,31 +28,36 @@ JS = ("JPCLN001", "JPCNN001")
 
 
 @pytest.fixture(scope="module")
-def data_dir(raw_sets, tmp_path_factory):
-  root = tmp_path_factory.mktemp("data")
-  raw = {name: tmp_path_factory.mktemp(name) for name in sets.CCX}
-  raw_sets.montgomery(raw["montgomery"], MC)
-  raw_sets.shenzhen(raw["shenzhen"], SZ, without=SZ[1:2])
-  drawing.write_jsrt(raw["jsrt"], count=2, size=64)
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(jsrt, "SIDE", 64)
-    for name, folder in raw.items():
-      prepare(name, raw_dir=folder, data_dir=root, allow_missing=True)
+def raw(raw_sets, tmp_path_factory):
+  """One folder that holds all three sets."""
+  root = tmp_path_factory.mktemp("raw")
+  raw_sets.montgomery(root, MC)
+  raw_sets.shenzhen(root, SZ, without=SZ[1:2])
+  phantoms.write_jsrt(root, count=2, size=64)
   return root
 
 
-def _catalogue(data_dir, dataset):
-  return examples.read_catalogue(data_dir, dataset=dataset, resolution=128)
+@pytest.fixture(scope="module")
+def data_dir(raw, tmp_path_factory):
+  root = tmp_path_factory.mktemp("data")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jsrt, "SIDE", 64)
+    for name in ccx.MEMBERS:
+      prepare(name, raw_dir=raw, data_dir=root, allow_missing=True)
+  return root
+
+
+@pytest.fixture(scope="module")
+def opened(data_dir):
+  return Dataset("ccx", data_dir=data_dir)
 
 
 # Examples.
 
 
-def test_catalogue_of_a_combination_keeps_the_source(data_dir):
-  catalogue = _catalogue(data_dir, "ccx")
-  assert catalogue.dataset == "ccx"
-  assert catalogue.class_names == ("normal", "tb", "nodule")
-  rows = [(e.id, e.label, e.source, e.has_mask) for e in catalogue.entries]
+def test_entries_of_a_combination_keep_their_source(opened):
+  assert opened.class_names == ("normal", "tb", "nodule")
+  rows = [(e.id, e.label, e.source, e.has_mask) for e in opened.entries]
   assert rows == [
     ("CHNCXR_0001_0", 0, "shenzhen", True),
     ("CHNCXR_0025_0", 0, "shenzhen", False),
@@ -61,51 +67,43 @@ def test_catalogue_of_a_combination_keeps_the_source(data_dir):
     ("MCUCXR_0001_0", 0, "montgomery", True),
     ("MCUCXR_0113_1", 1, "montgomery", True),
   ]
-  assert catalogue.entries[3].details["subtlety"] == 5
-  assert catalogue.entries[0].details == {}
+  assert opened.entries[3].details["subtlety"] == 5
+  assert opened.entries[0].details == {}
+  assert opened.patients["JPCLN001"] == "jsrt/JPCLN001"
 
 
-def test_examples_of_a_combination_come_in_the_order_of_ids(data_dir):
+def test_examples_of_a_combination_come_in_the_order_of_ids(opened, data_dir):
   ids = (JS[0], MC[1], SZ[0], JS[1])
-  loaded = examples.load_examples(
-    data_dir, dataset="jsrt+shenzhen+montgomery", resolution=128, ids=ids,
-    masks_of=ids[:2], labels_of=ids[1:],
-  )  # fmt: skip
+  loaded = opened.open(ids, masks_of=ids[:2], labels_of=ids[1:])
   assert loaded.ids == ids
   assert loaded.label.tolist() == [-1, 1, 0, 0]
   assert loaded.has_mask.tolist() == [True, True, False, False]
   assert not loaded.mask[2:].any()
-  for i, dataset in enumerate(("jsrt", "montgomery", "shenzhen", "jsrt")):
-    alone = examples.load_examples(
-      data_dir, dataset=dataset, resolution=128, ids=[ids[i]]
-    )
+  for i, name in enumerate(("jsrt", "montgomery", "shenzhen", "jsrt")):
+    alone = Dataset(name, data_dir=data_dir).open([ids[i]])
     np.testing.assert_array_equal(alone.image[0], loaded.image[i])
-  all_labels = examples.load_examples(
-    data_dir, dataset="ccx", resolution=128, ids=ids
-  ).label
-  assert all_labels.tolist() == [2, 1, 0, 0]
+  assert opened.open(ids).label.tolist() == [2, 1, 0, 0]
 
 
-def test_a_member_that_is_not_prepared_says_its_own_command(data_dir):
+def test_a_member_that_is_not_prepared_is_named(data_dir, opened):
   with pytest.raises(DataError, match=r"--dataset=phantom --data_dir"):
-    _catalogue(data_dir, "phantom+jsrt")
-  with pytest.raises(DataError, match=r"1 ids are not in .* ccx .*: x\."):
-    examples.load_examples(data_dir, dataset="ccx", resolution=128, ids=["x"])
-  with pytest.raises(ConfigError, match="no dataset 'tb'"):
-    _catalogue(data_dir, "jsrt+tb")
+    Dataset("phantom+jsrt", data_dir=data_dir)
+  with pytest.raises(DataError, match=r"1 ids .* ccx .*: x\."):
+    opened.open(["x"])
 
 
-def test_sets_that_share_an_id_cannot_be_combined(data_dir, raw_sets, tmp_path):
+def test_sets_that_share_an_id_cannot_be_combined(raw_sets, tmp_path):
   for name in ("montgomery", "phantom"):
     raw = raw_sets.montgomery(tmp_path / name, MC)
     prepare(name, raw_dir=raw, data_dir=tmp_path, allow_missing=True)
+  both = Dataset("montgomery+phantom", data_dir=tmp_path)
   with pytest.raises(DataError, match=r"'MCUCXR_0\d+_\d'; ids must be unique"):
-    _catalogue(tmp_path, "montgomery+phantom")
+    _ = both.entries
 
 
 def test_checksum_of_a_combination_is_of_its_members(data_dir):
-  def checksum(dataset):
-    return examples.content_sha256(data_dir, dataset=dataset, resolution=128)
+  def checksum(name):
+    return Dataset(name, data_dir=data_dir).content_sha256
 
   record = json.loads((data_dir / "jsrt/128/1.0.0/prepare.json").read_text())
   assert checksum("jsrt") == record["content_sha256"]
@@ -113,34 +111,62 @@ def test_checksum_of_a_combination_is_of_its_members(data_dir):
   assert len({checksum(name) for name in names}) == 4
   assert checksum("jsrt+montgomery") == checksum("montgomery+jsrt")
   assert checksum("ccx") == checksum("jsrt+montgomery+shenzhen")
-  assert checksum("phantom") == checksum("phantom+jsrt") == "unknown"
 
 
-def test_structures_of_a_set_that_outlines_none_are_unknown(data_dir):
-  where = {"resolution": 128, "ids": (MC[0], JS[0])}
-  names = structures.structure_names("ccx")
-  loaded = examples.load_examples(
-    data_dir, dataset="ccx", structures=names, **where
-  )
+def test_structures_of_a_set_that_outlines_none_are_unknown(opened):
+  names = registry.structure_names("ccx")
+  loaded = opened.open((MC[0], JS[0]), structures=names)
   assert loaded.has_mask.tolist() == [False, True]
   assert loaded.mask.shape == (2, 128, 128, 5)
   assert not loaded.mask[0].any()
-  lungs = examples.load_examples(data_dir, dataset="ccx", **where)
-  assert lungs.has_mask.tolist() == [True, True]
-  with pytest.raises(
-    ConfigError, match=r"asks for spine, .* offers: left_lung"
-  ):
-    examples.load_examples(
-      data_dir, dataset="ccx", structures=("spine",), **where
-    )
-  assert structures.structure_names("montgomery+shenzhen") == ()
+  assert opened.open((MC[0], JS[0])).has_mask.all()
+  with pytest.raises(ConfigError, match=r"spine.*left_lung"):
+    opened.open((MC[0],), structures=("spine",))
+
+
+# The builder.
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_builder_writes_the_examples_of_the_view(
+  raw, opened, tmp_path, monkeypatch, apart
+):
+  monkeypatch.setattr(jsrt, "SIDE", 64)
+  raw_dir = dict.fromkeys(ccx.MEMBERS, raw) if apart else raw
+  made = builder.builder_class("ccx")(
+    raw_dir=raw_dir, data_dir=tmp_path, config="128", allow_missing=True
+  )
+  made.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+  )
+  assert made.name == "ccx"
+  assert tuple(made.info.features["label"].names) == opened.class_names
+  records = {r["id"].decode(): r for r in made.as_data_source(split="full")}
+  assert tuple(sorted(records)) == opened.ids
+  loaded = opened.open(opened.ids)
+  whole = opened.open(opened.ids, structures=registry.structure_names("ccx"))
+  for i, entry in enumerate(opened.entries):
+    record = records[entry.id]
+    np.testing.assert_array_equal(record["image"], loaded.image[i])
+    np.testing.assert_array_equal(record["mask"], loaded.mask[i])
+    bits = record["structures"] >> np.arange(5, dtype=np.uint8) & 1
+    np.testing.assert_array_equal(bits, whole.mask[i])
+    assert bool(record["has_structures"]) == whole.has_mask[i]
+    for name in ("label", "has_mask", "height", "width"):
+      assert record[name] == getattr(entry, name)
+    for name in ("patient", "sex", "age", "finding", "source"):
+      assert record[name].decode() == getattr(entry, name)
+    expected = {**jsrt.DETAILS, **entry.details}
+    for name, value in expected.items():
+      text = record[name].decode() if isinstance(value, str) else record[name]
+      assert text == value
 
 
 # Splits.
 
 
 def _ids(dataset):
-  own = (published.published_ids(m) or () for m in sets.members(dataset))
+  own = (registry.spec(m).masked_ids or () for m in registry.members(dataset))
   return [*chain(*own)]
 
 
@@ -159,7 +185,8 @@ def _three(split):
 def _members(name, *, dataset, seed=0):
   """The parts of the members' own splits, together."""
   own = [
-    _three(_split(name, dataset=m, seed=seed)) for m in sets.members(dataset)
+    _three(_split(name, dataset=m, seed=seed))
+    for m in registry.members(dataset)
   ]
   return [set.union(*parts) for parts in zip(*own)]
 
@@ -173,6 +200,7 @@ def test_table_3_as_the_paper_has_it():
     "jsrt": (166, 19, 62),
     "ccx": (615, 69, 228),
   }
+  assert parts["ccx"] == ccx.PAPER_COUNTS
   assert {n: (r.images, r.classes) for n, r in rows.items()} == {
     "montgomery": (138, (80, 58, 0)),
     "shenzhen": (527, (279, 248, 0)),
@@ -184,22 +212,16 @@ def test_table_3_as_the_paper_has_it():
 
 @pytest.mark.parametrize("seed", [0, 7])
 def test_ccx_is_the_union_but_for_one_shenzhen_image(seed):
-  parts, union = (
-    _three(_split(seed=seed)), _members("paper", dataset="ccx", seed=seed),
-  )  # fmt: skip
+  parts = _three(_split(seed=seed))
+  union = _members("paper", dataset="ccx", seed=seed)
   assert parts[1] == union[1]
   (moved,) = union[2] - parts[2]
   assert parts[0] - union[0] == {moved}
   assert union[0] < parts[0]
-  assert moved.startswith("CHNCXR")
   own_test = _split(dataset="shenzhen", seed=seed).test
-  assert moved == split_protocols.moved_in_ccx(own_test, seed=seed)
   assert moved == min(
-    own_test, key=lambda i: splits.strata.digest(f"{seed}:ccx", i)
+    own_test, key=lambda i: stratified_split.digest(f"{seed}:ccx", i)
   )
-
-
-def test_the_names_of_ccx_divide_alike():
   assert _split() == _split(dataset="jsrt+montgomery+shenzhen")
 
 
@@ -207,7 +229,6 @@ def test_the_names_of_ccx_divide_alike():
   ("name", "dataset"),
   [
     ("paper", "montgomery+shenzhen"),
-    ("paper", "jsrt+montgomery"),
     ("idiap", "ccx"),
     ("fold-1-of-5", "ccx"),
   ],
@@ -217,22 +238,15 @@ def test_combinations_are_the_union_of_their_members_splits(name, dataset):
   assert [*parts] == _members(name, dataset=dataset)
 
 
-def test_idiap_lists_together_have_their_published_counts():
-  parts = _three(_split("idiap", dataset="ccx"))
-  # 96 + 396 + 172, 14 + 56 + 25, 28 + 114 + 50
-  assert [len(part) for part in parts] == [664, 95, 192]
-
-
 def test_a_tenth_of_ccx_is_62_images_of_every_set_and_class():
   split = _split(label_fraction=0.1)
   assert len(split.train_labelled) == 62
-  train = _three(split)[0]
 
   def kind(name):
-    return name[:3], published.published_label(name)
+    return name[:5] if name.startswith("JPC") else (name[:3], name[-1])
 
   everyone, chosen = (
-    Counter(map(kind, ids)) for ids in (train, split.train_labelled)
+    Counter(map(kind, ids)) for ids in (_three(split)[0], split.train_labelled)
   )
   assert len(chosen) == len(everyone) == 6
   for key, count in everyone.items():
@@ -250,21 +264,19 @@ def test_missing_files_move_no_image_of_a_combination():
 def test_combinations_that_cannot_be_divided_are_refused():
   with pytest.raises(DataError, match="first 'stranger'"):
     _split(ids=[*_ids("ccx"), "stranger"])
-  with pytest.raises(DataError, match="appear more than once"):
+  with pytest.raises(DataError, match="more than once"):
     _split(ids=[*_ids("ccx"), "JPCLN001"])
   with pytest.raises(ConfigError, match="no Idiap list for phantom"):
     _split("idiap", dataset="jsrt+phantom", ids=[*_ids("jsrt"), *"abc"])
-  with pytest.raises(ConfigError, match="no dataset 'nih'"):
-    _split(dataset="jsrt+nih", ids=_ids("jsrt"))
 
 
 def test_a_set_without_a_list_is_divided_beside_one_that_has_one():
-  films = {f"film {i}": 1 + (i % 2) for i in range(8)}
+  images = {f"image {i}": 1 + (i % 2) for i in range(8)}
   split = splits.make_split(
-    "paper", dataset="phantom+jsrt", ids=[*films, *_ids("jsrt")],
-    labels=films, groups={}, seed=0,
+    "paper", dataset="phantom+jsrt", ids=[*images, *_ids("jsrt")],
+    labels=images, groups={}, seed=0,
   )  # fmt: skip
   own = _split(dataset="jsrt")
   for part in ("validation", "test"):
-    assert set(getattr(own, part)) == set(getattr(split, part)) - films.keys()
-    assert set(getattr(split, part)) & films.keys()
+    assert set(getattr(own, part)) == set(getattr(split, part)) - images.keys()
+    assert set(getattr(split, part)) & images.keys()
