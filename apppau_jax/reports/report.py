@@ -100,7 +100,7 @@ def write_report(
     report=report,
     known=METRICS,
     legend=overlay.legend([*report.get("structures", {})]),
-    figures=figures,
+    overlay=overlay,
     metrics=report.get("segmentation", {}),
     curves=figures.curves(history),
     histogram=figures.histogram({x["id"]: _dice(x) for x in per_image}),
