@@ -97,7 +97,7 @@ def _run(config: Config, folder: pathlib.Path) -> None:
       parts.best.close()
     for part in ("validation", "test"):
       if first and getattr(chosen.split, part):
-        evaluate_run.measure(folder, part=part)
+        evaluate_run.evaluate(folder, part=part)
       elif first:
         print(
           f"note: no {part} images of split {config.data.split} are at hand, "

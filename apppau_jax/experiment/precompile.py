@@ -65,9 +65,8 @@ def main() -> None:
   runtime.set_up()
   import ml_collections
 
-  from apppau_jax.experiment import data, predictors
+  from apppau_jax.experiment import data, loading
   from apppau_jax.experiment.assemble import assemble
-  from apppau_jax.inference import batched_inference
   from apppau_jax.training import loop
 
   config = ml_collections.ConfigDict(tree)
@@ -79,14 +78,10 @@ def main() -> None:
     with contextlib.closing(parts.feed(0)) as feed:
       state, _ = loop.advance(parts, state, *next(feed))
     parts.evaluate_fn(state)
-    seen = batched_inference.look(
-      predictors.players(config, final=True),
-      state.averages,
-      data.load(config, chosen.split.validation),
-      options=predictors.options(config),
-      oracle=True,
-    )
-    next(seen)
+    member = loading.member(config, state.averages, final=True)
+    model = loading.model(config, [member])
+    source = data.load(config, chosen.split.validation)
+    next(model.batches(source, oracle=True))
     parts.latest.close()
     parts.best.close()
 

@@ -1,1 +1,1 @@
-"""inference."""
+"""Trained models applied to images: masks, class probabilities, overlays."""

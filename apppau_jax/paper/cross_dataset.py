@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from apppau_jax import files
-from apppau_jax.datasets import examples, splits
+from apppau_jax.datasets import examples
 from apppau_jax.errors import UserError
-from apppau_jax.experiment import data, networks, predictors, restore
-from apppau_jax.inference import batched_inference
+from apppau_jax.experiment import data, evaluate_run, loading, networks
+from apppau_jax.inference import outputs
 from apppau_jax.metrics import classification
 from apppau_jax.paper import cross_dataset_table, sweep
 
@@ -107,21 +107,15 @@ def _values(run: sweep.Run, target: _Target, *, part: str) -> dict[str, Any]:
   loaded = target.loaded
   if loaded is None:
     return {**nothing, "why_not": target.why_not}
-  parts = splits.read_splits(run.folder / "splits.json")
-  used = {*parts.train_labelled, *parts.train_unlabelled}
-  used |= {*parts.validation} if part == "test" else set()
-  leaked = used.intersection(loaded.ids)
+  leaked = evaluate_run.leaked(run.folder, loaded.ids, part=part)
   if leaked:
     return {**nothing, "why_not": f"{len(leaked)} of its images trained it"}
   config = run.config
-  variables, _ = restore.weights(config, workdir=run.folder)
-  players = predictors.players(config, final=True)
+  model = loading.restore(config, workdir=run.folder)
   dice, logits = [], []
-  for seen in batched_inference.look(
-    players, variables, loaded, options=predictors.options(config)
-  ):
-    dice.append(batched_inference.dice(seen.found[..., 0], seen.mask[..., 0]))
-    logits.append(seen.logits)
+  for batch in model.batches(loaded):
+    dice.append(outputs.dice(batch.prediction[..., 0], batch.mask[..., 0]))
+    logits.append(batch.logits)
   auroc, why_not = cross_dataset_table.tb_auroc(
     _class_probs(run, np.concatenate(logits), part=part),
     loaded.label,

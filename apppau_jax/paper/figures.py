@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from apppau_jax import files
-from apppau_jax.experiment import data, predictors, restore
+from apppau_jax.experiment import data, loading
 from apppau_jax.inference import prediction_masks
 from apppau_jax.paper import (
   cross_dataset_table,
@@ -171,11 +171,11 @@ def _attention(
   order = [reference, *first]
   for row in [row for row in order if row in first and films]:
     run = first[row]
-    variables, _ = restore.weights(run.config, workdir=run.folder)
-    size = run.config.eval.batch_size  # as always: nothing is compiled anew
+    model = loading.restore(run.config, workdir=run.folder)
     image = np.stack([film.image for film in films])[..., None]
-    output: Any = predictors.predict(run.config, final=True)(
-      variables["segmentor"], np.resize(image, (size, *image.shape[1:]))
+    # As many images as in evaluation: no other batch size is compiled.
+    output = model.segment(
+      np.resize(image, (model.batch_size, *image.shape[1:]))
     )
     if not output.attention:
       continue

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import networks, objectives, predictors, schema
+from apppau_jax.experiment import loading, networks, objectives, schema
 from apppau_jax.models import segmentor
 from configs import appau_phantom, base, baselines, paper_table2
 
@@ -133,12 +133,12 @@ def test_only_a_taught_classifier_is_asked():
   """An untrained head's classes must not be reported as a diagnosis."""
   config = baselines.get_config("dataset=phantom,name=no_classification")
   assert networks.discriminator(config) is not None
-  assert predictors.diagnose(config) is None
-  assert predictors.players(config).diagnose is None
+  variables = {"segmentor": {}, "discriminator": {}}
+  assert loading.member(config, variables, final=True).discriminator is None
   for key in ("class_weight", "predicted_weight"):
     taught = copy.deepcopy(config)
     taught.discriminator[key] = 0.5
-    assert predictors.diagnose(taught) is not None
+    assert loading.member(taught, variables, final=True).discriminator
 
 
 def test_the_literal_protocol_is_literal():

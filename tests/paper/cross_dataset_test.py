@@ -6,12 +6,14 @@ import types
 
 import numpy as np
 import pytest
+from fixtures.stub_member import StubMember
 from sklearn import metrics
 
 from apppau_jax.datasets import catalogue as examples
 from apppau_jax.datasets import names, splits
 from apppau_jax.errors import DataError
-from apppau_jax.experiment import data, predictors, restore
+from apppau_jax.experiment import data, loading, networks
+from apppau_jax.inference.model import Model
 from apppau_jax.paper import cross_dataset, sweep
 from configs import base
 
@@ -57,22 +59,22 @@ def world(tmp_path, monkeypatch):
       class_names=names.class_names(config.data.dataset)
     )
 
-  def predict(config, *, final, mesh):
-    def infer(variables, image):
-      asked.append(len(image))
-      return types.SimpleNamespace(logits=image.astype(float) - 127.5)
+  def logits(image):
+    asked.append(len(image))
+    return image.astype(float) - 127.5
 
-    return infer
+  def classifier(image, mask):
+    tb = image.mean((1, 2, 3)) / 255.0
+    return np.stack([0 * tb, tb, mask.mean((1, 2, 3))], axis=1)
 
-  def diagnose(config, *, mesh):
-    if not config.discriminator.enabled:
-      return None
-
-    def judge(variables, image, mask):
-      tb = image.mean((1, 2, 3)) / 255.0
-      return np.stack([0 * tb, tb, mask.mean((1, 2, 3))], axis=1)
-
-    return judge
+  def restore(config, *, workdir):
+    both = config.discriminator.enabled
+    return Model(
+      [StubMember(logits, classifier if both else None)],
+      resolution=8,
+      batch_size=config.eval.batch_size,
+      class_names=networks.class_names(config) if both else (),
+    )
 
   def parts(config, known):
     split = _split(config.data.dataset)
@@ -88,13 +90,7 @@ def world(tmp_path, monkeypatch):
   monkeypatch.setattr(
     data, "content_sha256", lambda config: config.data.dataset
   )
-  monkeypatch.setattr(predictors, "predict", predict)
-  monkeypatch.setattr(predictors, "diagnose", diagnose)
-  monkeypatch.setattr(
-    restore,
-    "weights",
-    lambda config, workdir: ({"segmentor": 0, "discriminator": 0}, 1),
-  )
+  monkeypatch.setattr(loading, "restore", restore)
 
   def run(dataset, *, both=True, used=None):
     config = base.get_config()
