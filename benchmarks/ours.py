@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from apppau_jax import runtime
 from benchmarks.worker import Spec, Turn
@@ -101,22 +102,20 @@ def _predict(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
   import jax
   import jax.numpy as jnp
 
-  from apppau_jax.experiment import networks, predictors
-  from apppau_jax.inference import batched_inference
+  from apppau_jax.experiment import loading, networks
 
   made = config(spec)
   net = networks.segmentor(made)
   variables = jax.jit(lambda x: net.init(jax.random.key(0), x, train=False))(
     jnp.zeros((1, spec.resolution, spec.resolution, 1))
   )
-  infer = predictors.predict(made)
+  member = loading.member(made, {"segmentor": variables}, final=False)
+  model = loading.model(made, [member])
   batch = np.resize(image, (spec.batch, *image.shape[1:]))
 
   def turn(count: int) -> None:
     for _ in range(count):
-      batched_inference.predict_probs(
-        infer, variables, batch, batch_size=spec.batch
-      )
+      special.expit(np.asarray(model.segment(batch).logits))
 
   return turn, {}
 

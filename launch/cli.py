@@ -15,7 +15,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from apppau_jax import keys
+from apppau_jax import keys, progress
 from apppau_jax.errors import (
   ConfigError,
   DataError,
@@ -191,7 +191,7 @@ def run(main: Callable[[], None]) -> None:
     del argv
     absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and TFDS chatter
     try:
-      with translated():
+      with translated(), progress.verbose():
         main()
     except UserError as error:
       sys.exit(_complain(error))

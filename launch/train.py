@@ -9,8 +9,6 @@ uninterrupted run. --helpfull lists the flags of several processes
 (--distributed).
 """
 
-import pathlib
-
 from absl import flags
 from ml_collections import config_flags
 
@@ -34,9 +32,14 @@ def main() -> None:
   config = cli.configuration(_CONFIG)  # before JAX starts a backend
   runtime.set_up()
   with cluster.joined():
-    from apppau_jax.experiment import fit
+    from apppau_jax.experiment import evaluate_run, fitting
+    from apppau_jax.training import distributed
 
-    fit.run(config, pathlib.Path(_WORKDIR.value).expanduser())
+    run = fitting.fit(config, workdir=_WORKDIR.value)
+    if distributed.is_first():
+      for part in run.evaluated_parts:
+        print(evaluate_run.summary(run.report(part)))
+      print(f"report: {run.workdir / 'report.html'}")
 
 
 if __name__ == "__main__":

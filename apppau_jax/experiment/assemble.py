@@ -17,7 +17,7 @@ from apppau_jax.experiment import (
   input_pipeline,
   networks,
   objectives,
-  predictors,
+  validation,
 )
 from apppau_jax.experiment.memoize import shared
 from apppau_jax.experiment.networks import Config
@@ -98,7 +98,7 @@ def assemble(
     feed=input_pipeline.feed(training, order=order_of, mesh=mesh, plan=lengths),
     order=order_of,
     ids=training.ids,
-    evaluate_fn=predictors.validation(
+    evaluate_fn=validation.validation(
       config, data.load(config, dataset, ids=chosen.validation), mesh
     ),
     select_by=config.train.select_by,

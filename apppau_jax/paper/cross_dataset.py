@@ -12,8 +12,8 @@ from apppau_jax import files
 from apppau_jax.checks import leakage
 from apppau_jax.datasets import examples
 from apppau_jax.errors import UserError
-from apppau_jax.experiment import data, networks, predictors, restore
-from apppau_jax.inference import batched_inference
+from apppau_jax.experiment import data, loading, networks
+from apppau_jax.inference import outputs
 from apppau_jax.metrics import classification
 from apppau_jax.paper import cross_dataset_table
 from apppau_jax.paper.sweep import Run
@@ -53,19 +53,12 @@ def predict(
   run: Run, source: examples.Source
 ) -> tuple[np.ndarray, np.ndarray | None]:
   """Returns lung Dice `[n]` and D's logits `[n, k + 1]`, None without D."""
-  config = run.config
-  variables, _ = restore.weights(config, workdir=run.folder)
+  model = loading.restore(run.config, workdir=run.folder)
   dice, logits = [], []
-  for batch in batched_inference.look(
-    predictors.players(config, final=True),
-    variables,
-    source,
-    options=predictors.options(config),
-  ):
-    found, mask = batch.found[..., 0], batch.mask[..., 0]
-    dice.append(batched_inference.dice(found, mask))
+  for batch in model.batches(source):
+    dice.append(outputs.dice(batch.prediction[..., 0], batch.mask[..., 0]))
     logits.append(batch.logits)
-  classifies = networks.learns_classes(config)
+  classifies = bool(model.class_names)
   return np.concatenate(dice), np.concatenate(logits) if classifies else None
 
 

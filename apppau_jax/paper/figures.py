@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from apppau_jax import files
-from apppau_jax.experiment import data, predictors, restore
+from apppau_jax.experiment import data, loading
 from apppau_jax.inference import prediction_masks
 from apppau_jax.paper import sweep_figures, tables
 from apppau_jax.paper.sweep import Run
@@ -186,12 +186,10 @@ def _attention(
 
 def _attention_maps(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
   """{gate: `[n, h_i, w_i]`} of images `[n, h, w]`; empty without gates."""
-  variables, _ = restore.weights(run.config, workdir=run.folder)
+  model = loading.restore(run.config, workdir=run.folder)
   # The usual batch size, so that no other program is compiled.
-  shape = (run.config.eval.batch_size, *images.shape[1:], 1)
-  output: Any = predictors.predict(run.config, final=True)(
-    variables["segmentor"], np.resize(images, shape)
-  )
+  shape = (model.batch_size, *images.shape[1:], 1)
+  output = model.segment(np.resize(images, shape))
   return {
     gate: np.asarray(values)[: len(images), ..., 0]
     for gate, values in output.attention.items()

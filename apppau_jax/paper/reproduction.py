@@ -2,13 +2,21 @@
 
 import functools
 import json
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from apppau_jax.errors import DataError, UserError
 from apppau_jax.experiment import cost as cost_lib
-from apppau_jax.experiment import data, fit
+from apppau_jax.experiment import data, evaluate_run, fitting
 from apppau_jax.paper import figures, sweep, table_files, workers
+
+
+def fit_run(config: Any, folder: pathlib.Path) -> None:
+  """Trains and evaluates one run, and prints its main figures."""
+  run = fitting.fit(config, workdir=folder)
+  for part in run.evaluated_parts:
+    print(evaluate_run.summary(run.report(part)))
 
 
 def reproduce(
@@ -17,7 +25,7 @@ def reproduce(
   count: int = 1,
   command: Sequence[str] = (),
   cross: bool = False,
-  train: Callable[..., None] = fit.run,
+  train: Callable[..., None] = fit_run,
   draw: Callable[..., list] = figures.draw,
 ) -> None:
   """Trains the runs that remain and writes the table after each of them.
@@ -68,7 +76,7 @@ def _reasons(failed: Mapping[str, str]) -> str:
 
 def train_only(plan: sweep.Sweep) -> bool:
   """Trains runs beside the process that writes the table; False on failure."""
-  return not sweep.train(plan.runs, fit=fit.run)
+  return not sweep.train(plan.runs, fit=fit_run)
 
 
 def check_data(
@@ -140,7 +148,7 @@ def estimate(
   seconds: dict[tuple, float] = {}
   total = 0.0
   for run in plan.runs:
-    fit.ensure_phantoms(run.config)
+    fitting.ensure_phantoms(run.config)
     row, (config, count) = run.row, settle(run.config)
     size = (config.model.base_width, config.data.resolution)
     kind = (row.name, *size, config.train.batch_size)

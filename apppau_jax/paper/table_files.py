@@ -6,7 +6,7 @@ from typing import Any
 
 from apppau_jax import files
 from apppau_jax.errors import UserError
-from apppau_jax.experiment import run_folder
+from apppau_jax.experiment import provenance
 from apppau_jax.paper import (
   comparisons,
   cross_dataset,
@@ -60,7 +60,7 @@ def write(
     "overrides": list(plan.overrides),
     "quick": quick,
     "failed": dict(failed),
-    "environment": run_folder.environment(),
+    "environment": provenance.environment(),
   }
   if last and cross:
     facts["cross"] = cross_dataset_table.summarise(

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from fixtures.stub_member import StubMember
 
 from apppau_jax import phantoms as drawing
 from apppau_jax.datasets import examples as stored
@@ -11,8 +12,7 @@ from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.experiment import data, input_pipeline
 from apppau_jax.experiment.assemble import assemble
-from apppau_jax.inference import batched_inference
-from apppau_jax.models.segmentor import SegmentorOutput
+from apppau_jax.inference.model import Model
 from apppau_jax.reports import evaluate
 from apppau_jax.training import loop, parallel
 from configs import appau_phantom, jsrt_structures
@@ -149,10 +149,9 @@ def test_an_image_without_all_structures_is_unlabelled(game):
 def test_numbers_are_the_same_and_each_structure_has_its_own(game):
   """With a stub for S: lungs where dark, other structures nowhere."""
 
-  def predict(variables, image):
+  def logits(image):
     dark = 90.0 - np.asarray(image, np.float32)
-    logits = np.concatenate([dark, dark, *[-np.ones_like(dark)] * 3], axis=-1)
-    return SegmentorOutput(logits=logits, side_logits=(logits,), attention={})
+    return np.concatenate([dark, dark, *[-np.ones_like(dark)] * 3], axis=-1)
 
   dataset = data.open_dataset(game)
   ids = [e.id for e in dataset.entries if e.structures]
@@ -160,12 +159,11 @@ def test_numbers_are_the_same_and_each_structure_has_its_own(game):
   for game.data.streaming in (False, True):
     source = data.load(game, dataset, ids=ids)
     assert isinstance(source, stored.Stored) == game.data.streaming
+    model = Model(
+      [StubMember(logits)], resolution=128, batch_size=4, structures=NAMES
+    )
     scored = evaluate.score(
-      batched_inference.Players(predict=predict),
-      {"segmentor": {}},
-      source,
-      options=batched_inference.Options(batch_size=4),
-      structures=NAMES,
+      model.batches(source), ids=source.ids, structures=NAMES
     )
     reports.append(evaluate.make_report(scored, facts={}))
   report, streamed = reports

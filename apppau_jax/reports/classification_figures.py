@@ -1,7 +1,7 @@
-"""Pictures of the diagnosis: ROC curves and the reliability diagram.
+"""Figures of the classification: ROC curves and the reliability diagram.
 
-Class names are foreign text: they stand in captions, which are escaped, never
-in a drawing.
+Class names are untrusted text: they stand in captions, which are escaped,
+never in a figure.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _CHANCE = {"color": MARK, "lw": 1.2, "ls": (0, (4, 2))}
 def roc(
   probs: ArrayLike, label: ArrayLike, *, class_names: Sequence[str]
 ) -> Plot | None:
-  """Draws the ROC of class 1 of two, or of each of more against the rest.
+  """Draws the ROC curve of class 1 of two, or of each of more.
 
   Args:
     probs: `[m, n]`.
@@ -33,7 +33,7 @@ def roc(
     class_names: the n names.
 
   Returns:
-    The drawing; None where no class has both images and others beside it.
+    The figure; None where no class has both images of its own and others.
   """
   probs, label = np.asarray(probs), np.asarray(label)
   drawn = range(len(class_names)) if len(class_names) > 2 else [1]
@@ -59,7 +59,7 @@ def roc(
 
 
 def reliability(probs: ArrayLike, label: ArrayLike) -> Plot | None:
-  """Draws how often the answer is right against how sure it was.
+  """Draws the accuracy of the images in each bin of confidence.
 
   Args:
     probs: `[m, n]`.
@@ -70,7 +70,7 @@ def reliability(probs: ArrayLike, label: ArrayLike) -> Plot | None:
   bins = np.flatnonzero(table[:, 0])
   tips = [
     f"Confidence {width * i:.1f} to {width * (i + 1):.1f}, mean "
-    f"{table[i, 1]:.4f}: right {table[i, 2]:.4f} of {table[i, 0]:.0f}"
+    f"{table[i, 1]:.4f}: accuracy {table[i, 2]:.4f} of {table[i, 0]:.0f} images"
     for i in bins
   ]
 
@@ -82,13 +82,11 @@ def reliability(probs: ArrayLike, label: ArrayLike) -> Plot | None:
       axes.text(left + width / 2, 1.04, count, ha="center", color=INK)
     start = width * bins[0]
     axes.plot([start, 1], [start, 1], **_CHANCE)
-    axes.set(
-      xlim=(start - 0.02, 1), ylim=(-0.03, 1.14), ylabel="share that is right"
-    )
+    axes.set(xlim=(start - 0.02, 1), ylim=(-0.03, 1.14), ylabel="accuracy")
     axes.set_yticks(np.linspace(0, 1, 6))
     return (
-      "Bars: the share of right answers among the images of each confidence,"
-      " with their number above. Calibrated bars end on the dashed line."
+      "Bars: accuracy of the images in each bin of confidence, their number "
+      "above. The bars of calibrated probabilities end on the dashed line."
     )
 
   points = np.column_stack([width * bins, table[bins, 2]])
