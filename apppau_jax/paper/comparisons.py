@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from apppau_jax.metrics import bootstrap
+
 _RESAMPLES = 5000
 
 
@@ -153,7 +155,7 @@ def _interval(each: np.ndarray) -> list[float]:
   """Percentile bootstrap of the mean of `[seeds, images]`, both resampled."""
   rows, columns = _counts(*each.shape)
   means = np.sum((rows @ each) * columns, axis=1) / each.size
-  low, high = np.percentile(means, [2.5, 97.5])
+  low, high = bootstrap.interval(means)
   return [float(low), float(high)]
 
 
@@ -161,6 +163,8 @@ def _interval(each: np.ndarray) -> list[float]:
 def _counts(seeds: int, images: int) -> tuple[np.ndarray, np.ndarray]:
   """How often a resample has each seed and image; the same for every pair."""
   rng = np.random.default_rng(0)
-  rows = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=_RESAMPLES)
-  columns = rng.multinomial(images, np.full(images, 1 / images), _RESAMPLES)
+  rows, columns = (
+    np.concatenate([*bootstrap.resamples(n, seed=rng, count=_RESAMPLES)])
+    for n in (seeds, images)
+  )
   return rows, columns
