@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.unmasked_images = False  # train on images without masks too
   config.data.structures = ()  # names of masks kept apart; () united lungs
   config.data.streaming = False  # True: from disk as wanted, not in memory
-  config.data.normalize = "minmax"  # minmax (paper) | percentile | zscore
+  config.data.normalize = "minmax"  # minmax (paper) | percentile
   config.data.accept = ()  # errors of launch.verify_data: check or check:id
 
   config.model = ml_collections.ConfigDict()
@@ -80,7 +80,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.adversarial.ramp_up = 0.0  # fraction of the run until c is whole
 
   config.consistency = ml_collections.ConfigDict()  # of unlabelled images
-  config.consistency.name = "none"  # none | mean_teacher | pseudo_label
+  config.consistency.name = "none"  # none | one of semi.METHODS
   config.consistency.weight = 1.0  # S's; D's stands with D
   config.consistency.ramp_up = 0.3  # fraction of the run; S's and D's
   config.consistency.threshold = 0.95  # of a pseudo-label's probability
@@ -89,7 +89,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.consistency.contrast = 0.4
   config.consistency.brightness = 0.2
   config.consistency.noise = 0.1
-  config.consistency.gas = 0.0  # S's: below what the teacher calls lung
   config.consistency.cutmix = 0.5  # share of the strong views with a box
   config.consistency.cutmix_with = "unlabelled"  # images | labelled ones
 
@@ -98,13 +97,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.augment.rotate_degrees = 0.0  # uniform in +-, degrees
   config.augment.scale = 0.0  # relative, +-
   config.augment.shift = 0.0  # fraction of the side, +-
-  config.augment.shear = 0.0  # +-
-  config.augment.elastic = 0.0  # fraction of the side
   config.augment.gamma = 0.0  # log of the exponent, +-
   config.augment.contrast = 0.0  # relative, +-
   config.augment.brightness = 0.0  # of the full range, +-
   config.augment.noise = 0.0  # largest standard deviation
-  config.augment.gas = 0.0  # probability of each of two bubbles of gas
 
   config.optim = ml_collections.ConfigDict()
   config.optim.learning_rate = 1e-3
@@ -120,8 +116,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.train.epochs = 100  # passes over the training images
   config.train.batch_size = 16  # the paper's
   config.train.unlabelled_in_batch = 0  # of them; 8 in the paper's protocol
-  config.train.shard_parameters = False  # split over devices, not copied
-  config.train.accumulate = 1  # parts a batch is taken in, to save memory
   config.train.steps_per_call = 0  # 0: 1 on CPU, 50 elsewhere
   config.train.log_every = 10  # steps
   config.train.eval_every_epochs = 5

@@ -56,7 +56,7 @@ def _rows(config):
   """{name of an image: its views}, labelled ones first."""
   import jax
 
-  from apppau_jax.experiment import data, fit, input_pipeline, objectives
+  from apppau_jax.experiment import data, fit, input_pipeline, step
   from apppau_jax.experiment.assemble import plan
   from apppau_jax.experiment.networks import class_names
   from apppau_jax.reports.montage import View
@@ -65,14 +65,12 @@ def _rows(config):
   known = data.catalogue(config)
   config = data.settled(config, known)
   chosen = data.parts(config, known)
-  objectives.check_players(
-    config, unlabelled=len(chosen.split.train_unlabelled)
-  )
+  step.check_players(config, unlabelled=len(chosen.split.train_unlabelled))
   minibatch = np.atleast_2d(
     input_pipeline.minibatches(config, chosen.split)(0)
   )[-1]
   # Each image once, though a single labelled one fills all its rows.
-  parts = np.split(minibatch, [objectives.labelled_rows(config)])
+  parts = np.split(minibatch, [step.labelled_rows(config)])
   with_mask, without = (list(dict.fromkeys(rows.tolist())) for rows in parts)
   with_mask, without = with_mask[:_LABELLED], without[:_UNLABELLED]
   loaded = data.load_training(config, chosen).take([*with_mask, *without])
@@ -81,8 +79,8 @@ def _rows(config):
   prepare = jax.jit(data.prepare(config))
   seen = [prepare(key, batch) for key in keys]
   titles = ["trained on"] * _VIEWS
-  agree = objectives.consistent(config, plan(config, chosen))
-  if agree is not None and without:
+  semi = step.semi_supervision(config, plan(config, chosen))
+  if semi is not None and without:
     titles, weak = ["weak view", *["strong view"] * (_VIEWS - 1)], seen[0]
     first, some = slice(len(with_mask)), slice(len(with_mask), None)
     drawn = (weak.image[first], weak.mask[first])
@@ -90,7 +88,9 @@ def _rows(config):
       dataclasses.replace(
         batch,
         image=batch.image.at[some].set(
-          agree.disturb(key, weak.image[some], weak.mask[some], drawn)[0]
+          semi.method.strong_view(
+            key, weak.image[some], weak.mask[some], labelled=drawn
+          )[0]
         ),
       )
       for key, batch in zip(keys[1:], seen[1:])

@@ -1,7 +1,7 @@
 """The one room that reads config.*: from knobs to the parts of a run.
 
 networks   S and D, and their state before the first step
-objectives what each of them minimises
+step       the training step, and the combinations it refuses
 data       which images train, validate and test, and what is known of them
 inference  from a trained run to masks and diagnoses
 trained    what a run keeps of its training

@@ -18,15 +18,18 @@ _RULES: tuple[tuple[tuple[str, ...], str, tuple[Any, ...]], ...] = (
   (
     ("adversarial.weight", "adversarial.unlabelled", "adversarial.ramp_up"),
     "adversarial.form",
-    ("nonsaturating", "saturating", "feature_matching"),
+    ("nonsaturating", "saturating"),
   ),
   (
     (
       "consistency.weight",
-      "consistency.teacher",
       "consistency.cutmix",
-      "consistency.gas",
     ),
+    "consistency.name",
+    ("mean_teacher", "pseudo_label", "cross_pseudo_supervision"),
+  ),
+  (
+    ("consistency.teacher",),
     "consistency.name",
     ("mean_teacher", "pseudo_label"),
   ),
@@ -109,7 +112,7 @@ _REASONS: tuple[
 _VIEWS = (
   ("consistency.",),
   "consistency.name",
-  ("mean_teacher", "pseudo_label"),
+  ("mean_teacher", "pseudo_label", "cross_pseudo_supervision"),
 )
 
 

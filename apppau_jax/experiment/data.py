@@ -49,16 +49,12 @@ def normalize(config: Config) -> Callable[[jax.Array], jax.Array]:
 def prepare(config: Config) -> step_terms.Prepare:
   """Normalises and augments a batch of raw images and their masks."""
   spec = augment.Augmentation(**config.augment.to_dict())
-  last = normalize(config)
-  # Augmentation works on [0, 1]; a z-score is taken of its result.
-  zscore = config.data.normalize == "zscore"
-  first = normalize_lib.normalize if zscore else last
+  scaled = normalize(config)
 
   def prepare_batch(key: jax.Array, batch: Batch) -> Batch:
     image, mask = augment.augment(
-      key, first(batch.image), batch.mask.astype(jnp.float32), spec=spec
+      key, scaled(batch.image), batch.mask.astype(jnp.float32), spec=spec
     )
-    image = last(image) if zscore else image
     return dataclasses.replace(batch, image=image, mask=mask)
 
   return prepare_batch

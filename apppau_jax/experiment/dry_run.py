@@ -34,7 +34,6 @@ def cost(config: Config, *, known: dict[str, float]) -> tuple[int, float]:
       config.consistency.name,
       config.train.batch_size,
       config.train.unlabelled_in_batch,
-      config.train.accumulate,
       config.train.steps_per_call,
       config.data.resolution,
       config.data.bits,

@@ -17,11 +17,10 @@ from apppau_jax.experiment import (
   data_gate,
   evaluate_run,
   networks,
-  precompile,
   run_folder,
   schema,
 )
-from apppau_jax.experiment.assemble import assemble, plan
+from apppau_jax.experiment.assemble import assemble
 from apppau_jax.experiment.networks import Config
 from apppau_jax.phantoms import draw_set
 from apppau_jax.training import distributed, loop
@@ -82,8 +81,6 @@ def _run(config: Config, folder: pathlib.Path) -> None:
   note("running")
   try:
     began = time.time()
-    if distributed.count() == 1:
-      precompile.rehearse(config, chosen, steps=plan(config, chosen).steps)
     parts, state = assemble(
       config, chosen, workdir=folder, meta={"config": tree}
     )
@@ -158,15 +155,17 @@ def ensure_phantoms(config) -> None:
 
 def _announce(config, chosen, parts, state) -> None:
   counts = {name: len(ids) for name, ids in chosen.split.as_dict().items()}
-  other = ""
-  if state.discriminator is not None:
-    other = (
-      f" against D ({parameter_count(state.discriminator.params):,} "
-      f"parameters, {len(chosen.classes)} classes known)"
+  sizes = {k: parameter_count(p.params) for k, p in state.players.items()}
+  further = [k for k in sizes if k not in ("segmentor", "discriminator")]
+  other = "".join(f" and {name}" for name in further)
+  if "discriminator" in sizes:
+    other += (
+      f" against D ({sizes['discriminator']:,} parameters, "
+      f"{len(chosen.classes)} images with a class)"
     )
   print(
     f"{config.model.preset} (base width {config.model.base_width}, "
-    f"{parameter_count(state.segmentor.params):,} parameters){other}, "
+    f"{sizes['segmentor']:,} parameters){other}, "
     f"{config.loss.name}, {config.data.dataset} at {config.data.resolution} "
     f"px, split {config.data.split} {counts}, {parts.plan.steps} steps, "
     f"convolutions by {networks.convolutions_by(config)}",

@@ -7,7 +7,6 @@ import numpy as np
 from apppau_jax.datasets import examples
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment import data, networks
-from apppau_jax.experiment.memoize import shared
 from apppau_jax.experiment.networks import Config
 from apppau_jax.imaging import grey_levels
 from apppau_jax.inference import batched_inference, overlay
@@ -30,23 +29,16 @@ def predict(
     final: with the test-time augmentation, which is S's.
     mesh: see `parallel.compile_predict`.
   """
-  return _predict(config, views=_looks(config, final), mesh=mesh)
-
-
-@shared("model", "data.normalize", "data.structures")
-def _predict(
-  config: Config, *, views: tuple, mesh: parallel.Mesh | None
-) -> batched_inference.Predict:
+  views = _views(config, final)
   return parallel.compile_predict(
     inference_lib.make_predict_step(
       networks.segmentor(config), prepare=data.normalize(config), views=views
     ),
     mesh,
-    name=["predict", config.to_dict(), views],
   )
 
 
-def _looks(config: Config, final: bool) -> tuple[tuple[float, float], ...]:
+def _views(config: Config, final: bool) -> tuple[tuple[float, float], ...]:
   """The views of test-time augmentation, where it is on."""
   several = final and config.eval.test_time_augmentation
   return inference_lib.VIEWS if several else ()
@@ -58,20 +50,12 @@ def diagnose(
   """D in inference mode, as `predict`; None where it is taught no class."""
   if not networks.learns_classes(config):
     return None
-  return _diagnose(config, mesh=mesh)
-
-
-@shared("model.dtype", "model.convolutions", "data.normalize", *networks.D_KEYS)
-def _diagnose(
-  config: Config, *, mesh: parallel.Mesh | None
-) -> batched_inference.Diagnose | None:
   module = networks.discriminator(config)
   if module is None:
     return None
   return parallel.compile_predict(
     inference_lib.make_diagnose_step(module, prepare=data.normalize(config)),
     mesh,
-    name=["diagnose", config.to_dict()],
   )
 
 

@@ -5,11 +5,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import optax
-
 from apppau_jax.errors import CheckpointError
 from apppau_jax.experiment import networks
-from apppau_jax.experiment.memoize import shared
 from apppau_jax.experiment.networks import Config
 from apppau_jax.training import checkpoints, parallel
 from apppau_jax.training import state as state_lib
@@ -55,20 +52,10 @@ def temperature(config: Config, *, workdir: pathlib.Path) -> float:
   return report.get("classification", {}).get("temperature", 1.0)
 
 
-@shared(*networks.INIT_KEYS)
 def _shapes(config: Config) -> state_lib.TrainState:
   """What a saved state looks like, on one device."""
-  mesh = parallel.own_mesh()
-  # Of the optimisers only the structure matters here, not their rates.
-  rate = optax.constant_schedule(0.0)
   return parallel.shapes(
-    lambda: networks.init(
-      config,
-      networks.optimizer(config, rate, player="segmentor"),
-      networks.optimizer(config, rate, player="discriminator"),
-      seed=0,
-    ),
-    mesh,
+    lambda: networks.init(config, seed=0), parallel.own_mesh()
   )
 
 

@@ -37,7 +37,6 @@ _HARMLESS = (
   "data.data_dir",
   "data.accept",
   "data.streaming",
-  "train.shard_parameters",
   "train.log_every",
   "eval.checkpoint",
   "eval.batch_size",

@@ -88,8 +88,8 @@ def kl_tversky_loss(
   tversky_weight: float = 1.0,
   fp_weight: float = 0.3,
   fn_weight: float = 0.7,
-  channels: str = "both",
-  eps: float = 1e-3,
+  kl_channels: str = "both",
+  kl_eps: float = 1e-3,
   smooth: float = 1e-6,
 ) -> jax.Array:
   """Weighted sum of KL divergence and Tversky loss of each example.
@@ -101,22 +101,24 @@ def kl_tversky_loss(
     tversky_weight: Weight of the Tversky loss (the paper's b).
     fp_weight: Price of a false positive (the paper's alpha), at least 0.
     fn_weight: Price of a false negative (the paper's beta), at least 0.
-    channels: `both` or `roi`; see `kl_divergence_loss`.
-    eps: Smoothing of the target of the KL term, in [1e-30, 0.5).
+    kl_channels: `both` or `roi`; see `kl_divergence_loss`.
+    kl_eps: Smoothing of the target of the KL term, in [1e-30, 0.5).
     smooth: Pixels of the Tversky term, greater than 0.
 
   Returns:
     `[b]`, at least 0 for weights of at least 0.
 
   Raises:
-    ConfigError: If `channels`, `eps`, `smooth` or a Tversky weight is out of
-      range.
+    ConfigError: If `kl_channels`, `kl_eps`, `smooth` or a Tversky weight is out
+      of range.
     AssertionError: If the shapes differ.
   """
   overlap = tversky.tversky_loss(
     logits, mask, fp_weight=fp_weight, fn_weight=fn_weight, smooth=smooth
   )
-  divergence = kl_divergence_loss(logits, mask, channels=channels, eps=eps)
+  divergence = kl_divergence_loss(
+    logits, mask, channels=kl_channels, eps=kl_eps
+  )
   return kl_weight * divergence + tversky_weight * overlap
 
 

@@ -18,7 +18,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apppau_jax.exportable import exportable
 from apppau_jax.models import attention as attention_lib
 from apppau_jax.models import blocks
 
@@ -35,7 +34,6 @@ PRESETS: dict[str, tuple[bool, bool, bool]] = {
 }
 
 
-@exportable
 @chex.dataclass(frozen=True, mappable_dataclass=False)
 class SegmentorOutput:
   """What S says of a batch; all float32.
