@@ -139,12 +139,7 @@ def ensure_phantoms(config) -> None:
   """Builds the embedded default set; the others need their owner's files."""
   if config.data.dataset != "phantom":
     return
-  where = {
-    "dataset": "phantom",
-    "data_dir": config.data.data_dir,
-    "resolution": config.data.resolution,
-    "bits": config.data.bits,
-  }
+  where: dict[str, Any] = {"dataset": "phantom", **data.form(config)}
   if Prepared(**where).read_record():
     return
   with console.bar("drawing phantoms") as progress:
