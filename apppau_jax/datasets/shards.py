@@ -16,7 +16,8 @@ from array_record.python import array_record_data_source
 from google.protobuf import json_format, message
 
 from apppau_jax import errors
-from apppau_jax.datasets import builder, registry
+from apppau_jax.datasets import features as features_lib
+from apppau_jax.datasets import registry
 from apppau_jax.datasets.prepared import Prepared
 
 _DAMAGE = (
@@ -25,7 +26,7 @@ _DAMAGE = (
 )
 
 # The features of one example: text as str, numbers as int, and PNG bytes for
-# the features in `builder.PICTURES`.
+# the features in `features_lib.PICTURES`.
 Record = Mapping[str, Any]
 
 
@@ -57,11 +58,8 @@ class Shards:
         f"{', '.join(stated)}"
       )
     try:
-      self._features = builder.features(
-        [self.spec],
-        side=prepared.resolution,
-        bits=prepared.bits,
-        class_names=self.class_names,
+      self._features = features_lib.features(
+        [self.spec], form=prepared, class_names=self.class_names
       )
     except ValueError as error:
       raise self._refusal("it names a class twice") from error
@@ -69,7 +67,7 @@ class Shards:
       raise self._refusal("its features.json states other features")
     skip = tfds.decode.SkipDecoding()
     self._decoders = {
-      name: skip for name in builder.PICTURES if name in self._features
+      name: skip for name in features_lib.PICTURES if name in self._features
     }
     self._records = self._open()
 
@@ -97,7 +95,7 @@ class Shards:
       raise KeyError(*sorted(missing))
     return {
       name: value.decode()
-      if isinstance(value, bytes) and name not in builder.PICTURES
+      if isinstance(value, bytes) and name not in features_lib.PICTURES
       else value
       for name, value in example.items()
     }
@@ -119,7 +117,7 @@ class Shards:
       return None
 
   def _open(self) -> array_record_data_source.ArrayRecordDataSource:
-    stem = f"{self.spec.name}-{builder.SPLIT}.array_record-"
+    stem = f"{self.spec.name}-{features_lib.SPLIT}.array_record-"
     names = [n for n in self.record["files"] if n.startswith(stem)]
     files = [f"{stem}{i:05d}-of-{len(names):05d}" for i in range(len(names))]
     if not files or sorted(names) != files:

@@ -12,7 +12,7 @@ import json
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from apppau_jax.datasets import (
   ccx,
@@ -172,16 +172,11 @@ def make_split(
     train, labels=strata, salt=f"labelled:{label_seed}"
   )
   count = _label_count(label_fraction, train=order, labels=strata)
-  labelled = set(order[:count])
-  parts = Parts(
-    train_labelled=_at_hand(labelled, ids),
-    train_unlabelled=_at_hand(set(train) - labelled, ids),
-    validation=_at_hand(validation, ids),
-    test=_at_hand(test, ids),
-  )
+  chosen = (order[:count], order[count:], validation, test)
+  parts = Parts(*(tuple(sorted({*part} & {*ids})) for part in chosen))
   if not parts.train_labelled:
     raise DataError(
-      f"None of the {len(labelled)} labelled training images of split "
+      f"None of the {count} labelled training images of split "
       f"{name!r} of {dataset} is among the {len(ids)} images at hand. Prepare "
       "more of the files, or raise config.data.label_fraction."
     )
@@ -193,7 +188,6 @@ def make_split(
 def _by_set(
   ids: Sequence[str], *, members: Sequence[str], sources: Mapping[str, str]
 ) -> dict[str, list[str]]:
-  """Groups images by their set."""
   listed = {member: registry.spec(member).masked_ids for member in members}
   rest = next((m for m in members if listed[m] is None), members[0])
   home = {i: m for m, public in listed.items() for i in public or ()}
@@ -213,7 +207,7 @@ def _divide(
   seed: int,
   given: Mapping[str, str],
 ) -> tuple[list[list[str]], dict[str, int]]:
-  """Returns train, validation, test of one complete set, and its labels."""
+  """Returns train, validation and test of one complete set, and its labels."""
   spec = registry.spec(dataset)
   if spec.masked_ids is None:
     complete, patients = tuple(ids), groups
@@ -232,10 +226,6 @@ def _divide(
     name, dataset=dataset, members=members, seed=seed, given=given
   )
   return parts, classes
-
-
-def _at_hand(part: Iterable[str], ids: Sequence[str]) -> tuple[str, ...]:
-  return tuple(sorted(set(part).intersection(ids)))
 
 
 def _check_ids(

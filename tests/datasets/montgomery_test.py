@@ -94,14 +94,6 @@ def test_merged_masks_of_the_mirror_are_taken(raw_sets, tmp_path):
   assert [key.split("::")[1] for key in example.masks] == [f"masks/{name}.png"]
 
 
-def test_unpublished_ids_and_stray_names_are_left_out(raw_sets, tmp_path):
-  raw = raw_sets.montgomery(tmp_path, [IDS[0], "MCUCXR_9999_0"])
-  raw_sets.png(raw / "CXR_png/MCUCXR_0001_0 (copy).png", raw_sets.image("x"))
-  found = _index(raw)
-  assert [e.id for e in found.examples] == [IDS[0]]
-  assert [i for i, _ in found.notes] == ["MCUCXR_9999_0"]
-
-
 @pytest.mark.parametrize(
   ("text", "expected"),
   [

@@ -178,7 +178,7 @@ def test_a_manifest_that_is_none(data_dir, content):
 def test_pictures_of_another_form_are_refused(pixels):
   png = decode.encode_png(pixels)
   with pytest.raises(DataError, match="prepared set"):
-    decode.read_prepared(png, side=128, bits=8)
+    decode.read_prepared(png, side=128, dtype=np.uint8)
   with pytest.raises(DataError, match="prepared set"):
     decode.read_prepared(png[:40], side=128)
 
