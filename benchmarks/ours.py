@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from apppau_jax import runtime
-from apppau_jax.experiment import matmul_rate
 from benchmarks.worker import Spec, Turn
 from configs import base, paper_table1, paper_table2
 
@@ -35,12 +35,14 @@ def prepare(spec: Spec) -> tuple[Turn, dict[str, Any]]:
   """Compiles, and returns what a turn does and the facts about it."""
   with contextlib.redirect_stdout(None):
     runtime.set_up()
+  from apppau_jax.experiment import cost
+
   rng = np.random.default_rng(0)
   shape = (IMAGES, spec.resolution, spec.resolution, 1)
   image = rng.integers(0, 256, shape).astype(np.uint8)
   make = _step if spec.work == "step" else _predict
   turn, facts = make(spec, image)
-  rate = matmul_rate.matrix_rate(spec.dtype)
+  rate = cost.matrix_rate(spec.dtype)
   return turn, {"matrix_rate": rate, **facts}
 
 
@@ -100,22 +102,20 @@ def _predict(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
   import jax
   import jax.numpy as jnp
 
-  from apppau_jax.experiment import networks, predictors
-  from apppau_jax.inference import batched_inference
+  from apppau_jax.experiment import loading, networks
 
   made = config(spec)
   net = networks.segmentor(made)
   variables = jax.jit(lambda x: net.init(jax.random.key(0), x, train=False))(
     jnp.zeros((1, spec.resolution, spec.resolution, 1))
   )
-  infer = predictors.predict(made)
+  member = loading.member(made, {"segmentor": variables}, final=False)
+  model = loading.model(made, [member])
   batch = np.resize(image, (spec.batch, *image.shape[1:]))
 
   def turn(count: int) -> None:
     for _ in range(count):
-      batched_inference.predict_probs(
-        infer, variables, batch, batch_size=spec.batch
-      )
+      special.expit(np.asarray(model.segment(batch).logits))
 
   return turn, {}
 

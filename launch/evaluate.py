@@ -1,11 +1,10 @@
-"""Measures a trained run on one part of its split.
+"""Evaluates a trained run on one part of its split.
 
   python -m launch.evaluate --workdir=runs/phantom --split=test
 
-Needs the run's folder and the prepared data only. Writes
-eval/<split>/report.json and eval/<split>/report.html, and links the latter's
-content as <workdir>/report.html. Several runs are measured as one, the mean of
-their probabilities:
+Needs the run's folder and the prepared data. Writes eval/<split>/report.json
+and eval/<split>/report.html, and copies the latter to <workdir>/report.html.
+Several runs are evaluated as an ensemble, the mean of their probabilities:
 
   python -m launch.evaluate --workdir=runs/a --workdir=runs/b --output=runs/ab
 """
@@ -21,30 +20,31 @@ from launch import cli
 PARTS = ("validation", "test")
 
 _WORKDIR = flags.DEFINE_multi_string(
-  "workdir", None, "Folder of a trained run; repeated: their mean."
+  "workdir", None, "Folder of a trained run; repeat it for an ensemble."
 )
-_SPLIT = flags.DEFINE_enum("split", "test", PARTS, "Part to measure.")
+_SPLIT = flags.DEFINE_enum("split", "test", PARTS, "Part to evaluate.")
 _DATA_DIR = flags.DEFINE_string(
-  "data_dir", None, "Prepared data, if it moved since the training."
+  "data_dir", None, "Prepared data, if they moved since the training."
 )
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "Folder to write to, in place of the run's own."
+  "output", None, "Folder to write to, instead of the run's own."
 )
 
 
 def main() -> None:
-  """Evaluates and says where the report is."""
+  """Evaluates and prints the headline."""
   if not _WORKDIR.value:
     raise ConfigError("--workdir is needed: the folder of a trained run.")
   runtime.set_up()
   from apppau_jax.experiment import evaluate_run
 
-  evaluate_run.measure(
+  report = evaluate_run.evaluate(
     *(pathlib.Path(name).expanduser() for name in _WORKDIR.value),
     part=_SPLIT.value,
     data_dir=_DATA_DIR.value,
     output=pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None,
   )
+  print(evaluate_run.summary(report))
 
 
 if __name__ == "__main__":

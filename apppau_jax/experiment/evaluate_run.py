@@ -1,94 +1,91 @@
-"""From a run's folder to the reports of one part of its split."""
+"""From run folders to the report of one part of their split."""
 
 import pathlib
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from apppau_jax import files
-from apppau_jax.datasets import examples, names, splits
+from apppau_jax import files, progress
+from apppau_jax.checks import leakage
+from apppau_jax.datasets import registry
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.experiment import data, loaded_run, networks, predictors
-from apppau_jax.experiment import run_folder as workdir_lib
+from apppau_jax.experiment import (
+  data,
+  loading,
+  networks,
+  provenance,
+  run_folder,
+)
 from apppau_jax.inference import prediction_masks
-from apppau_jax.reports import evaluate, report
+from apppau_jax.metrics import classification
+from apppau_jax.reports import evaluate as evaluation
+from apppau_jax.reports import report
 from apppau_jax.training import writer
 
 
-def measure(
+def evaluate(
   *workdirs: pathlib.Path,
   part: str,
   data_dir: str | None = None,
   output: pathlib.Path | None = None,
-) -> None:
-  """Writes the reports of `part` ("validation" or "test") of a run.
+  dataset: Dataset | None = None,
+) -> dict[str, Any]:
+  """Evaluates a run on a part of its split and writes the report.
 
   Args:
-    *workdirs: the run's folder; several runs are measured as one.
-    part: "validation" or "test", as the first run's split has it.
+    *workdirs: the run's folder; several runs are evaluated as an ensemble.
+    part: "validation" or "test", by the first run's split.
     data_dir: prepared data, if they moved.
-    output: folder to write to; of one run `eval/<part>` of its own.
+    output: folder to write to; by default a single run's `eval/<part>`.
+    dataset: the data set, if it is open already.
+
+  Returns:
+    The content of report.json.
 
   Raises:
     CheckpointError: no trained run there.
     ConfigError: runs that cannot be averaged, or several without `output`.
-    DataError: the part's images are not at hand, or were trained on.
+    DataError: images that are missing, or that a run was trained on.
   """
   if len(workdirs) > 1 and output is None:
     raise ConfigError(
-      f"{len(workdirs)} runs measured as one have no folder of their own: name "
-      "one to write to with --output."
+      f"{len(workdirs)} runs evaluated together have no folder of their own: "
+      "name one to write to with --output."
     )
-  run = loaded_run.load(workdirs)
-  config = run.config
+  runs = loading.load_runs(workdirs, calibrated=len(workdirs) > 1)
+  config, model = runs.config, runs.model
   if data_dir:
     config.data.data_dir = data_dir
-  known = data.catalogue(config)
-  split = data.parts(config, known).split
-  source = _load_unseen(run, split, part=part)
-  how = predictors.options(config)
-  scored = evaluate.score(
-    run.players,
-    run.variables,
-    source,
-    options=how,
-    structures=config.data.structures,
+  dataset = dataset or data.open_dataset(config)
+  parts = data.parts(config, dataset)
+  ids = getattr(parts, part)
+  _check_unused(runs, ids, part=part)
+  source = data.load(config, dataset, ids=ids)
+  scored = evaluation.score(
+    model.batches(source, oracle=True),
+    ids=source.ids,
+    structures=model.structures,
   )
-  digest = data.content_sha256(config)
-  facts = {
-    "dataset": config.data.dataset,
-    "split": part,
-    "split_name": config.data.split,
-    "resolution": config.data.resolution,
-    "bits": config.data.bits,
-    **run.facts(),
-    "threshold": how.threshold,
-    "commit": workdir_lib.commit(),
-    "data_sha256": digest,
-    "notes": _notes(run, data_sha256=digest),
-  }
-  diagnosis = predictors.diagnosis(
-    config,
+  labels = None
+  if model.class_names:
+    labels = evaluation.Labels(
+      label=source.label,
+      class_names=model.class_names,
+      temperature=_temperature(runs, dataset, ids=parts.validation),
+    )
+  sources = {entry.id: entry.source for entry in dataset.entries}
+  numbers = evaluation.make_report(
     scored,
-    label=source.label,
-    temperature=1.0  # of several runs each has its own
-    if run.is_ensemble
-    else predictors.fit_temperature(
-      config, run.variables, ids=split.validation
-    ),
+    facts=_facts(runs, part=part, digest=dataset.content_sha256),
+    labels=labels,
+    sources=[sources[name] for name in scored.ids],
   )
-  of = {entry.id: entry.source for entry in known.entries}
-  numbers = evaluate.make_report(
-    scored,
-    facts=facts,
-    diagnosis=diagnosis,
-    of=[of[name] for name in scored.ids],
-  )
-  if names.is_combined(config.data.dataset):
+  if registry.is_combined(config.data.dataset):
     for image in numbers["per_image"]:
-      image["source"] = of[image["id"]]
-  folder = output or workdirs[0] / "eval" / part
+      image["source"] = sources[image["id"]]
+  folder = output or runs.workdirs[0] / "eval" / part
   if len(scored.packed):
     prediction_masks.write_predictions(
       folder / "predictions.npz",
@@ -96,23 +93,25 @@ def measure(
       prediction=np.unpackbits(scored.packed, axis=-1).astype(bool),
     )
   files.write_json(folder / "report.json", numbers)
+  alone = not runs.is_ensemble
   report.write_report(
     folder / "report.html",
     report=numbers,
-    history=_history(run),
-    cases=evaluate.pick_cases(
-      run.players, run.variables, scored, source, options=how
-    ),
+    history=writer.read_history(runs.workdirs[0] / "metrics.jsonl")
+    if alone
+    else [],
+    cases=evaluation.pick_cases(model, scored, source),
     config=config.to_dict(),
-    environment=workdir_lib.environment(),
+    environment=provenance.environment(),
   )
   if output is None:
-    show(workdirs[0])
-  _print(numbers, folder=folder)
+    show(runs.workdirs[0])
+  progress.LOG.info("wrote %s", folder)
+  return numbers
 
 
 def show(workdir: pathlib.Path) -> None:
-  """Puts the test part's report, or else validation's, at the run's front."""
+  """Copies the test report, or else validation's, to the run's report.html."""
   for part in ("test", "validation"):
     page = workdir / "eval" / part / "report.html"
     if page.exists():
@@ -120,53 +119,76 @@ def show(workdir: pathlib.Path) -> None:
       return
 
 
-def _history(run: loaded_run.Finished) -> list[dict[str, Any]]:
-  """A run's curves; several share none."""
-  if run.is_ensemble:
-    return []
-  return writer.read_history(run.workdirs[0] / "metrics.jsonl")
-
-
-def _load_unseen(
-  run: loaded_run.Finished, split: splits.Split, *, part: str
-) -> examples.Source:
-  """The part's images; none may be measured that a run has trained on."""
-  ids = getattr(split, part)
-  measured = {*names.parts(run.config.data.dataset)}
-  for workdir, config in zip(run.workdirs, run.configs, strict=True):
-    if not measured & {*names.parts(config.data.dataset)}:
-      continue  # other images, whatever their names (phantoms bear real ones)
-    seen = splits.read_splits(workdir / "splits.json")
-    used = {*seen.train_labelled, *seen.train_unlabelled}
-    if part == "test":
-      used |= {*seen.validation}
-    leaked = sorted(used.intersection(ids))
-    if leaked:
-      raise DataError(
-        f"{len(leaked)} images of the {part} part were used to train or choose "
-        f"the run {workdir} ({', '.join(leaked[:5])}). Evaluate a run with the "
-        "data and the split it was trained on, and several runs only on images "
-        "that none of them has seen."
-      )
-  return data.load(run.config, ids)
-
-
-def _notes(run: loaded_run.Finished, *, data_sha256: str) -> list[str]:
-  config, notes = run.config, []
-  if run.is_ensemble:
-    notes.append(
-      f"The mean of the probabilities of {len(run.workdirs)} networks: "
-      f"{', '.join(folder.name for folder in run.workdirs)}. Clean-up, side "
-      "outputs, attention and the configuration below are the first's."
+def _check_unused(
+  runs: loading.LoadedRuns, ids: Sequence[str], *, part: str
+) -> None:
+  """Refuses to evaluate runs on images that one of them has used."""
+  for workdir, config in zip(runs.workdirs, runs.configs, strict=True):
+    used = leakage.used_images(
+      ids,
+      part=part,
+      dataset=runs.config.data.dataset,
+      trained_on=config.data.dataset,
+      splits=workdir / "splits.json",
     )
-  for workdir in run.workdirs:
-    manifest = workdir_lib.read_manifest(workdir)
-    notes += workdir_lib.remarks(workdir)
+    if used:
+      raise DataError(
+        f"{len(used)} images of the {part} part were used to train or select "
+        f"the run {workdir} ({', '.join(used[:5])}). Evaluate a run on the "
+        "data and split it was trained with, and an ensemble only on images "
+        "that none of its runs was trained on."
+      )
+
+
+def _temperature(
+  runs: loading.LoadedRuns, dataset: Dataset, *, ids: Sequence[str]
+) -> float:
+  """Fits the temperature of a single run's class probabilities."""
+  if runs.is_ensemble or not runs.config.eval.temperature_scaling:
+    return 1.0  # each member of an ensemble has its own
+  source = data.load(runs.config, dataset, ids=ids)
+  logits = [part.logits for part in runs.model.batches(source)]
+  return classification.fit_temperature(np.concatenate(logits), source.label)
+
+
+def _facts(
+  runs: loading.LoadedRuns, *, part: str, digest: str
+) -> dict[str, Any]:
+  config = runs.config
+  return {
+    "dataset": config.data.dataset,
+    "split": part,
+    "split_name": config.data.split,
+    "resolution": config.data.resolution,
+    "bits": config.data.bits,
+    **runs.facts(),
+    "threshold": config.eval.threshold,
+    "commit": provenance.commit(),
+    "data_sha256": digest,
+    "notes": [*_notes_of_runs(runs, digest), *_notes_of_config(runs.config)],
+  }
+
+
+def _notes_of_runs(runs: loading.LoadedRuns, digest: str) -> list[str]:
+  notes = []
+  if runs.is_ensemble:
+    notes.append(
+      f"The mean of the probabilities of {len(runs.workdirs)} networks: "
+      f"{', '.join(folder.name for folder in runs.workdirs)}. Clean-up, side "
+      "outputs, attention and the configuration below are the first one's."
+    )
+  for workdir in runs.workdirs:
+    manifest = run_folder.read_manifest(workdir)
+    notes += run_folder.data_remarks(workdir)
     if manifest.get("status") in ("interrupted", "failed"):
       notes.append(f"The training was {manifest['status']} before its end.")
-    if manifest.get("data_sha256") != data_sha256:
+    if manifest.get("data_sha256") != digest:
       notes.append("The prepared data are not those of the training.")
-  notes = [*dict.fromkeys(notes)]  # once, though every member has it
+  return [*dict.fromkeys(notes)]  # once, though several runs have it
+
+
+def _notes_of_config(config: networks.Config) -> list[str]:
+  notes = []
   if config.eval.largest_components:
     notes.append(
       f"Only the {config.eval.largest_components} largest connected "
@@ -175,28 +197,28 @@ def _notes(run: loaded_run.Finished, *, data_sha256: str) -> list[str]:
   if config.eval.test_time_augmentation:
     notes.append(
       "Test-time augmentation: masks are the mean over the image and its "
-      "turned and zoomed views."
+      "rotated and zoomed views."
     )
   if networks.learns_classes(config) and config.eval.temperature_scaling:
     notes.append(
-      "Class probabilities are scaled by a temperature fitted on the "
-      "validation images: their own ECE and Brier score flatter."
+      "Class probabilities are scaled by a temperature that was fitted on the "
+      "validation images, so ECE and Brier score of these are optimistic."
     )
   if config.data.structures:
     notes.append(
       "Segmentation is the mean over the structures of each image; images "
-      "without the outline of one of them are not measured."
+      "without the mask of one of them are not evaluated."
     )
-  if "phantom" in names.parts(config.data.dataset):
+  if "phantom" in registry.parts(config.data.dataset):
     notes.append("Procedural phantoms, not patients.")
   return notes
 
 
-def _print(numbers, *, folder: pathlib.Path) -> None:
+def summary(numbers: dict[str, Any]) -> str:
+  """Returns the main figures of a report in one line."""
   values = numbers["segmentation"]
   text = "  ".join(
     f"{name} {values[name]['mean']:.4f} ± {values[name]['sd']:.4f}"
     for name in ("dice", "jaccard", "average_hausdorff", "hausdorff95")
   )
-  print(f"{numbers['split']} (n = {numbers['n']}): {text}")
-  print(f"wrote {folder}", file=sys.stderr)
+  return f"{numbers['split']} (n = {numbers['n']}): {text}"

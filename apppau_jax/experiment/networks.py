@@ -1,12 +1,11 @@
 """The two networks, their optimisers and the state they start from."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
 
-from apppau_jax.datasets import names as sets
+from apppau_jax.config import Config
+from apppau_jax.datasets import registry as sets
 from apppau_jax.errors import ConfigError
 from apppau_jax.models import blocks
 from apppau_jax.models import discriminator as discriminator_lib
@@ -15,7 +14,6 @@ from apppau_jax.onednn import convolutions as onednn
 from apppau_jax.training import loop, optimizers
 from apppau_jax.training import state as state_lib
 
-Config = Any  # ml_collections.ConfigDict, checked by launch.schema
 # Of the keys of the first weights: no step has these numbers.
 _SEGMENTOR, _DISCRIMINATOR = 2**31 - 2, 2**31 - 1
 # What D, and the first state, are made of: for `shared`.

@@ -1,66 +1,51 @@
-"""Several trained networks as one: the mean of their probabilities.
-
-Deep ensembles (Lakshminarayanan et al. 2017): runs that differ in their seed,
-or in their network, err in different places; what they share remains.
-"""
+"""Deep ensembles (Lakshminarayanan et al. 2017): means of probabilities."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy import special
 
-from apppau_jax.inference.batched_inference import Diagnose, Predict
 from apppau_jax.metrics import classification
+from apppau_jax.models.segmentor import SegmentorOutput
 
-_LEAST = 1e-6  # of a probability; that of `training.inference`'s views
+_LEAST = 1e-6  # of a probability before its logit is taken
 
 
-def predict(members: Sequence[Predict]) -> Predict:
-  """S of an ensemble, whose weights are the members' in their order.
-
-  Of its outputs `logits` is the logit of the mean probability; side outputs
-  and attention are the first member's.
+def mean_segmentation(outputs: Sequence[SegmentorOutput]) -> SegmentorOutput:
+  """Averages the members' probabilities.
 
   Args:
-    members: each one's S.
+    outputs: of each member, for the same images.
+
+  Returns:
+    `logits` is the logit of the mean probability; side outputs and attention
+    are those of the first member.
   """
-
-  def mean(variables: Sequence[Any], image: np.ndarray) -> Any:
-    outputs = [p(v, image) for p, v in zip(members, variables, strict=True)]
-    probs = [special.expit(np.asarray(output.logits)) for output in outputs]
-    logits = special.logit(np.mean(probs, axis=0).clip(_LEAST, 1 - _LEAST))
-    return dataclasses.replace(outputs[0], logits=logits)
-
-  return mean
+  probs = [special.expit(np.asarray(output.logits)) for output in outputs]
+  mean = np.mean(probs, axis=0).clip(_LEAST, 1 - _LEAST)
+  return dataclasses.replace(outputs[0], logits=special.logit(mean))
 
 
-def diagnose(
-  members: Sequence[Diagnose], *, temperatures: Sequence[float]
-) -> Diagnose:
-  """D of an ensemble, whose weights are the members' in their order.
-
-  Each member judges the mask that it is shown, the ensemble's. The logits are
-  such that the classes' probabilities, and apart from them that of the fake
-  class, are the mean over the members.
+def mean_classification(
+  logits: Sequence[np.ndarray], *, temperatures: Sequence[float]
+) -> np.ndarray:
+  """Averages the members' class probabilities.
 
   Args:
-    members: each one's D.
-    temperatures: each one's, of its class probabilities.
+    logits: `[b, n + 1]` of each member, the fake class last.
+    temperatures: of each member's class probabilities.
+
+  Returns:
+    Logits `[b, n + 1]` whose class probabilities are the mean of the members'
+    calibrated ones, and whose probability of the fake class is the mean of
+    the members' own.
   """
-
-  def mean(
-    variables: Sequence[Any], image: np.ndarray, mask: np.ndarray
-  ) -> np.ndarray:
-    said = zip(members, variables, temperatures, strict=True)
-    real, fake = [], []
-    for judge, weights, temperature in said:
-      logits = np.asarray(judge(weights, image, mask), np.float64)
-      real.append(classification.posterior(logits, temperature=temperature))
-      fake.append(special.softmax(logits, axis=1)[:, -1:])
-    fakes = np.mean(fake, axis=0)
-    probs = np.concatenate([np.mean(real, axis=0) * (1 - fakes), fakes], axis=1)
-    return np.log(probs.clip(np.finfo(np.float64).tiny))
-
-  return mean
+  real, fake = [], []
+  for own, temperature in zip(logits, temperatures, strict=True):
+    own = np.asarray(own, np.float64)
+    real.append(classification.posterior(own, temperature=temperature))
+    fake.append(special.softmax(own, axis=1)[:, -1:])
+  fakes = np.mean(fake, axis=0)
+  probs = np.concatenate([np.mean(real, axis=0) * (1 - fakes), fakes], axis=1)
+  return np.log(probs.clip(np.finfo(np.float64).tiny))

@@ -1,11 +1,11 @@
-"""Masks drawn over radiographs: outlines, disagreement, several structures."""
+"""Masks drawn over radiographs: outlines, and where two masks disagree."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 
-# Okabe and Ito's, in an order that keeps neighbours in a chest apart.
+# Colours of Okabe and Ito, ordered so that neighbouring structures differ.
 COLOURS = (
   (86, 180, 233),  # sky blue
   (230, 159, 0),  # orange
@@ -15,16 +15,21 @@ COLOURS = (
   (213, 94, 0),  # vermillion
   (0, 114, 178),  # blue
 )
-TRUTH = (86, 180, 233)  # sky blue: the mask, and what the prediction missed
-PREDICTION = (230, 110, 0)  # orange: the prediction, and what it added
+TRUTH = (86, 180, 233)  # sky blue: the reference, and what was missed
+PREDICTION = (230, 110, 0)  # orange: the prediction, and what was added
 AGREED = (255, 255, 255)  # both outlines on one pixel
 SHADE = 0.45  # opacity of the disagreement
-_FILL = 0.35  # opacity of the reference
+_FILL = 0.35  # opacity of the reference of several structures
 
 
 def colour(k: int) -> tuple[int, int, int]:
   """The colour of structure k; they repeat after seven."""
   return COLOURS[k % len(COLOURS)]
+
+
+def legend(names: Sequence[str]) -> list[tuple[str, tuple[int, int, int]]]:
+  """Each structure's name for readers, with its colour."""
+  return [(name.replace("_", " "), colour(k)) for k, name in enumerate(names)]
 
 
 def draw(
@@ -36,7 +41,7 @@ def draw(
 ) -> np.ndarray:
   """Tints each reference and outlines each prediction in one colour.
 
-  A later structure is drawn over an earlier one. Of a single one it is
+  Later structures are drawn over earlier ones. A single structure is drawn by
   `compare`, which shows every disagreement.
 
   Args:
@@ -49,32 +54,19 @@ def draw(
     uint8 [h, w, 3].
 
   Raises:
-    ValueError: when the three do not have one shape [h, w].
+    ValueError: the shapes disagree.
   """
-  if mask.shape != prediction.shape or mask.shape[:2] != image.shape:
-    raise ValueError(
-      f"overlay needs one shape [h, w, k], got image {image.shape}, mask "
-      f"{mask.shape}, prediction {prediction.shape}"
-    )
+  _check_shapes(image.shape, mask.shape[:2], prediction.shape[:2])
+  _check_shapes(mask.shape, prediction.shape)
   if mask.shape[-1] == 1:
-    return compare(
-      image, mask=mask[..., 0], prediction=prediction[..., 0], width=width
-    )
-  grey = np.clip(np.nan_to_num(image.astype(float)), 0.0, 1.0) * 255.0
-  rgb = np.repeat(grey[..., None], 3, axis=-1)
+    mask, prediction = mask[..., 0], prediction[..., 0]
+    return compare(image, mask=mask, prediction=prediction, width=width)
+  rgb = _grey_rgb(np.nan_to_num(image.astype(float)))
   for k in range(mask.shape[-1]):
-    region = mask[..., k].astype(bool)
-    rgb[region] = (1 - _FILL) * rgb[region] + _FILL * np.asarray(colour(k))
+    _tint(rgb, mask[..., k].astype(bool), colour(k), opacity=_FILL)
   for k in range(mask.shape[-1]):
-    region = prediction[..., k].astype(bool)
-    inside = ndimage.binary_erosion(region, iterations=width)
-    rgb[region & ~inside] = colour(k)
+    rgb[_outline(prediction[..., k].astype(bool), width=width)] = colour(k)
   return np.rint(rgb).astype(np.uint8)
-
-
-def legend(names: Sequence[str]) -> list[tuple[str, tuple[int, int, int]]]:
-  """Each name as a reader writes it, and its colour."""
-  return [(name.replace("_", " "), colour(k)) for k, name in enumerate(names)]
 
 
 def compare(
@@ -84,7 +76,7 @@ def compare(
   prediction: np.ndarray,
   width: int = 1,
 ) -> np.ndarray:
-  """Draws both outlines on the image and shades where they disagree.
+  """Draws both outlines on the image and shades where the masks disagree.
 
   Outlines run along the inside of each region and are `AGREED` where they
   coincide; pixels of one region alone are tinted in its colour.
@@ -99,27 +91,39 @@ def compare(
     uint8 [h, w, 3].
 
   Raises:
-    ValueError: when the three do not have one shape.
+    ValueError: the shapes disagree.
   """
-  if not image.shape == mask.shape == prediction.shape:
-    raise ValueError(
-      f"overlay needs one shape [h, w], got image {image.shape}, mask "
-      f"{mask.shape}, prediction {prediction.shape}"
-    )
+  _check_shapes(image.shape, mask.shape, prediction.shape)
   mask, prediction = mask.astype(bool), prediction.astype(bool)
-  rgb = np.repeat(_bytes(image)[..., None], 3, axis=-1).astype(float)
-  alone = ((mask & ~prediction, TRUTH), (prediction & ~mask, PREDICTION))
-  for region, colour in alone:
-    rgb[region] = (1 - SHADE) * rgb[region] + SHADE * np.asarray(colour)
-  truth, predicted = (
-    region & ~ndimage.binary_erosion(region, iterations=width)
-    for region in (mask, prediction)
-  )
+  rgb = np.rint(_grey_rgb(np.nan_to_num(image.astype(float), nan=0.0)))
+  _tint(rgb, mask & ~prediction, TRUTH, opacity=SHADE)
+  _tint(rgb, prediction & ~mask, PREDICTION, opacity=SHADE)
+  truth = _outline(mask, width=width)
+  predicted = _outline(prediction, width=width)
   rgb[truth], rgb[predicted] = TRUTH, PREDICTION
   rgb[truth & predicted] = AGREED
   return np.rint(rgb).astype(np.uint8)
 
 
-def _bytes(image: np.ndarray) -> np.ndarray:
-  unit = np.clip(np.nan_to_num(image.astype(float), nan=0.0), 0.0, 1.0)
-  return np.rint(255 * unit).astype(np.uint8)
+def _check_shapes(*shapes: tuple[int, ...]) -> None:
+  if len(set(shapes)) > 1:
+    raise ValueError(f"overlay needs one shape for all, got {shapes}")
+
+
+def _grey_rgb(image: np.ndarray) -> np.ndarray:
+  grey = np.clip(image, 0.0, 1.0) * 255.0
+  return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def _tint(
+  rgb: np.ndarray,
+  region: np.ndarray,
+  colour: tuple[int, int, int],
+  *,
+  opacity: float,
+) -> None:
+  rgb[region] = (1 - opacity) * rgb[region] + opacity * np.asarray(colour)
+
+
+def _outline(region: np.ndarray, *, width: int) -> np.ndarray:
+  return region & ~ndimage.binary_erosion(region, iterations=width)

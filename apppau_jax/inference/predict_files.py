@@ -1,220 +1,227 @@
-"""Pictures of a user's own to masks, overlays and class probabilities.
+"""Image files to masks, overlays and a table of predictions.
 
-A picture is judged at the network's resolution; its probabilities are brought
-back to its own size bilinearly and cut there. What cannot be read is a row
-with its reason, not the end of the others.
+A file that cannot be read becomes a row with its reason; the others are
+predicted all the same.
 """
 
+import contextlib
 import dataclasses
 import errno
 import io
-import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from apppau_jax import files
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import reading
-from apppau_jax.inference import batched_inference, overlay, prediction_table
+from apppau_jax.imaging import decode, resample
+from apppau_jax.inference import overlay, prediction_table
+from apppau_jax.inference.image_input import NetworkInput
+from apppau_jax.inference.model import Model
+from apppau_jax.inference.outputs import Prediction
 from apppau_jax.inference.prediction_table import Row
 
-SUFFIXES = reading.SUFFIXES
 OVERLAY = 1024  # pixels of an overlay's longer side, at most
 
-# A picture that is none, or for which a library is lacking.
+# An unreadable file, or one whose decoder is not installed.
 _UNREADABLE = (DataError, ConfigError, OSError)
 
-# Levels [m, r, r, 1] to probabilities of k structures [m, r, r, k] and of the
-# classes [m, n], or None without a classifier.
-Infer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
+def find_images(source: Path, *, output: Path) -> dict[str, Path]:
+  """Finds the images at `source`, a file or a folder with its subfolders.
 
-def find_pictures(source: Path) -> list[Path]:
-  """The pictures at `source`, a file or a folder with all below it, sorted.
+  Args:
+    source: the file or folder.
+    output: folder that predictions are to be written to.
+
+  Returns:
+    Paths by name relative to the folder, sorted.
 
   Raises:
-    DataError: there is nothing, or no picture in it.
+    DataError: there is no image, or one of the two folders holds the other.
   """
   if source.is_file():
-    return [source]
-  found = sorted(
-    path
-    for path in source.rglob("*")
+    return {source.name: source}
+  here, there = source.resolve(), output.resolve()
+  if there.is_relative_to(here) or here.is_relative_to(there):
+    raise DataError(
+      f"--output={output} and --input={source} must not contain each other: "
+      "masks would lie among the images. Choose a separate folder."
+    )
+  found = {
+    str(path.relative_to(source)): path
+    for path in sorted(source.rglob("*"))
     if path.is_file()
-    and path.suffix.lower() in SUFFIXES
+    and path.suffix.lower() in decode.SUFFIXES
     and not any(p.startswith(".") for p in path.relative_to(source).parts)
-  )
+  }
   if not found:
     raise DataError(
-      f"There is no picture at {source}: give a file, or a folder that holds "
-      f"{', '.join(SUFFIXES)} files."
+      f"There is no image at {source}. Give a file, or a folder that holds "
+      f"{', '.join(decode.SUFFIXES)} files."
     )
   return found
 
 
-def predict_pictures(
-  paths: Sequence[Path],
+def predict_files(
+  images: Mapping[str, Path],
   *,
-  root: Path,
+  model: Model,
   output: Path,
-  infer: Infer,
-  resolution: int,
-  bits: int = 8,
-  options: batched_inference.Options,
-  structures: Sequence[str] = (),
-  earlier: Mapping[str, Row] = types.MappingProxyType({}),
-) -> Iterator[Row]:
-  """Writes `<name>_mask.png` and `<name>_overlay.png` of each picture.
+  identity: Mapping[str, Any],
+  overwrite: bool = False,
+  progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Row]:
+  """Writes the predictions of images, and their table, to a folder.
 
-  Of several structures there is a mask each, `<name>_<structure>_mask.png`:
-  they overlap, which one indexed picture could not hold.
+  Of each image there are `<name>_mask.png`, with structures one
+  `<name>_<structure>_mask.png` each, and `<name>_overlay.png`. The table is
+  complete whenever the call is interrupted, and the next call continues.
 
   Args:
-    paths: the pictures.
-    root: folder that names are relative to; the tree is kept in `output`.
+    images: paths by name, as `find_images` returns them.
+    model: what predicts.
     output: folder to write to, made if absent.
-    infer: the networks.
-    resolution: side in pixels at which they look.
-    bits: of the grey levels that they look at.
-    options: threshold, clean-up and batch size.
-    structures: names of what is outlined; none for the united lungs.
-    earlier: rows of calls before; what they know and whose masks are there is
-      left alone.
+    identity: tells the model from others; predictions of another model in the
+      same folder are refused.
+    overwrite: whether to replace whatever the folder holds.
+    progress: called with the number of images done and of all.
 
-  Yields:
-    A row each, in order, as soon as its files are on disk.
+  Returns:
+    One row for each image, in order.
+
+  Raises:
+    DataError: the folder holds other predictions.
   """
-  size = (resolution, resolution)
-  kinds = _kinds(structures)
-  for start in range(0, len(paths), options.batch_size):
-    batch = paths[start : start + options.batch_size]
-    rows: dict[Path, Row] = {}
-    small: dict[Path, np.ndarray] = {}  # only these: films may have 20 Mpx
-    for path in batch:
-      name = str(path.relative_to(root))
-      before = earlier.get(prediction_table.printable(name))
-      try:
-        there = _target(path, root, output, kinds[-1]).exists()
-        if before and prediction_table.known(before) and there:
-          rows[path] = dataclasses.replace(before, file=name, status="exists")
-        else:
-          grey = reading.read_grey(path, bits=bits)
-          _check_shows(grey, name=str(path))
-          small[path] = reading.resize_area(grey, size)
-      except _UNREADABLE as error:
-        rows[path] = Row(name, "failed", str(error))
-    place = {path: i for i, path in enumerate(small)}
-    probs, classes = np.empty(0), None
-    if small:
-      probs, classes = infer(np.stack(list(small.values()))[..., None])
-    for path in batch:
-      if path in rows:
-        yield rows[path]
-        continue
-      name, i = str(path.relative_to(root)), place[path]
-      try:
-        masks = _write(
-          path, probs[i], root=root, output=output, options=options, kinds=kinds
-        )
-      except _UNREADABLE as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-          raise
-        yield Row(name, "failed", str(error))
-        continue
-      shares = tuple(map(float, masks.mean(axis=(0, 1))))
-      of_classes = () if classes is None else tuple(map(float, classes[i]))
-      yield Row(name, "ok", "", shares, of_classes)
+  columns = prediction_table.Columns(
+    structures=model.structures, class_names=model.class_names
+  )
+  earlier = prediction_table.claim(
+    output, identity, columns=columns, overwrite=overwrite
+  )
+  rows: list[Row] = []
 
-
-def _check_shows(grey: np.ndarray, *, name: str) -> None:
-  """Raises DataError for a picture of one level: a mask of it is a guess."""
-  if grey.min() == grey.max():
-    raise DataError(
-      f"{name} shows nothing: every pixel has the level {grey.flat[0]}."
+  def save() -> None:
+    done = {prediction_table.printable(row.file) for row in rows}
+    later = [row for name, row in earlier.items() if name not in done]
+    prediction_table.write(
+      output / prediction_table.NAME, [*rows, *later], columns=columns
     )
 
+  with contextlib.ExitStack() as at_end:
+    at_end.callback(save)
+    for row in predict_rows(
+      images, model=model, output=output, earlier=earlier
+    ):
+      rows.append(row)
+      progress(len(rows), len(images))
+      if len(rows) % model.batch_size == 0:
+        save()
+  return rows
 
-def _kinds(structures: Sequence[str]) -> tuple[str, ...]:
-  """What the names of a picture's masks end in, in the order of writing."""
-  return tuple(f"{name}_mask" for name in structures) or ("mask",)
+
+def predict_rows(
+  images: Mapping[str, Path],
+  *,
+  model: Model,
+  output: Path,
+  earlier: Mapping[str, Row],
+) -> Iterator[Row]:
+  """Yields a row for each image as soon as its files are on disk.
+
+  Args:
+    images: paths by name.
+    model: what predicts.
+    output: folder to write to.
+    earlier: rows of earlier calls by file; an image that has one, and its
+      masks, is not predicted again.
+  """
+  names, size = [*images], min(model.batch_size, len(images))
+  kinds = _mask_kinds(model.structures)
+  for start in range(0, len(names), size):
+    rows: dict[str, Row] = {}
+    inputs: dict[str, NetworkInput] = {}
+    for name in names[start : start + size]:
+      before = earlier.get(prediction_table.printable(name))
+      try:
+        written = _target(output, name, kind=kinds[-1]).exists()
+        if before and before.has_numbers and written:
+          rows[name] = dataclasses.replace(before, file=name, status="exists")
+        else:
+          inputs[name] = model.read(images[name])
+      except _UNREADABLE as error:
+        rows[name] = Row(name, "failed", str(error))
+    found = iter(())
+    if inputs:
+      found = model.predict_inputs([*inputs.values()], batch_size=size)
+    for name in names[start : start + size]:
+      if name in inputs:
+        yield _written(name, images[name], next(found), output=output)
+      else:
+        yield rows[name]
 
 
-def _target(path: Path, root: Path, output: Path, kind: str) -> Path:
-  relative = path.relative_to(root)
-  # With its suffix: a.png and a.jpg of one folder are two pictures.
-  stem = f"{relative.stem}{relative.suffix.replace('.', '_')}"
-  return output / relative.parent / f"{stem}_{kind}.png"
+def _written(name: str, path: Path, found: Prediction, *, output: Path) -> Row:
+  """Writes one image's files and returns its row.
+
+  Raises:
+    OSError: the disk is full.
+  """
+  try:
+    masks = found.mask if found.structures else found.mask[..., None]
+    _write(name, path, masks, output=output, structures=found.structures)
+  except _UNREADABLE as error:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+      raise
+    return Row(name, "failed", str(error))
+  classes = found.class_probability
+  return Row(
+    name,
+    "ok",
+    fractions=tuple(map(float, masks.mean(axis=(0, 1)))),
+    probs=() if classes is None else tuple(map(float, classes)),
+  )
 
 
 def _write(
+  name: str,
   path: Path,
-  prob: np.ndarray,
+  masks: np.ndarray,
   *,
-  root: Path,
   output: Path,
-  options: batched_inference.Options,
-  kinds: Sequence[str],
-) -> np.ndarray:
-  """Writes the overlay, then the masks; the last says that all are there."""
-  picture = reading.read_grey(path)
-  masks = [
-    at_full_size(plane, picture.shape, options=options)
-    for plane in np.moveaxis(prob, -1, 0)
-  ]
-  shown = _shown(picture.shape)
-  small = np.stack([reading.resize_mask(m, shown) for m in masks], axis=-1)
+  structures: Sequence[str],
+) -> None:
+  """Writes the overlay, then the masks; the last one marks completion."""
+  picture = decode.read_grey(path)
+  height, width = picture.shape
+  factor = min(1.0, OVERLAY / max(height, width))
+  shown = (max(1, round(height * factor)), max(1, round(width * factor)))
+  planes = [*np.moveaxis(masks, -1, 0)]
+  small = np.stack([resample.resize_mask(m, shown) for m in planes], axis=-1)
   drawn = overlay.draw(
-    reading.resize_area(picture, shown) / 255.0,
+    resample.resize_area(picture, shown) / 255.0,
     mask=small,
     prediction=small,
     width=max(1, round(max(shown) / 512)),
   )
-  target = _target(path, root, output, "overlay")
-  target.parent.mkdir(parents=True, exist_ok=True)
   file = io.BytesIO()
   Image.fromarray(drawn).save(file, format="PNG")
-  files.write_bytes(target, file.getvalue())
-  for kind, mask in zip(kinds, masks):
-    png = reading.encode_png(mask.astype(np.uint8) * 255)
-    files.write_bytes(_target(path, root, output, kind), png)
-  return np.stack(masks, axis=-1)
+  files.write_bytes(_target(output, name, kind="overlay"), file.getvalue())
+  for kind, mask in zip(_mask_kinds(structures), planes):
+    png = decode.encode_png(mask.astype(np.uint8) * 255)
+    files.write_bytes(_target(output, name, kind=kind), png)
 
 
-def _shown(size: tuple[int, ...]) -> tuple[int, int]:
-  """The size of an overlay: the picture's, its longer side at most 1024."""
-  height, width = size
-  factor = min(1.0, OVERLAY / max(size))
-  return max(1, round(height * factor)), max(1, round(width * factor))
+def _mask_kinds(structures: Sequence[str]) -> tuple[str, ...]:
+  """What the names of an image's masks end in, in the order of writing."""
+  return tuple(f"{name}_mask" for name in structures) or ("mask",)
 
 
-def at_full_size(
-  prob: np.ndarray, size: tuple[int, ...], *, options: batched_inference.Options
-) -> np.ndarray:
-  """The mask bool `[h, w]` of probabilities `[r, r]`, cut at that size."""
-  height, width = size
-  image = Image.fromarray(prob.astype(np.float32)).resize(
-    (width, height), Image.Resampling.BILINEAR
-  )
-  return batched_inference.binarize(np.asarray(image)[None], options=options)[0]
-
-
-def check_folders(source: Path, output: Path) -> Path:
-  """The folder names are relative to; the output must not be inside it.
-
-  Raises:
-    DataError: `output` is the input folder, lies in it, or holds it.
-  """
-  root = source if source.is_dir() else source.parent
-  here, there = root.resolve(), output.resolve()
-  if source.is_dir() and (
-    there.is_relative_to(here) or here.is_relative_to(there)
-  ):
-    raise DataError(
-      f"Of --output={output} and --input={source} one lies in the other, so "
-      "masks could be taken for pictures, or lie among them. Name a folder "
-      "apart."
-    )
-  return root
+def _target(output: Path, name: str, *, kind: str) -> Path:
+  relative = Path(name)
+  # With its suffix: a.png and a.jpg in one folder are two images.
+  stem = f"{relative.stem}{relative.suffix.replace('.', '_')}"
+  return output / relative.parent / f"{stem}_{kind}.png"

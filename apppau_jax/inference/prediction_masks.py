@@ -1,4 +1,4 @@
-"""Predicted masks of a measured part, kept beside its report."""
+"""Predicted masks of an evaluated part, stored beside its report."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from apppau_jax import files
 def write_predictions(
   path: str | os.PathLike[str], *, ids: Sequence[str], prediction: np.ndarray
 ) -> None:
-  """Writes masks as bits, whole or not at all.
+  """Writes masks as bits, atomically.
 
   Args:
     path: an .npz file.
@@ -31,7 +31,7 @@ def write_predictions(
 
 
 def read_predictions(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-  """Masks `[h, w]` bool by id; none if nothing was written there."""
+  """Reads masks `[h, w]` bool by id; empty if there is no such file."""
   path = pathlib.Path(path)
   if not path.exists():
     return {}

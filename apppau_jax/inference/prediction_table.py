@@ -1,10 +1,10 @@
-"""predictions.csv: what became of every picture, and which model judged it."""
+"""predictions.csv, one row an image, and the record of the model beside it."""
 
 import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,22 @@ from apppau_jax import files
 from apppau_jax.errors import DataError
 
 NAME = "predictions.csv"
-_MODEL = "predictions.json"  # beside it
-_FRACTION = "_fraction"  # behind the name of what is outlined
-_PROBABILITY = "probability_"  # and the class's name
+_MODEL = "predictions.json"
+_FRACTION = "_fraction"  # after the name of a structure
+_PROBABILITY = "probability_"  # before the name of a class
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """What became of one picture.
+  """The outcome for one image.
 
   Attributes:
-    file: its path below the input folder.
+    file: its path relative to the input folder.
     status: `ok`, `exists` (an earlier call made its mask) or `failed`.
     reason: why it failed; empty otherwise.
-    fractions: share of its pixels in each structure (or the lungs); empty
-      unless `ok`.
-    probs: class probabilities, where there is a classifier.
+    fractions: share of its pixels in each structure, or in the lungs; empty
+      if it failed.
+    probs: class probabilities; empty without a classifier.
   """
 
   file: str
@@ -36,44 +36,55 @@ class Row:
   fractions: tuple[float, ...] = ()
   probs: tuple[float, ...] = ()
 
+  @property
+  def has_numbers(self) -> bool:
+    """Whether the row describes masks that were written."""
+    return self.status != "failed" and bool(self.fractions)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Columns:
-  """The columns that a model fills.
+  """The columns of a model's table.
 
   Attributes:
-    structures: names of what is outlined; none for the united lungs.
+    structures: names of the masks; empty for the lungs.
     class_names: the classes in the order of their probabilities.
   """
 
   structures: Sequence[str] = ()
   class_names: Sequence[str] = ()
 
+  def fractions(self) -> list[str]:
+    """Column names of `Row.fractions`."""
+    return [f"{name}{_FRACTION}" for name in self.structures or ("lung",)]
+
+  def probabilities(self) -> list[str]:
+    """Column names of `Row.probs`."""
+    return [f"{_PROBABILITY}{name}" for name in self.class_names]
+
   def header(self) -> list[str]:
     """The names of all columns."""
-    return [
-      *("file", "status", "reason"),
-      *(f"{name}{_FRACTION}" for name in self.structures or ("lung",)),
-      *(f"{_PROBABILITY}{name}" for name in self.class_names),
-    ]
+    described = [*self.fractions(), *self.probabilities()]
+    return ["file", "status", "reason", *described]
 
 
 def claim(
   output: Path, model: Mapping[str, Any], *, columns: Columns, overwrite: bool
 ) -> dict[str, Row]:
-  """Makes `output` this model's folder, or goes on in it.
+  """Reserves a folder for a model's predictions, or continues in it.
 
   Args:
     output: the folder, made if absent.
-    model: what tells it from other models, as JSON has it.
+    model: identifies the model, in JSON's types.
     columns: of its table.
-    overwrite: whether all that is there is made anew.
+    overwrite: whether to replace what the folder holds.
 
   Returns:
-    The rows of earlier calls by file; none with `overwrite`.
+    The rows of earlier calls by file; empty with `overwrite`.
 
   Raises:
-    DataError: what is there is another model's, or nothing of ours.
+    DataError: the folder holds predictions of another model, or masks without
+      a table.
   """
   table, record = output / NAME, output / _MODEL
   rows: dict[str, Row] = {}
@@ -83,28 +94,27 @@ def claim(
       rows = read(table, columns=columns) if table.exists() else {}
     except (OSError, ValueError, csv.Error) as error:
       raise DataError(
-        f"The table of {output} cannot be gone on with: {error}. Move it away, "
-        "name another --output, or make everything anew with --overwrite."
+        f"The table in {output} cannot be continued: {error}. Move it away, "
+        "choose another --output, or replace everything with --overwrite."
       ) from error
     if before != dict(model):
       raise DataError(
-        f"The masks in {output} are another model's ({_told(before)}; now "
-        f"{_told(model)}): one table would mix the two. Name another --output, "
-        "or make everything anew with --overwrite."
+        f"{output} holds predictions of another model ({_describe(before)}; "
+        f"this one is {_describe(model)}). Choose another --output, or replace "
+        "everything with --overwrite."
       )
   elif not overwrite and (mask := next(output.rglob("*_mask.png"), None)):
     raise DataError(
-      f"{output} holds masks that no table tells of ({mask.name}): they may be "
-      "somebody's own, and would be replaced. Name another --output, or "
-      "replace them with --overwrite."
+      f"{output} holds masks without a {NAME} ({mask.name}), which would be "
+      "replaced. Choose another --output, or replace them with --overwrite."
     )
-  if overwrite:  # first: no kill may leave the old rows under the new name
+  if overwrite:  # before the record, so that old rows never get the new name
     table.unlink(missing_ok=True)
   files.write_json(record, dict(model))
   return rows
 
 
-def _told(model: Any) -> str:
+def _describe(model: Any) -> str:
   if not isinstance(model, Mapping):
     return "unknown"
 
@@ -116,10 +126,10 @@ def _told(model: Any) -> str:
 
 
 def read(path: Path, *, columns: Columns) -> dict[str, Row]:
-  """The rows of a table by file.
+  """Reads the rows of a table by file.
 
   Raises:
-    ValueError: it has other columns, or cells that are no numbers.
+    ValueError: it has other columns, or cells that are not numbers.
   """
   with path.open(encoding="utf-8", newline="") as file:
     lines = csv.DictReader(file)
@@ -133,39 +143,29 @@ def read(path: Path, *, columns: Columns) -> dict[str, Row]:
         line["file"],
         line["status"],
         line["reason"],
-        _numbers(line, lambda key: key.endswith(_FRACTION)),
-        _numbers(line, lambda key: key.startswith(_PROBABILITY)),
+        tuple(float(line[k]) for k in columns.fractions() if line[k]),
+        tuple(float(line[k]) for k in columns.probabilities() if line[k]),
       )
       for line in lines
     }
 
 
-def _numbers(
-  line: Mapping[str, str], wanted: Callable[[str], bool]
-) -> tuple[float, ...]:
-  return tuple(float(v) for key, v in line.items() if wanted(key) and v)
-
-
 def write(path: Path, rows: Sequence[Row], *, columns: Columns) -> None:
-  """Writes the rows as CSV, whole or not at all."""
+  """Writes the rows as CSV, atomically."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator="\n")
   writer.writerow(columns.header())
   for row in rows:
-    shares = [f"{f:.6f}" for f in row.fractions]
-    shares = shares or [""] * len(columns.structures or ("lung",))
+    fractions = [f"{f:.6f}" for f in row.fractions]
     probs = [f"{p:.6f}" for p in row.probs]
-    probs = probs or [""] * len(columns.class_names)
-    told = [printable(row.file), row.status, printable(row.reason)]
-    writer.writerow([*told, *shares, *probs])
+    writer.writerow([
+      *(printable(row.file), row.status, printable(row.reason)),
+      *(fractions or [""] * len(columns.fractions())),
+      *(probs or [""] * len(columns.class_names)),
+    ])  # fmt: skip
   files.write_bytes(path, text.getvalue().encode())
 
 
-def known(row: Row | None) -> bool:
-  """Whether an earlier call's row holds what the picture's masks show."""
-  return row is not None and row.status != "failed" and bool(row.fractions)
-
-
 def printable(name: str) -> str:
-  """A file name as text, whatever bytes it is made of."""
+  """A file name as text; bytes that are not UTF-8 become escapes."""
   return name.encode(errors="backslashreplace").decode()

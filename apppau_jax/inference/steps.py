@@ -1,6 +1,11 @@
-"""The networks in inference mode; who compiles it is `parallel`'s business."""
+"""The networks in inference mode, compiled once for each module and options.
+
+Compiled functions are cached by the module, which Flax compares by its fields:
+the runs of a sweep that differ in seed, loss or data share one program.
+"""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,30 +14,76 @@ import jax
 import jax.numpy as jnp
 
 from apppau_jax.models.segmentor import SegmentorOutput
+from apppau_jax.training import parallel
 from apppau_jax.training.state import Variables
-from apppau_jax.transforms import augment
+from apppau_jax.transforms import augment, normalize
 
-# Turns (degrees) and zooms at which test-time augmentation looks again.
+# Rotation (degrees) and zoom of each view of test-time augmentation.
 VIEWS = ((4.0, 1.05), (-4.0, 1.05), (4.0, 0.95), (-4.0, 0.95), (0.0, 1.1))
+_CACHED = 64  # programs of one kind: those of a whole table
+_LEAST = 1e-6  # of a probability before its logit is taken
+
+# (variables, images [b, h, w, 1]) to the segmentor's outputs.
+Segment = Callable[[Variables, Any], SegmentorOutput]
+# (variables, images [b, h, w, 1], masks [b, h, w, k]) to logits [b, n + 1].
+Classify = Callable[[Variables, Any, Any], jax.Array]
 
 
-def make_predict_step(
+@functools.lru_cache(maxsize=_CACHED)
+def compile_segment(
+  segmentor: nn.Module,
+  *,
+  normalization: str = "minmax",
+  views: tuple[tuple[float, float], ...] = (),
+  mesh: parallel.Mesh | None = None,
+) -> Segment:
+  """Compiles `segment_step`.
+
+  Args:
+    segmentor: the network.
+    normalization: a method of `transforms.normalize`.
+    views: see `segment_step`.
+    mesh: devices over which batches are split; None for JAX's default device.
+  """
+  step = segment_step(
+    segmentor, prepare=_normalizer(normalization), views=views
+  )
+  return parallel.compile_predict(step, mesh)
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def compile_classify(
+  discriminator: nn.Module,
+  *,
+  normalization: str = "minmax",
+  mesh: parallel.Mesh | None = None,
+) -> Classify:
+  """Compiles `classify_step`; arguments as in `compile_segment`."""
+  step = classify_step(discriminator, prepare=_normalizer(normalization))
+  return parallel.compile_predict(step, mesh)
+
+
+def _normalizer(method: str) -> Callable[[jax.Array], jax.Array]:
+  return functools.partial(normalize.normalize, method=method)
+
+
+def segment_step(
   segmentor: nn.Module,
   *,
   prepare: Callable[[jax.Array], jax.Array],
   views: Sequence[tuple[float, float]] = (),
-) -> Callable[[Variables, jax.Array], SegmentorOutput]:
-  """Returns `predict(variables, image)`: S in inference mode.
+) -> Segment:
+  """Returns `segment(variables, image)`: the segmentor in inference mode.
 
   Args:
     segmentor: the network.
     prepare: normalises images `[b, h, w, 1]` to float32.
-    views: test-time augmentation: the probabilities are the mean over the
-      image as it is and turned and zoomed so; `logits` is that mean's logit,
-      side outputs and attention are those of the image as it is.
+    views: test-time augmentation, (degrees, zoom) of each view. `logits` is
+      then the logit of the mean probability over the image and its views;
+      side outputs and attention are those of the image itself.
   """
 
-  def predict(variables, image: jax.Array) -> SegmentorOutput:
+  def segment(variables: Variables, image: jax.Array) -> SegmentorOutput:
     image = prepare(image)
     output: Any = segmentor.apply(variables, image, train=False)
     if not views:
@@ -40,34 +91,34 @@ def make_predict_step(
     total = jax.nn.sigmoid(output.logits)
     for degrees, zoom in views:
       view = augment.turn(image, degrees=degrees, zoom=zoom)
-      seen: Any = segmentor.apply(variables, view, train=False)
-      probs = jax.nn.sigmoid(seen.logits)
+      turned: Any = segmentor.apply(variables, view, train=False)
+      probs = jax.nn.sigmoid(turned.logits)
       total += augment.turn(probs, degrees=-degrees, zoom=1.0 / zoom)
-    mean = jnp.clip(total / (1 + len(views)), 1e-6, 1.0 - 1e-6)
+    mean = jnp.clip(total / (1 + len(views)), _LEAST, 1.0 - _LEAST)
     logits = jnp.log(mean) - jnp.log1p(-mean)
     return dataclasses.replace(output, logits=logits)
 
-  return predict
+  return segment
 
 
-def make_diagnose_step(
+def classify_step(
   discriminator: nn.Module, *, prepare: Callable[[jax.Array], jax.Array]
-) -> Callable[[Variables, jax.Array, jax.Array], jax.Array]:
-  """Returns `diagnose(variables, image, mask)`: D's logits `[b, n + 1]`.
+) -> Classify:
+  """Returns `classify(variables, image, mask)`: D's logits `[b, n + 1]`.
 
-  The diagnosis takes S(x) for the mask; with the true mask it tells only what
-  a perfect segmentor would be worth. D judges the image as it is: the mean over
-  turned and zoomed views, which helps S, cost AUROC (results/archive/appau.md).
+  The image is classified with S(x) as its mask; with the true mask the logits
+  are a diagnostic only. Test-time views are not averaged here: they help the
+  segmentor, and lowered the AUROC (results/archive/appau.md).
 
   Args:
     discriminator: the network.
     prepare: normalises images `[b, h, w, 1]` to float32.
   """
 
-  def diagnose(variables, image: jax.Array, mask: jax.Array) -> jax.Array:
+  def classify(variables: Variables, image: jax.Array, mask: jax.Array):
     output: Any = discriminator.apply(
       variables, prepare(image), mask, train=False
     )
     return output.logits
 
-  return diagnose
+  return classify

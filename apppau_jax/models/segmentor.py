@@ -22,7 +22,6 @@ To add another architecture, write a file beside this one with a subclass of
 then add a line to `PRESETS` and a test. `config.model.preset` takes its name.
 """
 
-import difflib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +30,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from apppau_jax.hints import did_you_mean
 from apppau_jax.models import attention as attention_lib
 from apppau_jax.models import blocks
 from apppau_jax.models.network import Network, SegmentorOutput
@@ -204,10 +204,8 @@ def from_preset(name: str, **options: Any) -> Network:
     True
   """
   if name not in PRESETS:
-    near = difflib.get_close_matches(name, PRESETS, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
     raise ValueError(
-      f"{name!r} is not a preset of the segmentor.{hint} Presets: "
-      f"{', '.join(PRESETS)}."
+      f"{name!r} is not a preset of the segmentor."
+      f"{did_you_mean(name, PRESETS)} Presets: {', '.join(PRESETS)}."
     )
   return PRESETS[name](**options)

@@ -1,1 +1,1 @@
-"""reports."""
+"""Reports of trained models: numbers, an HTML page, and figures."""

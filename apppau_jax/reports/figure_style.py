@@ -1,7 +1,7 @@
-"""Figures for files: the same bytes on every run, as PNG and as SVG.
+"""Matplotlib figures as files: the same bytes on every run.
 
-No pyplot and no user's matplotlibrc. Foreign text (ids, class names) is never
-read as mathematics.
+Neither pyplot nor the user's matplotlibrc has any influence. Ids and class
+names are never parsed as mathematics.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 DPI = 150
-# Okabe and Ito's colours, told apart by colour-blind readers.
+# Colours of Okabe and Ito, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
 _SETTINGS = {
   "svg.fonttype": "none",
@@ -21,16 +21,27 @@ _SETTINGS = {
   "axes.spines.top": False,
   "axes.spines.right": False,
 }
+# Of what savefig would write about itself and the date.
+_NO_METADATA = {
+  "png": {"Software": None},
+  "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
+}
 
 
 @contextlib.contextmanager
-def settings(title: str) -> Iterator[None]:
-  """Draw and save inside: everything that matplotlib may be told is told."""
+def settings(title: str, *, plain: bool = False) -> Iterator[None]:
+  """Inside, figures are drawn and saved with these settings alone.
+
+  Args:
+    title: distinguishes the ids in this figure's SVG from other figures'.
+    plain: matplotlib's own defaults instead of this module's.
+  """
   import matplotlib
 
   with matplotlib.rc_context():
     matplotlib.rcdefaults()
-    matplotlib.rcParams.update({**_SETTINGS, "svg.hashsalt": title})
+    chosen = {"svg.fonttype": "none"} if plain else _SETTINGS
+    matplotlib.rcParams.update({**chosen, "svg.hashsalt": title})
     yield
 
 
@@ -50,12 +61,18 @@ def wrapped(name: str) -> str:
 
 def encode(figure: Any) -> dict[str, bytes]:
   """The figure by suffix, `png` and `svg`."""
-  content = {}
-  for suffix, nothing in (
-    ("png", {"Software": None}),
-    ("svg", dict.fromkeys(("Creator", "Date", "Format", "Type"))),
-  ):
-    file = io.BytesIO()
-    figure.savefig(file, format=suffix, dpi=DPI, metadata=nothing)
-    content[suffix] = file.getvalue()
-  return content
+  return {
+    suffix: _saved(figure, format=suffix, dpi=DPI) for suffix in ("png", "svg")
+  }
+
+
+def transparent_svg(figure: Any) -> bytes:
+  """The figure as SVG without a background."""
+  return _saved(figure, format="svg", transparent=True)
+
+
+def _saved(figure: Any, **options: Any) -> bytes:
+  file = io.BytesIO()
+  metadata = _NO_METADATA[options["format"]]
+  figure.savefig(file, metadata=metadata, **options)
+  return file.getvalue()

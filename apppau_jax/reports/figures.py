@@ -1,29 +1,33 @@
-"""Pictures of the report: overlays and maps as PNG, curves as inline SVG.
+"""Figures of the report: images as PNG, curves as SVG within the page.
 
-No pyplot, the same bytes on every run. Colours are told apart by colour-blind
-readers (Okabe and Ito, "Color Universal Design", 2008; viridis).
+Neither pyplot nor the user's settings have any influence, and equal arguments
+give equal bytes. Colours suit colour-blind readers (viridis; Okabe and Ito,
+"Color Universal Design", 2008).
 """
 
 import base64
 import dataclasses
 import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import markupsafe
 import numpy as np
 from PIL import Image
 
-# Drawings use stand-in colours that become variables of the page's style
-# sheet: one drawing serves light, dark and paper.
+from apppau_jax.reports import figure_style
+
+# Figures are drawn in stand-in colours, which become variables of the page's
+# style sheet: one figure serves light mode, dark mode and paper.
 INK, GRID, SERIES, MARK = "#010201", "#010202", "#010203", "#010204"
 _VARIABLES = {INK: "muted", GRID: "rule", SERIES: "series", MARK: "mark"}
+_DASHED = {"color": MARK, "lw": 1.2, "ls": (0, (4, 2))}
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """One test image and everything that a picture of it needs.
+  """One image of the report and all outputs of the segmentor for it.
 
   With `structures` mask, prob, prediction and side_probs have a last axis k.
   """
@@ -34,7 +38,7 @@ class Case:
   image: np.ndarray  # float [h, w] in [0, 1]
   mask: np.ndarray  # bool [h, w], the reference
   prob: np.ndarray  # float [h, w] in [0, 1], the finest output
-  side_probs: Sequence[np.ndarray] = ()  # coarse -> fine, float [h_i, w_i]
+  side_probs: Sequence[np.ndarray] = ()  # coarse to fine, float [h_i, w_i]
   attention: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   # The mask that was scored, clean-up included; None for prob >= threshold.
   prediction: np.ndarray | None = None
@@ -42,7 +46,7 @@ class Case:
 
 
 class Plot(NamedTuple):
-  """A drawing: its title, inline SVG and caption."""
+  """A figure: its title, SVG element and caption."""
 
   title: str
   svg: markupsafe.Markup
@@ -56,7 +60,10 @@ def png(pixels: np.ndarray, *, viridis: bool = False) -> str:
     pixels: uint8 [h, w, 3], or float [h, w] of which [0, 1] is shown.
     viridis: whether to colour a float array; grey otherwise.
   """
-  picture = Image.fromarray(pixels if pixels.ndim == 3 else _bytes(pixels))
+  if pixels.ndim == 2:
+    unit = np.clip(np.nan_to_num(pixels.astype(float), nan=0.0), 0.0, 1.0)
+    pixels = np.rint(255 * unit).astype(np.uint8)
+  picture = Image.fromarray(pixels)
   if viridis:
     import matplotlib
 
@@ -71,16 +78,15 @@ def curves(history: Sequence[Mapping[str, Any]]) -> list[Plot]:
   """Draws training loss, validation Dice and learning rate over the steps.
 
   Args:
-    history: lines of metrics.jsonl. What has no line is not drawn; values
+    history: lines of metrics.jsonl. What no line holds is not drawn; values
       that are not finite are counted in the caption.
   """
-  drawings = (
+  plots = []
+  for title, kind, key, paint in (
     ("Training loss", "train", "loss", _loss),
     ("Validation Dice", "validation", "dice", _dice),
     ("Learning rate", "train", "learning_rate", _learning_rate),
-  )
-  plots = []
-  for title, kind, key, paint in drawings:
+  ):
     lines = [x for x in history if x.get("kind") == kind and key in x]
     points = np.array([(x["step"], x[key]) for x in lines], dtype=float)
     plots.append(draw(paint, points.reshape(-1, 2), title=title, x="step"))
@@ -88,9 +94,9 @@ def curves(history: Sequence[Mapping[str, Any]]) -> list[Plot]:
 
 
 def histogram(dice: Mapping[str, float]) -> Plot | None:
-  """Draws how many images reach which Dice, of id → Dice; None without any.
+  """Draws the distribution of Dice, given by image id; None without any.
 
-  Each image has a tick of its own, which tells the id when pointed at.
+  Each image has a tick of its own, whose tooltip is the id.
   """
   points = np.array([*enumerate(dice.values())], dtype=float).reshape(-1, 2)
   tips = [f"{name}: {value:.4f}" for name, value in dice.items()]
@@ -105,52 +111,45 @@ def draw(
   x: str,
   tips: Sequence[str] = (),
 ) -> Plot | None:
-  """Lets `paint` draw the points that are finite, if there are any.
+  """Lets `paint` draw the finite points; None if there are none.
 
   Args:
-    paint: draws on the axes and returns the caption. No marker and no foreign
-      text may be drawn (a link, and mathematics, would come of them); colours
+    paint: draws on the axes and returns the caption. It draws no marker and
+      no text of a data set, which would become links and mathematics; colours
       are `INK`, `GRID`, `SERIES` and `MARK`.
     points: [n, 2] of x and y; those with y not finite are only counted.
-    title: above the drawing; any text, like the caption.
+    title: above the figure; any text, like the caption.
     x: label of the x axis.
-    tips: texts shown when pointing at what has the gid `tip-0`, `tip-1`, ...
+    tips: tooltips of the elements with the gid `tip-0`, `tip-1`, ...
   """
   finite = points[np.isfinite(points[:, 1])]
   if not len(finite):
     return None
-  import matplotlib
   from matplotlib.figure import Figure
 
-  with matplotlib.rc_context():
-    matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
-    # Text in the page's font; ids that differ between drawings, not runs.
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": title})
+  with figure_style.settings(title, plain=True):
     figure = Figure(figsize=(4.4, 2.7), layout="constrained")
     axes = figure.add_subplot(facecolor="none", xlabel=x, axisbelow=True)
     caption = paint(axes, finite)
     axes.grid(color=GRID, lw=0.8)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-    file = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+    content = figure_style.transparent_svg(figure)
   if omitted := len(points) - len(finite):
     caption += f" Not drawn, because not finite: {omitted}."
-  svg = _inline(file.getvalue(), label=f"{title}. {caption}", tips=tips)
+  svg = _element(content, label=f"{title}. {caption}", tips=tips)
   return Plot(title, svg, caption)
 
 
 def _loss(axes: Any, points: np.ndarray) -> str:
   step, value = points.T
-  window = np.ones(max(1, len(value) // 30))
-  total, count = (np.convolve(x, window, "same") for x in (value, step * 0 + 1))
+  window = max(1, len(value) // 30)
   _line(axes, points, alpha=0.35, lw=1)
-  _line(axes, np.column_stack([step, total / count]))
+  _line(axes, np.column_stack([step, running_mean(value, window=window)]))
   scale = "log" if value.min() > 0 else "linear"
   axes.set_yscale(scale)
-  how = f"Faint as logged, bold the mean over {len(window)} logged"
-  if len(window) == 1:
+  how = f"Faint as logged, bold the mean over {window} logged values"
+  if window == 1:
     how = "As logged"
   return f"{how}; {scale} scale. Last {value[-1]:.4g}."
 
@@ -158,8 +157,8 @@ def _loss(axes: Any, points: np.ndarray) -> str:
 def _dice(axes: Any, points: np.ndarray) -> str:
   _line(axes, points)
   step, best = points[np.argmax(points[:, 1])]
-  axes.axvline(step, color=MARK, lw=1.2, ls=(0, (4, 2)))
-  axes.axhline(best, color=MARK, lw=1.2, ls=(0, (4, 2)))
+  axes.axvline(step, **_DASHED)
+  axes.axhline(best, **_DASHED)
   return f"Best {best:.4f} at step {step:,.0f} (dashed)."
 
 
@@ -177,7 +176,7 @@ def _hist(axes: Any, points: np.ndarray) -> str:
   for i, value in points:
     tick = axes.vlines(value, -0.2 * top, -0.05 * top, color=INK, lw=1.6)
     tick.set_gid(f"tip-{i:.0f}")
-  axes.axvline(np.median(dice), color=MARK, lw=1.2, ls=(0, (4, 2)))
+  axes.axvline(np.median(dice), **_DASHED)
   whole = [t for t in axes.get_yticks() if 0 <= t <= top and t % 1 == 0]
   axes.set_yticks(whole)
   return (
@@ -186,31 +185,58 @@ def _hist(axes: Any, points: np.ndarray) -> str:
   )
 
 
+def running_mean(values: np.ndarray, *, window: int) -> np.ndarray:
+  """The mean of the `window` values around each, of fewer at the ends."""
+  total, count = (
+    np.convolve(x, np.ones(window), "same") for x in (values, values * 0 + 1)
+  )
+  return total / count
+
+
+def extremes(points: np.ndarray, *, stretches: int = 500) -> np.ndarray:
+  """The lowest and highest point of each of at most `stretches` parts.
+
+  A long curve becomes small and keeps its spikes.
+  """
+  size = -(-len(points) // stretches)
+  parts = [(i, points[i : i + size, 1]) for i in range(0, len(points), size)]
+  kept = {i + end(part) for i, part in parts for end in (np.argmin, np.argmax)}
+  return points[sorted(kept)]
+
+
 def _line(axes: Any, points: np.ndarray, **style: Any) -> None:
-  """Draws a line by the extremes of at most 500 stretches: spikes survive."""
   style = {"color": SERIES, "lw": 1.8, "solid_capstyle": "round"} | style
   if len(points) == 1:  # a dot, without a marker, which would need a link
     points, style["lw"] = points.repeat(2, axis=0), 6
-  size = -(-len(points) // 500)
-  parts = [(i, points[i : i + size, 1]) for i in range(0, len(points), size)]
-  keep = {i + end(part) for i, part in parts for end in (np.argmin, np.argmax)}
-  axes.plot(*points[sorted(keep)].T, **style)
+  axes.plot(*extremes(points).T, **style)
 
 
-def _inline(svg: str, *, label: str, tips: Sequence[str]) -> markupsafe.Markup:
-  box = re.findall(r'viewBox="[^"]*"', svg)[0]
-  body = svg.partition("</defs>")[2]  # without a style for all of the page
-  body = re.sub(r'<g id="(?!tip-)[^"]*"', "<g", body)  # ids would repeat
+def _element(
+  content: bytes, *, label: str, tips: Sequence[str]
+) -> markupsafe.Markup:
+  """An SVG file as an element of a page that holds several.
+
+  Without namespaces, without a style that would apply to the whole page, and
+  without ids, which would repeat, but those of clip paths.
+  """
+  root = ElementTree.fromstring(content)
+  for parent in [*root.iter()]:
+    parent.tag = parent.tag.rpartition("}")[2]
+    for child in [*parent]:
+      if child.tag.endswith("}style"):
+        parent.remove(child)
+    name = parent.attrib.pop("id", "") if parent.tag == "g" else ""
+    if name.startswith("tip-"):
+      title = ElementTree.Element("title")
+      title.text = tips[int(name.removeprefix("tip-"))]
+      parent.insert(0, title)
+  root.attrib = {
+    "class": "plot",
+    "role": "img",
+    "aria-label": label,
+    "viewBox": root.attrib["viewBox"],
+  }
+  text = ElementTree.tostring(root, encoding="unicode")
   for colour, variable in _VARIABLES.items():
-    body = body.replace(colour, f"var(--{variable})")
-  for i, text in enumerate(tips):
-    title = f"<g><title>{markupsafe.escape(text)}</title>"
-    body = body.replace(f'<g id="tip-{i}">', title)
-  label = markupsafe.escape(label)  # may quote a class name
-  head = f'<svg class="plot" role="img" aria-label="{label}" {box}>'
-  return markupsafe.Markup(head + body)  # trusted: tips and label are escaped
-
-
-def _bytes(image: np.ndarray) -> np.ndarray:
-  unit = np.clip(np.nan_to_num(image.astype(float), nan=0.0), 0.0, 1.0)
-  return np.rint(255 * unit).astype(np.uint8)
+    text = text.replace(colour, f"var(--{variable})")
+  return markupsafe.Markup(text)  # trusted: ElementTree escaped every text

@@ -1,19 +1,20 @@
-"""Images beside each other: one row an image, one column a network or loss.
+"""Images side by side: one row an image, one column a network, loss or view.
 
-As Figs. 3 and 5 of the paper: prediction and truth on the film, and what only
-one of them has in its colour.
+As in Figs. 3 and 5 of the paper, prediction and reference are outlined on the
+radiograph, and what only one of them has is tinted in its colour.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from apppau_jax.imaging import grey_levels
-from apppau_jax.inference import batched_inference, overlay
+from apppau_jax.inference import outputs, overlay
 from apppau_jax.reports import figure_style
 
-_INCHES = 1.35  # of a picture's side
+_INCHES = 1.35  # of an image's side
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Film:
   Attributes:
     id: its name.
     image: `[h, w]` uint8 or uint16.
-    mask: `[h, w]` bool, the truth.
+    mask: `[h, w]` bool, the reference.
   """
 
   id: str
@@ -38,7 +39,7 @@ class View:
   Attributes:
     title: what it is.
     image: float `[h, w]`, any range; shown from 0 to 1 if it lies there.
-    mask: `[h, w, k]`, outlined where it is at least 1/2; None if not known.
+    mask: `[h, w, k]`, outlined where it is at least 1/2; None if unknown.
   """
 
   title: str
@@ -47,11 +48,10 @@ class View:
 
 
 def pick(scores: Mapping[str, float], *, count: int) -> list[str]:
-  """The ids to show: evenly spaced from the worst to the best score.
+  """The ids to show: evenly spaced from the lowest to the highest score.
 
   Args:
-    scores: a score by id, best the mean over everything that is shown, so
-      that no column chooses its own images.
+    scores: a score by id. The mean over all columns favours none of them.
     count: how many, at least 2; all if there are fewer.
   """
   order = sorted(scores, key=lambda name: (scores[name], name))
@@ -66,34 +66,28 @@ def overlays(
   *,
   title: str,
 ) -> dict[str, bytes]:
-  """Draws each column's masks on the same films, with their lung Dice.
+  """Draws each column's masks on the same images, with their lung Dice.
 
   Args:
-    films: one a row of pictures.
+    films: one a row.
     columns: {title: {id: mask `[h, w]` bool}}.
-    title: tells this figure from others; not drawn.
+    title: distinguishes this figure from others; not drawn.
 
   Returns:
-    The figure by suffix, see `sheets.encode`.
+    The figure by suffix, see `figure_style.encode`.
   """
   with figure_style.settings(title):
-    cell = (_INCHES, _INCHES * 1.12)
-    figure, axes = figure_style.grid(len(films), len(columns) + 1, cell=cell)
+    figure, axes = _grid(len(films), ["image", *columns])
     for row, film in zip(axes, films):
-      row[0].imshow(grey_levels.unit(film.image), cmap="gray", vmin=0, vmax=1)
+      image = grey_levels.unit(film.image)
+      row[0].imshow(image, cmap="gray", vmin=0, vmax=1)
       row[0].set_ylabel(film.id, fontsize=6)
       for axis, masks in zip(row[1:], columns.values()):
         found = masks[film.id]
-        axis.imshow(
-          overlay.compare(
-            grey_levels.unit(film.image), mask=film.mask, prediction=found
-          )
-        )
-        dice = batched_inference.dice(found[None], film.mask[None])[0]
+        drawn = overlay.compare(image, mask=film.mask, prediction=found)
+        axis.imshow(drawn)
+        dice = outputs.dice(found[None], film.mask[None])[0]
         axis.set_xlabel(f"Dice {dice:.3f}", fontsize=6)
-    for axis, name in zip(axes[0], ["image", *columns]):
-      axis.set_title(figure_style.wrapped(name))
-    _bare(axes)
     return figure_style.encode(figure)
 
 
@@ -103,19 +97,18 @@ def views(
   """Draws each image's views in a row, every view with its title.
 
   Args:
-    rows: {name of an image: as many views as every other has}.
-    title: tells this figure from others; not drawn.
+    rows: {name of an image: its views}, equally many of each.
+    title: distinguishes this figure from others; not drawn.
 
   Returns:
-    The figure by suffix, see `sheets.encode`.
+    The figure by suffix, see `figure_style.encode`.
   """
   with figure_style.settings(title):
-    cell = (_INCHES, _INCHES * 1.15)
     columns = max(map(len, rows.values()))
-    figure, axes = figure_style.grid(len(rows), columns, cell=cell)
-    for line, (name, seen) in zip(axes, rows.items()):
+    figure, axes = _grid(len(rows), [""] * columns, height=1.15)
+    for line, (name, row) in zip(axes, rows.items()):
       line[0].set_ylabel(name, fontsize=6)
-      for axis, view in zip(line, seen, strict=True):
+      for axis, view in zip(line, row, strict=True):
         low, high = float(view.image.min()), float(view.image.max())
         within = low >= 0.0 and high <= 1.0
         low, high = (0.0, 1.0) if within else (low, high)
@@ -125,7 +118,6 @@ def views(
         for plane in planes:
           if plane.max() >= 0.5 > plane.min():
             axis.contour(plane, levels=[0.5], colors=[figure_style.BLUE])
-    _bare(axes)
     return figure_style.encode(figure)
 
 
@@ -135,21 +127,20 @@ def attention(
   *,
   title: str,
 ) -> dict[str, bytes]:
-  """Draws what each attention gate lets through, coarse to fine.
+  """Draws the coefficients of each attention gate, coarse to fine.
 
   Args:
-    films: one a row of pictures.
+    films: one a row.
     maps: {gate: `[n, h_i, w_i]` in [0, 1]}, in the order of the films; D1 is
       the finest.
-    title: tells this figure from others; not drawn.
+    title: distinguishes this figure from others; not drawn.
 
   Returns:
-    The figure by suffix, see `sheets.encode`.
+    The figure by suffix, see `figure_style.encode`.
   """
   names = sorted(maps, reverse=True)
   with figure_style.settings(title):
-    cell = (_INCHES, _INCHES * 1.12)
-    figure, axes = figure_style.grid(len(films), len(names) + 1, cell=cell)
+    figure, axes = _grid(len(films), ["image, reference", *names])
     for i, (row, film) in enumerate(zip(axes, films)):
       row[0].imshow(grey_levels.unit(film.image), cmap="gray", vmin=0, vmax=1)
       row[0].contour(film.mask, levels=[0.5], colors=[figure_style.BLUE])
@@ -159,15 +150,16 @@ def attention(
         low, high = float(values.min()), float(values.max())
         axis.imshow(values, cmap="viridis", vmin=low, vmax=high)
         axis.set_xlabel(f"{low:.2f} to {high:.2f}", fontsize=6)
-    for axis, name in zip(axes[0], ["image, truth", *names]):
-      axis.set_title(name)
-    _bare(axes)
     return figure_style.encode(figure)
 
 
-def _bare(axes: np.ndarray) -> None:
+def _grid(rows: int, titles: Sequence[str], *, height: float = 1.12) -> Any:
+  """A figure and its axes `[rows, columns]` without ticks and frames."""
+  cell = (_INCHES, _INCHES * height)
+  figure, axes = figure_style.grid(rows, len(titles), cell=cell)
+  for axis, title in zip(axes[0], titles):
+    axis.set_title(figure_style.wrapped(title))
   for axis in axes.flat:
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for spine in axis.spines.values():
-      spine.set_visible(False)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+  return figure, axes

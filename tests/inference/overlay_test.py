@@ -1,4 +1,4 @@
-"""A colour a structure, at pixels picked by hand."""
+"""Outlines, tints and colours, at pixels picked by hand."""
 
 import numpy as np
 import pytest
@@ -6,44 +6,97 @@ import pytest
 from apppau_jax.inference import overlay
 
 
-def test_references_are_tinted_and_predictions_outlined_in_one_colour():
-  mask, prediction = np.zeros((2, 20, 20, 2), bool)
-  mask[2:8, 2:8, 0] = prediction[2:8, 2:8, 0] = True
-  mask[10:18, 10:18, 1] = True
-  prediction[11:17, 11:17, 1] = True
-  drawn = overlay.draw(np.full((20, 20), 0.4), mask=mask, prediction=prediction)
+def _square(top, left, *, side=6, shape=(16, 16)):
+  region = np.zeros(shape, bool)
+  region[top : top + side, left : left + side] = True
+  return region
+
+
+def test_shifted_squares():
+  # Rows and columns 2..7 against 4..9: they share 4..7.
+  drawn = overlay.compare(
+    np.full((16, 16), 0.2), mask=_square(2, 2), prediction=_square(4, 4)
+  )
+  grey = 51
+
+  def blend(colour):
+    return tuple(round(0.55 * grey + 0.45 * x) for x in colour)
+
+  expected = {
+    (0, 0): (grey,) * 3,  # outside both
+    (5, 6): (grey,) * 3,  # inside both, on no outline
+    (2, 2): overlay.TRUTH,  # corner of the mask
+    (7, 3): overlay.TRUTH,  # lower edge of the mask
+    (3, 3): blend(overlay.TRUTH),  # missed lung
+    (9, 9): overlay.PREDICTION,  # corner of the prediction
+    (4, 6): overlay.PREDICTION,  # its upper edge, inside the mask
+    (8, 8): blend(overlay.PREDICTION),  # not lung
+    (4, 7): overlay.AGREED,  # the outlines cross here
+    (7, 4): overlay.AGREED,
+  }
+  assert {at: tuple(drawn[at].tolist()) for at in expected} == expected
+  assert (drawn.dtype, drawn.shape) == (np.uint8, (16, 16, 3))
+
+
+@pytest.mark.parametrize(("width", "inside"), [(1, 4), (2, 2)])
+def test_equal_masks_have_one_outline_that_grows_inwards(width, inside):
+  mask = _square(4, 4)
+  drawn = overlay.compare(
+    np.zeros((16, 16)), mask=mask, prediction=mask, width=width
+  )
+  white = (drawn == overlay.AGREED).all(axis=-1)
+  within = _square(4 + width, 4 + width, side=inside)
+  np.testing.assert_array_equal(white, mask & ~within)
+  assert not drawn[~white].any()
+
+
+def test_empty_masks_edges_and_wild_pixels():
+  image = np.array([[np.nan, -1.0], [0.5, 7.0]])
+  empty, full = np.zeros((2, 2), bool), np.ones((2, 2), bool)
+  plain = overlay.compare(image, mask=empty, prediction=empty)
+  np.testing.assert_array_equal(plain[..., 1], [[0, 0], [128, 255]])
+  framed = overlay.compare(image, mask=full, prediction=empty)
+  assert (framed == overlay.TRUTH).all()  # the frame's edge is an outline
+
+
+def test_outline_colours_differ_in_lightness_too():
+  lightness = [
+    np.dot([0.2126, 0.7152, 0.0722], c)
+    for c in (overlay.PREDICTION, overlay.TRUTH, overlay.AGREED)
+  ]
+  assert min(np.diff(lightness)) > 20
+  assert len({overlay.colour(k) for k in range(7)}) == 7
+
+
+def test_structures_are_tinted_and_outlined_in_their_colours():
+  mask = np.stack([_square(2, 2), _square(8, 8, side=8)], axis=-1)
+  prediction = np.stack([_square(2, 2), _square(9, 9)], axis=-1)
+  drawn = overlay.draw(np.full((16, 16), 0.4), mask=mask, prediction=prediction)
   first, second = map(overlay.colour, (0, 1))
-  grey = np.full(3, 102.0)
 
   def tinted(colour):
-    return np.rint(0.65 * grey + 0.35 * np.array(colour)).astype(np.uint8)
+    return tuple(np.rint(0.65 * 102 + 0.35 * np.array(colour)).astype(int))
 
   assert tuple(drawn[2, 2]) == first  # outlined
-  np.testing.assert_array_equal(drawn[4, 4], tinted(first))  # inside
-  np.testing.assert_array_equal(drawn[10, 10], tinted(second))  # missed
-  assert tuple(drawn[11, 11]) == second
-  np.testing.assert_array_equal(drawn[0, 19], grey)
+  assert tuple(drawn[4, 4]) == tinted(first)  # inside
+  assert tuple(drawn[8, 8]) == tinted(second)  # missed
+  assert tuple(drawn[9, 9]) == second
+  assert tuple(drawn[0, 15]) == (102,) * 3
+  both = np.ones((12, 12, 2), bool)  # a later structure covers an earlier one
+  covered = overlay.draw(np.zeros((12, 12)), mask=both, prediction=both)
+  assert tuple(covered[0, 5]) == second
+  assert overlay.legend(["left_lung"]) == [("left lung", first)]
 
 
-def test_a_later_structure_lies_on_an_earlier_one_and_none_is_told_as_another():
-  both = np.ones((12, 12, 2), bool)
-  drawn = overlay.draw(np.zeros((12, 12)), mask=both, prediction=both)
-  assert tuple(drawn[0, 5]) == overlay.colour(1)
-  colours = {overlay.colour(k) for k in range(7)}
-  assert len(colours) == 7
-  legend = overlay.legend(["left_lung", "heart"])
-  assert legend == [("left lung", overlay.colour(0)),
-                    ("heart", overlay.colour(1))]  # fmt: skip
-
-
-def test_a_single_one_is_drawn_as_the_lungs_are_and_shapes_must_agree():
+def test_a_single_structure_is_drawn_like_the_lungs():
   rng = np.random.default_rng(0)
   mask, prediction = rng.random((2, 16, 16, 1)) < 0.5
   image = rng.random((16, 16))
   drawn = overlay.draw(image, mask=mask, prediction=prediction)
-  plain = overlay.compare(
+  lungs = overlay.compare(
     image, mask=mask[..., 0], prediction=prediction[..., 0]
   )
-  np.testing.assert_array_equal(drawn, plain)
-  with pytest.raises(ValueError, match="one shape"):
-    overlay.draw(image, mask=mask[1:], prediction=prediction)
+  np.testing.assert_array_equal(drawn, lungs)
+  for draw in (overlay.draw, overlay.compare):
+    with pytest.raises(ValueError, match="one shape"):
+      draw(image, mask=mask[1:], prediction=prediction)

@@ -9,37 +9,32 @@ from apppau_jax.models.discriminator import Discriminator
 from apppau_jax.transforms import augment
 
 
-def test_predict_uses_running_statistics(tiny, resident):
-  """An image's prediction does not depend on its neighbours."""
-  state = jax.jit(tiny.init)()
-  predict = steps.make_predict_step(
-    tiny.module, prepare=lambda x: x.astype(jnp.float32) / 255.0
-  )
-  all_of = predict(state.segmentor.ema, resident.image).logits
-  alone = predict(state.segmentor.ema, resident.image[2:3]).logits
+def _scaled(x):
+  return x.astype(jnp.float32) / 255.0
+
+
+def test_an_image_does_not_depend_on_its_neighbours(tiny, resident):
+  variables = jax.jit(tiny.init)().segmentor.ema
+  segment = jax.jit(steps.segment_step(tiny.module, prepare=_scaled))
+  all_of = segment(variables, resident.image).logits
+  alone = segment(variables, resident.image[2:3]).logits
   np.testing.assert_allclose(all_of[2:3], alone, atol=1e-6)
 
 
 def test_views_are_averaged_in_probability(tiny, resident):
   """Against the mean of separately turned, segmented and turned-back views."""
   variables = jax.jit(tiny.init)().segmentor.ema
-  views = ((10.0, 1.1), (-5.0, 0.9))
-
-  def scaled(x):
-    return x.astype(jnp.float32) / 255.0
-
-  predict = steps.make_predict_step(tiny.module, prepare=scaled, views=views)
-  plain = steps.make_predict_step(tiny.module, prepare=lambda x: x)
-  image = scaled(resident.image)
+  views = ((10.0, 1.1),)
+  segment = steps.segment_step(tiny.module, prepare=_scaled, views=views)
+  plain = jax.jit(steps.segment_step(tiny.module, prepare=lambda x: x))
+  image = _scaled(resident.image)
   probs = [jax.nn.sigmoid(plain(variables, image).logits)]
+  turn = jax.jit(augment.turn, static_argnames=("degrees", "zoom"))
   for degrees, zoom in views:
-    seen = plain(
-      variables, augment.turn(image, degrees=degrees, zoom=zoom)
-    ).logits
-    probs.append(
-      augment.turn(jax.nn.sigmoid(seen), degrees=-degrees, zoom=1 / zoom)
-    )
-  output = predict(variables, resident.image)
+    view = turn(image, degrees=degrees, zoom=zoom)
+    prob = jax.nn.sigmoid(plain(variables, view).logits)
+    probs.append(turn(prob, degrees=-degrees, zoom=1 / zoom))
+  output = jax.jit(segment)(variables, resident.image)
   np.testing.assert_allclose(
     jax.nn.sigmoid(output.logits), np.mean(probs, axis=0), atol=1e-5
   )
@@ -48,14 +43,14 @@ def test_views_are_averaged_in_probability(tiny, resident):
   )
 
 
-def test_a_diagnosis_is_of_the_image_as_it_is(resident):
-  judge = Discriminator(base_width=2, depth=2, dropout=0.4)
-  image = resident.image.astype(jnp.float32) / 255.0
+def test_classification_has_no_dropout_and_no_views(resident):
+  network = Discriminator(base_width=2, depth=2, dropout=0.4)
+  image = _scaled(resident.image)
   mask = resident.mask.astype(jnp.float32)
-  variables = judge.init(jax.random.key(0), image, mask, train=False)
-  diagnose = steps.make_diagnose_step(
-    judge, prepare=lambda x: x.astype(jnp.float32) / 255.0
-  )
-  expected = judge.apply(variables, image, mask, train=False).logits
-  found = diagnose(variables, resident.image, resident.mask)
+  init = jax.jit(lambda key: network.init(key, image, mask, train=False))
+  variables = init(jax.random.key(0))
+  classify = jax.jit(steps.classify_step(network, prepare=_scaled))
+  apply = jax.jit(lambda *x: network.apply(*x, train=False))
+  expected = apply(variables, image, mask).logits
+  found = classify(variables, resident.image, resident.mask)
   np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -1,4 +1,4 @@
-"""What is drawn is what is trained on, and no mask that is not known."""
+"""The picture shows what is trained on, and no mask that is not used."""
 
 import os
 import subprocess
@@ -7,8 +7,8 @@ import sys
 import numpy as np
 from PIL import Image
 
+from apppau_jax.experiment import batch_views
 from configs import appau_phantom, phantom
-from launch import show_batch
 
 LEVELS = ["as prepared", "trained on", "trained on", "trained on"]
 VIEWS = ["as prepared", "weak view", "strong view", "strong view"]
@@ -28,12 +28,14 @@ def _titles(rows):
 def test_labelled_images_have_their_masks_and_the_others_none(data_dir):
   config = _config(appau_phantom, data_dir)
   config.data.label_count = config.data.class_count = 2
-  config.augment.gas = 1.0
-  rows = show_batch._rows(config)
+  rows = batch_views.batch_views(config)
   assert _titles(rows) == [LEVELS] * 2 + [VIEWS] * 4
   for i, (name, row) in enumerate(rows.items()):
     assert name.endswith("\nclass unknown") == (i >= 2)
     assert all((view.mask is None) == (i >= 2) for view in row)
+    if i < 2:  # the prepared mask is the file's own, not an augmented one
+      assert {*np.unique(row[0].mask)} == {0, 1}
+      assert not any(np.array_equal(row[0].mask, v.mask) for v in row[1:])
     assert all(view.image.shape == row[0].image.shape for view in row)
     assert not any(np.array_equal(row[0].image, v.image) for v in row[1:])
     assert min(v.image.min() for v in row) >= 0.0
@@ -43,11 +45,9 @@ def test_labelled_images_have_their_masks_and_the_others_none(data_dir):
 
 def test_one_player_sees_masks_only(data_dir):
   config = _config(phantom, data_dir)
-  config.augment = {
-    **config.augment,
-    **dict.fromkeys(("rotate_degrees", "scale", "shift", "gamma"), 0.0),
-  }
-  rows = show_batch._rows(config)
+  for key in ("rotate_degrees", "scale", "shift", "gamma"):
+    config.augment[key] = 0.0
+  rows = batch_views.batch_views(config)
   assert _titles(rows) == [LEVELS] * 6
   for row in rows.values():  # nothing is augmented
     for view in row[1:]:

@@ -1,0 +1,274 @@
+"""From run folders to models that predict."""
+
+import collections
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optax
+
+from apppau_jax.errors import CheckpointError, ConfigError
+from apppau_jax.experiment import networks, run_folder
+from apppau_jax.experiment.networks import Config
+from apppau_jax.inference import steps
+from apppau_jax.inference.model import Member, Model
+from apppau_jax.training import checkpoints, parallel
+from apppau_jax.training.state import (
+  TrainState,
+  Variables,
+  parameter_count,
+)
+
+PathLike = str | os.PathLike[str]
+# What the runs of an ensemble must share for their means to be meaningful.
+_SHARED = ("resolution", "bits", "structures")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoadedRuns:
+  """A trained run, or several whose predictions are averaged.
+
+  Attributes:
+    workdirs: the runs' folders.
+    configs: their configurations. Of several the first one decides which data
+      are evaluated and how probabilities become masks.
+    steps: of the checkpoints.
+    parameters: number of each network's, of all runs together.
+    model: what predicts.
+  """
+
+  workdirs: tuple[pathlib.Path, ...]
+  configs: tuple[Config, ...]
+  steps: tuple[int, ...]
+  parameters: Mapping[str, int]
+  model: Model
+
+  @property
+  def config(self) -> Config:
+    """The configuration of the run, or of the first."""
+    return self.configs[0]
+
+  @property
+  def is_ensemble(self) -> bool:
+    """Whether there are several runs."""
+    return len(self.workdirs) > 1
+
+  def facts(self) -> dict[str, Any]:
+    """What a report states of them: values of one run, lists of several."""
+    each = {
+      "model": [c.model.preset for c in self.configs],
+      "loss": [c.loss.name for c in self.configs],
+      "checkpoint": [c.eval.checkpoint for c in self.configs],
+      "checkpoint_step": [*self.steps],
+      "seed": [c.seed for c in self.configs],
+    }
+    values = {k: v if self.is_ensemble else v[0] for k, v in each.items()}
+    return values | {"parameters": dict(self.parameters)}
+
+  def identity(self) -> dict[str, Any]:
+    """What distinguishes the model from every other, in JSON's types."""
+    facts = self.facts()
+    return run_folder.identity(self.workdirs) | {
+      "checkpoint": facts["checkpoint"],
+      "step": facts["checkpoint_step"],
+    }
+
+
+def load(workdirs: PathLike | Sequence[PathLike]) -> Model:
+  """Loads a trained run, or several as an ensemble.
+
+  Args:
+    workdirs: the folder of a run, or of several. An ensemble averages their
+      probabilities; the first run's settings decide how these become masks.
+
+  Returns:
+    A model whose class probabilities are calibrated as in the runs' reports.
+
+  Raises:
+    CheckpointError: a folder without a trained run, or a temperature that was
+      never fitted.
+    ConfigError: a folder named twice, or runs that predict different things.
+  """
+  one = isinstance(workdirs, str | os.PathLike)
+  return load_runs([workdirs] if one else workdirs).model
+
+
+def load_runs(
+  workdirs: Sequence[PathLike], *, calibrated: bool = True
+) -> LoadedRuns:
+  """Loads runs with what their reports state of them; see `load`.
+
+  Args:
+    workdirs: the runs' folders.
+    calibrated: whether to apply the runs' temperatures; False where that of a
+      single run is about to be fitted.
+  """
+  folders = [pathlib.Path(folder).expanduser() for folder in workdirs]
+  if len({folder.resolve() for folder in folders}) < len(folders):
+    raise ConfigError(
+      "The same --workdir is named twice; name each run of an ensemble once."
+    )
+  configs = [run_folder.read_config(folder) for folder in folders]
+  _check_shared(folders, configs)
+  members, reached, parameters = [], [], collections.Counter[str]()
+  for folder, config in zip(folders, configs):
+    variables, step = weights(config, workdir=folder)
+    scale = temperature(config, workdir=folder) if calibrated else 1.0
+    members.append(member(config, variables, final=True, temperature=scale))
+    reached.append(step)
+    for name, tree in variables.items():
+      parameters[name] += parameter_count(tree["params"])
+  return LoadedRuns(
+    workdirs=tuple(folders),
+    configs=tuple(configs),
+    steps=tuple(reached),
+    parameters=parameters,
+    model=model(configs[0], members),
+  )
+
+
+def model(
+  config: Config,
+  members: Sequence[Member],
+  *,
+  mesh: parallel.Mesh | None = None,
+) -> Model:
+  """The model of trained networks, with a configuration's settings."""
+  classifies = networks.learns_classes(config)
+  return Model(
+    members,
+    resolution=config.data.resolution,
+    bits=config.data.bits,
+    structures=tuple(config.data.structures),
+    class_names=networks.class_names(config) if classifies else (),
+    threshold=config.eval.threshold,
+    largest_components=config.eval.largest_components,
+    batch_size=config.eval.batch_size,
+    mesh=mesh,
+  )
+
+
+def member(
+  config: Config,
+  variables: Mapping[str, Variables],
+  *,
+  final: bool,
+  temperature: float = 1.0,
+) -> Member:
+  """The networks of a run with their weights.
+
+  Args:
+    config: of the run.
+    variables: weights by network.
+    final: whether test-time augmentation, where it is on, applies.
+    temperature: of the class probabilities.
+  """
+  classifies = networks.learns_classes(config)
+  augmented = final and config.eval.test_time_augmentation
+  return Member(
+    networks.segmentor(config),
+    variables["segmentor"],
+    discriminator=networks.discriminator(config) if classifies else None,
+    discriminator_variables=variables.get("discriminator"),
+    normalization=config.data.normalize,
+    views=steps.VIEWS if augmented else (),
+    temperature=temperature,
+  )
+
+
+def restore(config: Config, *, workdir: pathlib.Path) -> Model:
+  """The model of one run, its class probabilities not calibrated."""
+  variables, _ = weights(config, workdir=workdir)
+  return model(config, [member(config, variables, final=True)])
+
+
+def weights(
+  config: Config, *, workdir: pathlib.Path
+) -> tuple[Mapping[str, Variables], int]:
+  """Restores the averaged weights that `eval.checkpoint` names.
+
+  Returns:
+    Weights by network, and the step of the checkpoint.
+
+  Raises:
+    CheckpointError: there is no usable checkpoint yet.
+  """
+  target = _shapes(config)
+  name = config.eval.checkpoint
+  folder = workdir / "checkpoints" / name
+  found: Any = None
+  if folder.is_dir():
+    saved = checkpoints.Store(folder, read_only=True)
+    found = saved.restore(target.averages if name == "best" else target)
+    saved.close()
+  if found is None:
+    raise CheckpointError(
+      f"{workdir} holds no '{name}' checkpoint yet; train with "
+      f"`python -m launch.train --config=... --workdir={workdir}` first."
+    )
+  tree, _, step = found
+  return tree if name == "best" else tree.averages, step
+
+
+def temperature(config: Config, *, workdir: pathlib.Path) -> float:
+  """The temperature of a run's validation report; 1 without scaling.
+
+  Raises:
+    CheckpointError: it is needed, and the run has no validation report.
+  """
+  if not config.eval.temperature_scaling:
+    return 1.0
+  path = workdir / "eval" / "validation" / "report.json"
+  if not path.exists():
+    raise CheckpointError(
+      f"The class probabilities of {workdir} are scaled by a temperature, and "
+      "there is no validation report to take it from: run `python -m "
+      f"launch.evaluate --workdir={workdir} --split=validation` first."
+    )
+  report = json.loads(path.read_text())
+  return report.get("classification", {}).get("temperature", 1.0)
+
+
+def _shapes(config: Config) -> TrainState:
+  """Shapes of a saved state, on one device."""
+  # Only the structure of the optimisers matters here, not their rates.
+  rate = optax.constant_schedule(0.0)
+  return parallel.shapes(
+    lambda: networks.init(
+      config,
+      networks.optimizer(config, rate, player="segmentor"),
+      networks.optimizer(config, rate, player="discriminator"),
+      seed=0,
+    ),
+    parallel.own_mesh(),
+  )
+
+
+def _check_shared(
+  workdirs: Sequence[pathlib.Path], configs: Sequence[Config]
+) -> None:
+  """Refuses to average runs that predict different things."""
+  first = _predicted(configs[0])
+  for workdir, config in zip(workdirs, configs):
+    other = _predicted(config)
+    differ = [
+      f"{key} {first[key]!r} and {other[key]!r}"
+      for key in first
+      if first[key] != other[key]
+    ]
+    if differ:
+      raise ConfigError(
+        f"--workdir={workdirs[0]} and --workdir={workdir} cannot be averaged: "
+        f"they have {'; '.join(differ)}."
+      )
+
+
+def _predicted(config: Config) -> dict[str, Any]:
+  """What a run predicts, and from which images."""
+  classifies = networks.learns_classes(config)
+  values = {f"data.{key}": getattr(config.data, key) for key in _SHARED}
+  names = networks.class_names(config) if classifies else ()
+  return values | {"classes": names}

@@ -1,0 +1,76 @@
+"""What `Model.predict` accepts: image files, and arrays of grey levels."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from apppau_jax.errors import DataError
+from apppau_jax.imaging import decode, grey_levels, resample
+
+Image = str | os.PathLike[str] | np.ndarray
+
+
+class NetworkInput(NamedTuple):
+  """An image at the network's resolution.
+
+  Attributes:
+    levels: `[r, r]` uint8 or uint16.
+    size: (height, width) of the image itself.
+  """
+
+  levels: np.ndarray
+  size: tuple[int, int]
+
+
+def network_input(image: Image, *, resolution: int, bits: int) -> NetworkInput:
+  """Reads an image and resamples it to the network's resolution.
+
+  Raises:
+    DataError: a file that cannot be read, or an image of one grey level.
+    ValueError: an array that is not an image, see `grey_of`.
+  """
+  grey = grey_of(image, bits=bits)
+  if grey.min() == grey.max():
+    what = "The array" if isinstance(image, np.ndarray) else f"{image}"
+    raise DataError(
+      f"{what} shows nothing: every pixel has the level {grey.flat[0]}."
+    )
+  levels = resample.resize_area(grey, (resolution, resolution))
+  return NetworkInput(levels, (grey.shape[0], grey.shape[1]))
+
+
+def grey_of(image: Image, *, bits: int = 8) -> np.ndarray:
+  """Grey levels `[h, w]` of an image, dense parts bright.
+
+  A file is read by the rules of `imaging.reading`. An array of uint8 is taken
+  as it is. Any other integer or float array, whatever its range, is scaled
+  linearly from its lowest value (black) to its highest (white), as a file of
+  16 bits is.
+
+  Args:
+    image: a path, or an array `[h, w]`.
+    bits: of the result, 8 or 16: white is 255 or 65535.
+
+  Returns:
+    uint8 or uint16 `[h, w]`.
+
+  Raises:
+    DataError: a file that cannot be read.
+    ValueError: an array of another shape or type, or with values that are not
+      finite.
+  """
+  if isinstance(image, str | os.PathLike):
+    return decode.read_grey(Path(image).expanduser(), bits=bits)
+  pixels = np.asarray(image)
+  if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "uif":
+    raise ValueError(
+      f"an array {pixels.shape} of {pixels.dtype} is not an image: give grey "
+      "levels [h, w], integers or floats, and several images as a list"
+    )
+  if pixels.dtype == np.uint8:
+    return grey_levels.deepen(pixels, bits=bits)
+  if not np.isfinite(pixels).all():
+    raise ValueError("the array holds values that are not finite")
+  return grey_levels.stretch(pixels, bits=bits)

@@ -1,0 +1,144 @@
+"""From run folders to models: alone, averaged, and refused."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from apppau_jax.errors import CheckpointError, ConfigError
+from apppau_jax.experiment import loading, networks, run_folder
+from apppau_jax.inference.model import Model
+from apppau_jax.training import checkpoints
+from configs import appau_phantom, phantom
+
+
+def _changed(config, **changes):
+  for key, value in changes.items():
+    room, _, name = key.partition("__")
+    config[room][name] = value
+  return config
+
+
+def _small():
+  config = phantom.get_config("quick")
+  return _changed(config, model__preset="unet", model__base_width=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+  """Two run folders as training leaves them, with weights of other seeds."""
+  root, config = tmp_path_factory.mktemp("runs"), _small()
+  optimizer = networks.optimizer(config, lambda _: 0.0, player="segmentor")
+  init = jax.jit(
+    lambda seed: networks.init(config, optimizer, optimizer, seed=seed)
+  )
+  for seed, name in enumerate("ab"):
+    run_folder.claim(root / name, config.to_dict())
+    store = checkpoints.Store(root / name / "checkpoints" / "best")
+    store.save(init(seed).averages, step=7 + seed, meta={})
+    store.close()
+  return root
+
+
+def test_a_run_becomes_a_model_and_several_their_mean(trained):
+  image = np.random.default_rng(0).integers(0, 256, (48, 40)).astype(np.uint8)
+  models = [loading.load(trained / "a"), loading.load([str(trained / "b")])]
+  assert all(isinstance(model, Model) for model in models)
+  assert models[0].resolution == 128
+  one, other = (model.predict(image).probability for model in models)
+  assert np.abs(one - other).max() > 1e-3
+  both = loading.load([trained / "a", trained / "b"]).predict(image)
+  np.testing.assert_allclose(both.probability, (one + other) / 2, atol=1e-5)
+  assert both.mask.shape == image.shape
+
+
+def test_facts_of_one_run_are_values_and_of_several_lists(trained):
+  one = loading.load_runs([trained / "a"])
+  both = loading.load_runs([trained / "a", trained / "b"])
+  assert both.is_ensemble
+  assert not one.is_ensemble
+  facts, others = one.facts(), both.facts()
+  assert (facts["checkpoint"], facts["checkpoint_step"]) == ("best", 7)
+  assert (facts["model"], facts["seed"]) == ("unet", 0)
+  assert others["checkpoint_step"] == [7, 8]
+  assert others["model"] == ["unet", "unet"]
+  count = facts["parameters"]["segmentor"]
+  assert others["parameters"] == {"segmentor": 2 * count}
+  assert one.identity()["step"] == 7
+  assert both.identity()["step"] == [7, 8]
+
+
+def test_a_folder_without_a_trained_run_is_named(trained, tmp_path):
+  with pytest.raises(CheckpointError, match=str(tmp_path)):
+    loading.load(tmp_path)
+  run_folder.claim(tmp_path, _small().to_dict())
+  with pytest.raises(CheckpointError, match="best"):
+    loading.load(tmp_path)
+  with pytest.raises(ConfigError, match="twice"):
+    loading.load([trained / "a", trained / "b" / ".." / "a"])
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+  """Loads runs of given configurations, by name, with placeholder weights."""
+  variables = {key: {"params": {}} for key in ("segmentor", "discriminator")}
+  monkeypatch.setattr(loading, "weights", lambda *_, **__: (variables, 1))
+
+  def load(**configs):
+    for name, config in configs.items():
+      run_folder.claim(tmp_path / name, config.to_dict())
+    return loading.load([tmp_path / name for name in configs])
+
+  return load
+
+
+@pytest.mark.parametrize(
+  ("other", "named"),
+  [
+    ({"data__resolution": 256}, "data.resolution 128 and 256"),
+    ({"data__bits": 16}, "data.bits 8 and 16"),
+    ({"data__class_names": ("a", "b", "c")}, "classes"),
+    ({"discriminator__enabled": False}, "classes"),
+  ],
+)
+def test_runs_that_predict_other_things_are_not_averaged(load, other, named):
+  changed = _changed(appau_phantom.get_config(), **other)
+  with pytest.raises(ConfigError, match=named):
+    load(one=appau_phantom.get_config(), two=changed)
+
+
+def test_the_first_run_decides_how_probabilities_become_masks(load):
+  one = _changed(
+    appau_phantom.get_config(), eval__threshold=0.25,
+    eval__largest_components=2, eval__test_time_augmentation=True,
+  )  # fmt: skip
+  model = load(a=one, b=appau_phantom.get_config())
+  assert (model.threshold, model.largest_components) == (0.25, 2)
+  assert model.class_names == ("normal", "tb")
+  assert [bool(member.views) for member in model.members] == [True, False]
+
+
+def test_every_run_has_the_temperature_of_its_own_report(load, tmp_path):
+  config = _changed(appau_phantom.get_config(), eval__temperature_scaling=True)
+  with pytest.raises(CheckpointError, match="--split=validation"):
+    load(a=config)
+  for name, temperature in (("a", 2.0), ("b", 3.0)):
+    folder = tmp_path / name / "eval" / "validation"
+    folder.mkdir(parents=True)
+    report = {"classification": {"temperature": temperature}}
+    (folder / "report.json").write_text(json.dumps(report))
+  both = load(a=config, b=config)
+  assert [member.temperature for member in both.members] == [2.0, 3.0]
+
+
+def test_the_identity_holds_the_digests_of_every_run(tmp_path):
+  for name in "ab":
+    (tmp_path / name).mkdir()
+    run_folder.write_manifest(
+      tmp_path / name, status="done", config={"of": name}, data_sha256="d"
+    )
+  a, b = (run_folder.identity([tmp_path / name]) for name in "ab")
+  both = run_folder.identity([tmp_path / "a", tmp_path / "b"])
+  assert a["data_sha256"] == "d"
+  assert both["config_sha256"] == [a["config_sha256"], b["config_sha256"]]
