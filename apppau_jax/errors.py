@@ -1,51 +1,56 @@
-"""What goes wrong through no fault of the code, each with its exit status.
+"""Errors that a user can correct, each with the exit status of the commands.
 
-A message is one paragraph for the person at the terminal: what happened,
-where, why, and what to do about it. `launch.cli` prints it and exits with
-`exit_code`; everything that is not a `UserError` is a defect of ours.
+A message is one paragraph that states what happened, where, why, and what to
+do. `launch.cli` prints it and exits with `exit_code`. Any other exception is a
+bug and keeps its traceback.
 """
 
 
 class UserError(Exception):
-  """Base of the errors a user can mend; exits with status 2 by default."""
+  """Base class of the errors that a user can correct (status 2)."""
 
   exit_code = 2
 
 
 class ConfigError(UserError):
-  """A flag or configuration value that cannot be used (status 2)."""
+  """A flag or a configuration value is not usable (status 2)."""
 
 
 class OccupiedError(ConfigError):
-  """A run's folder that another process works in (status 2)."""
+  """Another process is using the run folder (status 2)."""
 
 
 class DataError(UserError):
-  """Missing, damaged or inconsistent data (status 3)."""
+  """Data are missing, damaged or inconsistent (status 3)."""
 
   exit_code = 3
 
 
 class CheckpointError(UserError):
-  """A checkpoint that is absent, damaged or of another model (status 4)."""
+  """A checkpoint is missing, damaged or of another model (status 4)."""
 
   exit_code = 4
 
 
 class NumericError(UserError):
-  """A loss or gradient that is no longer finite (status 5)."""
+  """A loss or a gradient is not finite (status 5)."""
 
   exit_code = 5
 
 
 class ResourceError(UserError):
-  """Not enough memory, disk or devices (status 6)."""
+  """Memory, disk space or devices are not sufficient (status 6)."""
 
   exit_code = 6
 
 
-class Interrupted(UserError):  # noqa: N818 - it is not an error
-  """A signal asked the run to stop; it did, with its state saved."""
+class Interrupted(UserError):  # noqa: N818 - the run did not fail
+  """A signal stopped the run after its state was saved (status 128 + signal).
+
+  Args:
+    message: the paragraph for the user.
+    signum: number of the signal.
+  """
 
   def __init__(self, message: str, signum: int):
     super().__init__(message)

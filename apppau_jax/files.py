@@ -1,4 +1,4 @@
-"""Files written whole: a reader finds the old one or the new, never half."""
+"""Atomic writes: a reader finds the old file or the new one, never a part."""
 
 import contextlib
 import json
@@ -8,7 +8,18 @@ from typing import Any
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-  """Replaces `path`, durably; makes its folder, leaves nothing on failure."""
+  """Replaces the file at `path` atomically and durably.
+
+  The content is written to a temporary file beside `path`, flushed to the disk
+  and renamed. A failure removes the temporary file and keeps the old file.
+
+  Args:
+    path: file to replace; its folder is created.
+    content: the new content.
+
+  Raises:
+    OSError: the file cannot be written, for example on a full disk.
+  """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -25,6 +36,12 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-  """Replaces `path` by `value` as JSON; what JSON cannot hold is an error."""
+  """Replaces the file at `path` by `value` as JSON, atomically and durably.
+
+  Raises:
+    OSError: the file cannot be written.
+    TypeError: JSON cannot represent `value`.
+    ValueError: `value` contains NaN or an infinite number.
+  """
   text = json.dumps(value, indent=1, allow_nan=False)
   write_bytes(path, f"{text}\n".encode())

@@ -1,4 +1,4 @@
-"""Settings that must be in place before JAX starts."""
+"""Settings that must be in place before JAX starts a backend."""
 
 import ctypes
 import importlib.metadata
@@ -7,47 +7,47 @@ import pathlib
 import stat
 import sys
 
-# XLA:CPU of jaxlib 0.10 hands single convolutions to a library that runs
-# wide ones on one core; without it a U-Net step takes 3/4 of the time. An
-# unknown flag is fatal, so each version lists what it knows.
+# XLA:CPU of jaxlib 0.10 passes single convolutions to a library that computes
+# wide ones on one core. Without that library a U-Net step takes 3/4 of the
+# time. XLA exits on an unknown flag, so flags are listed by version.
 _CPU_FLAGS = {
   "0.10": "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 }
-# Parameters of glibc's `mallopt` (malloc.h) and what they are set to.
+# Parameters of glibc's `mallopt` (malloc.h) and their values.
 _KEEP_MEMORY = (
-  (-8, 1),  # M_ARENA_MAX: one heap, which only grows
-  (-4, 0),  # M_MMAP_MAX: no array is a mapping of its own, gone when freed
-  (-1, -1),  # M_TRIM_THRESHOLD: the heap's end is not given back
-  (-2, 2**26),  # M_TOP_PAD: it grows by 64 MiB at least
+  (-8, 1),  # M_ARENA_MAX: one heap for all threads
+  (-4, 0),  # M_MMAP_MAX: no array has a mapping of its own
+  (-1, -1),  # M_TRIM_THRESHOLD: the end of the heap is not returned
+  (-2, 2**26),  # M_TOP_PAD: the heap grows by 64 MiB or more
 )
-
-
-# Of NVIDIA's driver, AMD's, and TPUs.
+# Device files of NVIDIA's driver, AMD's driver and TPUs.
 _DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")
 
 
 def cpu_flags(version: str) -> str:
-  """XLA flags that make CPU training fast under this jaxlib, or ''."""
+  """Returns XLA flags for fast training on CPUs with this jaxlib, or ''."""
   return _CPU_FLAGS.get(".".join(version.split(".")[:2]), "")
 
 
 def _cache_dir() -> pathlib.Path:
-  """The user's own compilation cache; it holds code, so nobody else writes."""
+  """Returns the compilation cache of the user, which contains code."""
   base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
   return pathlib.Path(base) / "apppau_jax" / "xla"
 
 
 def keep_memory() -> bool:
-  """Has this process keep the memory it frees, for its next use of it.
+  """Makes malloc keep freed memory for the next allocation.
 
-  A step on the CPU takes and frees the same gigabyte again and again; glibc
-  hands it back to the kernel each time, and to be given it anew, page by page,
-  is an eighth of a step's processor time or more. Before threads start, for
-  each would get a heap; that compiling threads share one makes them a third
-  slower with two of them, and doubles their processor time with sixteen.
+  A training step on a CPU allocates and frees the same gigabyte each time. By
+  default glibc returns it to the kernel, and mapping the pages again takes an
+  eighth or more of the processor time of a step.
+
+  Call this before threads start, because every thread would otherwise get its
+  own heap. The shared heap makes compilation slower: by a third with two
+  threads, and with sixteen it doubles the processor time.
 
   Returns:
-    Whether it does; False where the C library is not glibc.
+    Whether the settings were accepted; False if the C library is not glibc.
   """
   mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
   return mallopt is not None and all(
@@ -56,9 +56,9 @@ def keep_memory() -> bool:
 
 
 def has_accelerator() -> bool:
-  """Whether JAX will find a GPU or TPU here, by its device file.
+  """Returns whether JAX will use a GPU or a TPU, without importing JAX.
 
-  Asked before JAX starts; `JAX_PLATFORMS=cpu` hides it.
+  The device files decide, unless `JAX_PLATFORMS` starts with `cpu`.
   """
   if os.environ.get("JAX_PLATFORMS", "").split(",")[0] == "cpu":
     return False
@@ -66,16 +66,17 @@ def has_accelerator() -> bool:
 
 
 def wants_memory() -> bool:
-  """Whether `set_up` has freed memory kept: training on a CPU gains by it."""
+  """Returns whether `set_up` calls `keep_memory`: on CPUs, unless disabled."""
   return "GLIBC_TUNABLES" not in os.environ and not has_accelerator()
 
 
 def set_up() -> None:
-  """Chooses XLA flags, malloc's habits and the compilation cache.
+  """Choose XLA flags, malloc's options and the compilation cache.
 
-  The user's own choice wins: `XLA_FLAGS`, `GLIBC_TUNABLES` or
-  `JAX_COMPILATION_CACHE_DIR` in the environment (even empty) turn the
-  respective one off.
+  JAX may be imported already, but no backend may have started: the first one
+  to start reads `XLA_FLAGS`. The user's own choice wins: `XLA_FLAGS`,
+  `GLIBC_TUNABLES` or `JAX_COMPILATION_CACHE_DIR` in the environment, even if
+  empty, turns the respective setting off.
   """
   if not has_accelerator():
     # oneDNN's threads, waiting, leave the cores to XLA's.
@@ -96,8 +97,21 @@ def set_up() -> None:
     cache = _cache_dir()
     try:
       cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:  # no home to write to: compile anew each time
+    except OSError:  # no home to write to: nothing is kept
       return
     if not cache.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-      os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-      os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+      _use_cache(cache)
+
+
+def _use_cache(folder: pathlib.Path) -> None:
+  """Keep compiled programs in `folder`, whether JAX is imported or not."""
+  os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+  seconds = os.environ.setdefault(
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5"
+  )
+  if "jax" in sys.modules:  # it read its environment when it was imported
+    jax = sys.modules["jax"]
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update(
+      "jax_persistent_cache_min_compile_time_secs", float(seconds)
+    )

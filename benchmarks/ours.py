@@ -8,7 +8,6 @@ import numpy as np
 from scipy import special
 
 from apppau_jax import runtime
-from apppau_jax.experiment import matmul_rate
 from benchmarks.worker import Spec, Turn
 from configs import base, paper_table1, paper_table2
 
@@ -36,12 +35,14 @@ def prepare(spec: Spec) -> tuple[Turn, dict[str, Any]]:
   """Compiles, and returns what a turn does and the facts about it."""
   with contextlib.redirect_stdout(None):
     runtime.set_up()
+  from apppau_jax.experiment import cost
+
   rng = np.random.default_rng(0)
   shape = (IMAGES, spec.resolution, spec.resolution, 1)
   image = rng.integers(0, 256, shape).astype(np.uint8)
   make = _step if spec.work == "step" else _predict
   turn, facts = make(spec, image)
-  rate = matmul_rate.matrix_rate(spec.dtype)
+  rate = cost.matrix_rate(spec.dtype)
   return turn, {"matrix_rate": rate, **facts}
 
 

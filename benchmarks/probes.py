@@ -56,11 +56,11 @@ def convolutions() -> dict[str, Any]:
   import jax
   import jax.numpy as jnp
 
-  from apppau_jax.experiment import matmul_rate
+  from apppau_jax.experiment import cost
 
   spec, rows = _spec(), []
   for dtype in ("bfloat16", "float32"):
-    rate = matmul_rate.matrix_rate(dtype)
+    rate = cost.matrix_rate(dtype)
     for level in range(1 if SMOKE else 5):
       side, width = spec.resolution >> level, spec.width << level
       x = jnp.ones((spec.batch, side, side, width), dtype)

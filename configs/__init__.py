@@ -1,1 +1,1 @@
-"""Experiments: base.py holds every knob, the others small deltas of it."""
+"""Recipes: base.py makes the defaults, the other files change a few of them."""

@@ -1,9 +1,10 @@
-"""Our recipe at a tenth of Montgomery's masks and classes.
+"""Semi-supervised recipe with a tenth of Montgomery's masks and classes.
 
-Measured before strong views had a pass and labelled images in them, and D's
-classes stages of their own: validation lung Dice .969, AUROC .64 (idiap, three
-draws of ten); as it is, without D, where only lungs matter: .974
-(configs/baselines.py, no_discriminator). With one mask set model.norm=group.
+Measured with an older recipe (strong views in the pass of the labelled images
+and without copy-paste, D's classes from the stages of the pair): validation
+lung Dice 0.969, AUROC 0.64 (idiap split, three draws of ten masks). Without D,
+where only lungs matter: 0.974 with the present one (configs/baselines.py,
+no_discriminator). For a single mask set model.norm=group. See
 results/archive/appau.md.
 
 Prepare: python -m launch.prepare_data --dataset=montgomery --raw_dir=RAW

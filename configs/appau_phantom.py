@@ -1,8 +1,8 @@
-"""APPAU-Net on phantoms: a tenth of the masks, every class known.
+"""APPAU-Net on phantoms with a tenth of the masks and all classes.
 
-Measured: test lung Dice .978, AUROC .81 (seed 0), in 8 minutes on two CPU
-cores. Eq. (6) sees the 14 images with masks only, so the class is learnt from
-predicted pairs, which all have one. results/archive/appau.md.
+Measured: test lung Dice 0.978, AUROC 0.81 (seed 0), in 8 minutes on two CPU
+cores. Eq. (6) uses only the 14 images with masks, so D learns the class from
+predicted pairs, all of which have one. See results/archive/appau.md.
 
 Run: python -m launch.train --workdir=runs/appau_phantom \
   --config=configs/appau_phantom.py

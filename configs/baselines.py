@@ -1,13 +1,13 @@
-"""What the recipe at 10 % must beat, and what it is without each part.
+"""Baselines and ablations of the semi-supervised recipe at 10 % of the labels.
 
 `name=` is one of
-  supervised        the same tenth of the masks, S alone
-  ceiling           all masks and classes, both players
-  supervised_ceiling  all masks, S alone
-  no_adversarial    D classifies, S does not hear it
-  no_classification D tells real from predicted only
-  no_consistency    no pseudo-labels of masks or classes: the players alone
-  no_discriminator  pseudo-labels of masks, S alone
+  supervised          supervised-only baseline: S alone, the same 10 % of masks
+  ceiling             both players, all masks and classes
+  supervised_ceiling  S alone, all masks
+  no_adversarial      D classifies, but S has no adversarial term
+  no_classification   D distinguishes real from predicted pairs only
+  no_consistency      no pseudo-labels of masks or classes
+  no_discriminator    S alone, with pseudo-labels of masks
   no_pyramid, no_attention, no_progressive
 
 Run: python -m launch.train --workdir=runs/baseline \

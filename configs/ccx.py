@@ -1,10 +1,11 @@
-"""The paper's combination of Montgomery, Shenzhen and JSRT: both players.
+"""Both players on the paper's union of Montgomery, Shenzhen and JSRT.
 
-Three classes, and each set has two of them: naming the set alone is right for
-513 of 912 images (56 %); read the accuracy against that. `paper` gives Table
-3's 615/69/228. Not measured, see configs/jsrt.py.
+There are three classes, and each data set has two of them: an answer by data
+set alone is right for 513 of 912 images (56 %), which an accuracy has to
+exceed. The split `paper` has the sizes of Table 3, 615/69/228. Not measured,
+see configs/jsrt.py.
 
-Prepare the three sets, then:
+Prepare the three data sets, then
 Run: python -m launch.train --config=configs/ccx.py --workdir=runs/ccx
 """
 

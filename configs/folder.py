@@ -1,9 +1,10 @@
-"""Lungs of your own set (docs/data.md), all its masks: our recipe.
+"""Lungs of a data set of your own (docs/data.md), with all its masks.
 
-`name=clinic` takes the set prepared as folder:clinic; `players=two` adds the
-diagnosis and learns from the images without masks too. The split is that of
-labels.csv, else patients 93 : 10 : 35 by a hash. Not measured on any set but
-the public ones (configs/montgomery.py); a quick run takes a minute.
+`name=clinic` uses the data set prepared as folder:clinic. `players=two` adds
+the classification and also learns from images without masks. The split is that
+of labels.csv; without one, patients are divided 93 : 10 : 35 by a hash.
+Measured on the public data sets only (configs/montgomery.py). A quick run takes
+a minute.
 
 Prepare: python -m launch.prepare_data --dataset=folder:clinic --raw_dir=RAW
 Run: python -m launch.train --config=configs/folder.py:name=clinic --workdir=R
@@ -21,7 +22,7 @@ def get_config(arg=None):
     config.data.class_fraction = 1.0
     config.data.unmasked_images = True
   elif arg.players != "one":
-    raise ValueError(f"players={arg.players}: one or two are meant")
+    raise ValueError(f"players={arg.players} must be one or two")
   config.data.dataset = f"folder:{arg.name}" if arg.name else "folder"
   config.data.split = "auto"
   config.optim.warmup_epochs = 3.0

@@ -1,7 +1,7 @@
-"""Lungs of JSRT, all masks: the recipe of Montgomery and Shenzhen.
+"""Lungs of JSRT with all masks, by the recipe of Montgomery and Shenzhen.
 
-Not measured: no copy of JSRT was at hand, the builder is proved on phantoms in
-its layout.
+Not measured: no copy of JSRT was available. The builder is tested on phantoms
+in its layout.
 
 Prepare: python -m launch.prepare_data --dataset=jsrt --raw_dir=RAW
 Run: python -m launch.train --config=configs/jsrt.py --workdir=runs/jsrt

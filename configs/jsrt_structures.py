@@ -1,9 +1,9 @@
-"""JSRT's five structures, each with a mask of its own.
+"""The five structures of JSRT, each with a mask of its own.
 
-Not measured: no copy of JSRT was at hand, the builder is proved on phantoms in
-its layout. Side targets are soft, for a clavicle is a few pixels thick: at an
-eighth of the size it fills half of no pixel, and the hard target would be
-empty.
+Not measured: no copy of JSRT was available. The builder is tested on phantoms
+in its layout. Side targets are soft because a clavicle is a few pixels thick:
+at an eighth of the size it fills half of no pixel, so that a hard target would
+be empty.
 
 Prepare: python -m launch.prepare_data --dataset=jsrt --raw_dir=RAW
 Run: python -m launch.train --config=configs/jsrt_structures.py \

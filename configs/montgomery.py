@@ -1,8 +1,8 @@
-"""Lungs of Montgomery, all masks: our recipe.
+"""Lungs of Montgomery with all masks.
 
-Measured: validation lung Dice .981 (idiap, one seed), 140 epochs of 6 steps, 20
-minutes on two CPU cores with AVX-512; width 16 and 200 epochs .980, 12 minutes.
-results/archive/main_path.md.
+Measured: validation lung Dice 0.981 (idiap split, one seed), 140 epochs of 6
+steps, 20 minutes on two CPU cores with AVX-512. Base width 16 and 200 epochs:
+0.980, 12 minutes. See results/archive/main_path.md.
 
 Prepare: python -m launch.prepare_data --dataset=montgomery --raw_dir=RAW
 Run: python -m launch.train --config=configs/montgomery.py --workdir=runs/mc
@@ -20,7 +20,7 @@ def get_config(arg=None):
 
 
 def recipe():
-  """At width 16, a third of the time: what compares networks and labels."""
+  """Return the recipe for comparisons: base width 16, a third of the time."""
   config = base.lung_recipe()
   config.data.dataset = "montgomery"
   config.data.split = "idiap"

@@ -1,9 +1,10 @@
-"""Table 1's protocol: segmentation only, as literally as the text allows.
+"""The protocol of Table 1, segmentation only, as the paper describes it.
 
-No augmentation, Adam with beta1 .9, batch 16, 300 epochs, the last weights,
-no averaging. The paper prints no rate for this table; 1e-3 is ours. Its
-numbers (JS .90-.98) are pixel accuracies, see docs/paper.md: compare them with
-`paper_compat.js_pixel_accuracy`, never with `segmentation.jaccard`.
+No augmentation, Adam with beta1 0.9, batch size 16, 300 epochs, the last
+weights without averaging. The paper prints no learning rate for this table;
+1e-3 is our choice. Its numbers (JS 0.90 to 0.98) are pixel accuracies, see
+docs/paper.md: compare them with `paper_compat.js_pixel_accuracy`, never with
+`segmentation.jaccard`.
 
 Run: python -m launch.train --workdir=runs/table1 \
   --config=configs/paper_table1.py:dataset=montgomery,model=ppau_unet,loss=tversky
@@ -21,7 +22,7 @@ def get_config(arg=None):
   config.data.split = "paper"
   config.model.preset = arg.model
   config.loss.name = arg.loss
-  config.loss.kl_channels = "roi"  # the literal equation
+  config.loss.kl_channels = "roi"  # the equation as printed
   config.loss.kl_eps = 1e-7
   config.optim.schedule = "constant"
   config.optim.ema_decay = 0.0

@@ -1,9 +1,10 @@
-"""Table 2's protocol: APPAU-Net at 10 % of the labels, as literally as told.
+"""The protocol of Table 2 as the paper describes it: 10 % of the labels.
 
-Adam with beta1 .9, 1e-5 for S and 1e-4 for D, batch 16 (8 labelled, 8 not),
-300 epochs, dropout .4, no augmentation, eq. (6) over n + 1 classes, the last
-weights, no averaging. 300 epochs are only 1800 steps on Montgomery: at 1e-5 S
-is far from trained, which the paper's own figures show (docs/paper.md).
+Adam with beta1 0.9, learning rates 1e-5 for S and 1e-4 for D, batch size 16 (8
+labelled, 8 not), 300 epochs, dropout 0.4, no augmentation, eq. (6) over n + 1
+classes, the last weights without averaging. 300 epochs are only 1800 steps on
+Montgomery: at 1e-5 S is far from converged, as the paper's own figures show
+(docs/paper.md).
 
 Run: python -m launch.train --workdir=runs/table2 \
   --config=configs/paper_table2.py:dataset=montgomery,loss=kl_tversky
@@ -18,7 +19,7 @@ def get_config(arg=None):
   config.data.dataset = arg.dataset
   config.data.split = "paper"
   config.loss.name = arg.loss
-  config.loss.kl_channels = "roi"  # the literal equation
+  config.loss.kl_channels = "roi"  # the equation as printed
   config.loss.kl_eps = 1e-7
   config.discriminator.conditional = False  # eq. (10)
   config.optim.learning_rate = 1e-5

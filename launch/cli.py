@@ -1,4 +1,4 @@
-"""What every main shares: flags, one paragraph for an error, exit status."""
+"""What all commands share: flags, error messages and exit statuses."""
 
 import contextlib
 import errno
@@ -9,10 +9,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from absl import app, flags
 from absl import logging as absl_logging
+from ml_collections import config_flags
 
+from apppau_jax import keys, progress
 from apppau_jax.errors import (
   ConfigError,
   DataError,
@@ -20,19 +23,23 @@ from apppau_jax.errors import (
   ResourceError,
   UserError,
 )
-from apppau_jax.experiment import schema
 
+if TYPE_CHECKING:  # it imports JAX, which most mistakes need not wait for
+  from apppau_jax.config import Config
+
+_RECIPES = pathlib.Path("configs")
 _OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-# Of a file or folder that is not there, not one, or not the user's.
+# Errors of a path that is missing, of the wrong kind or not permitted.
 _PLACES = (
   *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT),
   *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
 )
-# Looked for in sys.argv: an error in the flags themselves comes before them.
+# Read from sys.argv, because errors in the flags occur before they are parsed.
 flags.DEFINE_bool("debug", False, "Show the whole traceback of an error.")
 
 
 def _complain(error: UserError) -> int:
+  """Print an error and those before it, and return the exit status."""
   if "--debug" in sys.argv[1:]:
     traceback.print_exception(error)
   print(f"error: {error}", file=sys.stderr, flush=True)
@@ -42,7 +49,7 @@ def _complain(error: UserError) -> int:
 
 
 def _before(error: BaseException) -> Iterator[UserError]:
-  """What had already ended the run when its last save, say, went wrong too."""
+  """Yield earlier errors of the exception chain."""
   while earlier := error.__cause__ or error.__context__:
     if error.__cause__ is None and isinstance(earlier, UserError):
       yield earlier
@@ -50,10 +57,10 @@ def _before(error: BaseException) -> Iterator[UserError]:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-  """Parses flags; every mistake becomes a ConfigError."""
+  """Parse the flags; every mistake becomes a ConfigError."""
   try:
     rest = flags.FLAGS(argv)
-    if "config" in flags.FLAGS:  # told of only when it is asked for
+    if "config" in flags.FLAGS:  # a missing file raises only when it is used
       getattr(flags.FLAGS["config"].value, "to_dict", None)
   except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as e:
     raise ConfigError(_explain(str(e), argv)) from e
@@ -67,38 +74,59 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def _unreadable(argv: Sequence[str], reason: str) -> str:
-  """Complains of the --config that comes first, with the nearest file."""
+  """Explain why the --config that comes first cannot be read."""
   words = " ".join(argv[1:2]).partition("=")[2] or " ".join(argv[2:3])
-  name = words.partition(":")[0]
-  if pathlib.Path(name).is_file():
+  path = pathlib.Path(words.partition(":")[0])
+  if path.is_file():
     return f"--config={words} cannot be read: {' '.join(reason.split())}"
-  known = [str(path) for path in pathlib.Path("configs").glob("*.py")]
+  recipes = {recipe.stem: recipe for recipe in sorted(_RECIPES.glob("*.py"))}
+  near = recipes.get(keys.nearest(path.stem, recipes))
   return (
-    f"--config={words} names no file; one of configs/ is meant, seen from "
-    "where you are, as in --config=configs/phantom.py."
-    f"{schema.did_you_mean(name, known)}"
+    f"--config={words} is not a file. Give a path from the current folder, for "
+    "instance --config=configs/phantom.py."
+    f"{f' Did you mean {near}?' if near else ''}"
   )
 
 
 def _explain(message: str, argv: Sequence[str]) -> str:
-  """Adds the nearest known key to the complaint about a --config.* flag."""
+  """Name the key of a --config.KEY flag that could not be used, with a hint."""
+  from apppau_jax.config import KEYS, REMOVED
+
   for argument in argv[1:]:
-    name = argument.lstrip("-").partition("=")[0]
+    name, _, value = argument.lstrip("-").partition("=")
     key = name.removeprefix("config.")
-    if key != name and key not in schema.SCHEMA:
-      hint = schema.did_you_mean(key, schema.SCHEMA)
+    if key == name:
+      continue
+    if key in REMOVED:
+      return f"--{name} cannot be used: this option was removed."
+    if key not in KEYS:
+      hint = keys.did_you_mean(key, KEYS)
       return f"--{name} is not a configuration key.{hint}"
-    if key != name and argument.lstrip("-") in message:
-      given = argument.partition("=")[2]
-      return (
-        f"--{name}={given!r} cannot be read: {schema.SCHEMA[key]} is meant."
-      )
+    if argument.lstrip("-") in message:
+      return f"--{name}={value!r} cannot be read: it must be {KEYS[key]}."
   # config_flags quotes the whole traceback of a config file that raised.
   return " ".join(message.rpartition("Error: ")[-1].split())
 
 
+def configuration(flag: flags.FlagHolder) -> "Config":
+  """Return the checked configuration of a --config flag.
+
+  Prints a note for each key on the command line that has no effect.
+
+  Raises:
+    ConfigError: lists everything that cannot be used.
+  """
+  from apppau_jax.config import Config, warnings
+
+  config = Config.from_dict(flag.value.to_dict())
+  given = config_flags.get_override_values(flags.FLAGS[flag.name])
+  for line in warnings(config, given=given):
+    print(f"note: {line}", file=sys.stderr)
+  return config
+
+
 def _config_first(arguments: Sequence[str]) -> list[str]:
-  """`--config=FILE`, or `--config FILE`, before everything else."""
+  """Move `--config=FILE` or `--config FILE` before all other arguments."""
   first, rest = [], []
   taken = iter(arguments)
   for argument in taken:
@@ -113,28 +141,28 @@ def _config_first(arguments: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-  """What the machine or the user's keyboard did, as errors of ours."""
+  """Raise errors of the machine and Ctrl-C as `UserError`s."""
   try:
     yield
   except KeyboardInterrupt as error:
     raise Interrupted(
-      "Interrupted by the keyboard; what was finished is saved.", signal.SIGINT
+      "Interrupted by Ctrl-C; all finished work is saved.", signal.SIGINT
     ) from error
   except OSError as error:
     if error.errno in _PLACES and error.filename:
       raise DataError(
-        f"{error.filename} cannot be used: {error.strerror}. Look whether it "
-        "is where it should be, a folder where a folder is wanted, and yours "
-        "to read and write."
+        f"{error.filename} cannot be used: {error.strerror}. Check that the "
+        "path exists, that it is a file or a folder as required, and that you "
+        "may read and write it."
       ) from error
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
       raise
     raise ResourceError(
-      f"The disk is full: {error}. Make room and give the same command again; "
-      "it goes on from the last checkpoint."
+      f"The disk is full: {error}. Free some space and run the same command "
+      "again; it resumes from the last checkpoint."
     ) from error
   except (MemoryError, RuntimeError) as error:
-    # XLA's own error type is a RuntimeError that says so in words.
+    # XLA raises a RuntimeError whose message has this word.
     if isinstance(error, RuntimeError) and _OUT_OF_MEMORY not in str(error):
       raise
     raise ResourceError(
@@ -145,24 +173,25 @@ def translated() -> Iterator[None]:
 
 
 def run(main: Callable[[], None]) -> None:
-  """Runs `main` under absl's flags and exits with the status of house rules.
+  """Run `main` under absl's flags and exit with a status.
 
-  0 ok, 2 usage or configuration, 3 data, 4 checkpoint, 5 numbers, 6 resources,
-  128 + n interrupted by signal n. A user's mistake is one paragraph on
-  standard error; its traceback only with --debug.
+  The status is 0 for success, 2 for usage or configuration, 3 for data, 4 for
+  checkpoints, 5 for numbers, 6 for resources, and 128 + n for signal n. A
+  user's mistake is one paragraph on standard error, with its traceback only
+  under --debug.
   """
   logging.basicConfig(level=logging.WARNING, format="%(message)s")
-  # Of a failed save Orbax's threads tell once more each, at great length.
+  # Orbax's threads log a failed save again; silence the duplicates.
   logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-  # The flags that change a config's values exist once it is read (and
-  # config_flags looks in sys.argv itself): --config goes first.
+  # The flags --config.KEY exist once the file is read, and config_flags looks
+  # in sys.argv itself: --config must come first.
   sys.argv[1:] = _config_first(sys.argv[1:])
 
   def guarded(argv) -> None:
     del argv
     absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and TFDS chatter
     try:
-      with translated():
+      with translated(), progress.verbose():
         main()
     except UserError as error:
       sys.exit(_complain(error))
@@ -175,6 +204,6 @@ def run(main: Callable[[], None]) -> None:
 
   try:
     app.run(guarded, flags_parser=parse)
-  except BrokenPipeError:  # the reader of our output left
+  except BrokenPipeError:  # the reader of the output ended
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)

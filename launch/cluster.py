@@ -1,11 +1,12 @@
-"""Several processes, one run: how a process finds the others and leaves them.
+"""Connects the processes of one distributed run and disconnects them.
 
   python -m launch.train ... --distributed                    TPU pod, Slurm
   python -m launch.train ... --coordinator=HOST:PORT \
     --num_processes=2 --process_id=0                          anywhere else
 
-Every process runs the same command on the same code and prepared data, with a
---workdir that all of them see. JAX's coordination service lives in process 0.
+Start the same command in every process, with the same code and prepared data
+and with a --workdir that all processes share. Process 0 runs the coordination
+service of JAX.
 """
 
 import atexit
@@ -22,52 +23,62 @@ from apppau_jax.errors import ConfigError, ResourceError
 from launch import cli
 
 _DISTRIBUTED = flags.DEFINE_bool(
-  "distributed", False, "Find the other processes as TPU pods and Slurm say."
+  "distributed", False, "Detect the processes of a TPU pod or Slurm job."
 )
 _COORDINATOR = flags.DEFINE_string(
-  "coordinator", None, "HOST:PORT of process 0, a free port there."
+  "coordinator", None, "HOST:PORT of process 0; the port must be free there."
 )
-_COUNT = flags.DEFINE_integer("num_processes", None, "Of the run.", 1)
-_ID = flags.DEFINE_integer("process_id", None, "From 0; 0 writes.", 0)
+_COUNT = flags.DEFINE_integer(
+  "num_processes", None, "Number of processes of the run.", 1
+)
+_ID = flags.DEFINE_integer(
+  "process_id",
+  None,
+  "Index of this process, from 0. Process 0 writes metrics and reports.",
+  0,
+)
 _TIMEOUT = flags.DEFINE_integer(
-  "peer_timeout", 60, "Seconds of silence after which a process is dead.", 5
+  "peer_timeout",
+  60,
+  "Seconds without a heartbeat after which a process counts as lost.",
+  5,
 )
 
 _LOST = (
-  "Another process of this run ended, or cannot be reached, so this one "
-  "stopped too. Its own output says why. Everything up to the last checkpoint "
-  "is saved; start all processes again with the same command to go on from "
-  "there."
+  "Another process of this run ended or cannot be reached, so this process "
+  "stopped too. The output of the other process has the reason. Everything up "
+  "to the last checkpoint is saved. Start all processes again with the same "
+  "command to resume from there."
 )
-# What the collectives of CPUs, GPUs and TPUs and the service itself complain
-# of when the other end is gone.
+# Parts of the errors that the collectives of CPUs, GPUs and TPUs and the
+# coordination service raise when another process is lost.
 _SYMPTOMS = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "Connection")
-_LEAVING_S = 5  # how long the others are waited for at an end that all share
-_KEPT: list = []  # the C library's handlers, which nothing else holds
+_LEAVING_S = 5  # seconds to wait for the other processes at a common end
+_HANDLERS: list = []  # keeps the signal handlers of the C library alive
 
 
 def wanted() -> bool:
-  """Whether the flags speak of several processes.
+  """Returns whether the flags ask for several processes.
 
   Raises:
-    ConfigError: they do, and contradict each other.
+    ConfigError: the flags contradict each other.
   """
   given = (_COORDINATOR.value, _COUNT.value, _ID.value)
   named = [value is not None for value in given]
   if _DISTRIBUTED.value and any(named):
     raise ConfigError(
-      "--distributed finds the other processes by itself; give either it or "
-      "--coordinator, --num_processes and --process_id."
+      "--distributed finds the other processes by itself. Give either "
+      "--distributed, or --coordinator, --num_processes and --process_id."
     )
   if any(named) and not all(named):
     raise ConfigError(
       "--coordinator=HOST:PORT, --num_processes and --process_id belong "
-      "together; or give --distributed on a TPU pod or under Slurm."
+      "together: give all three, or --distributed on a TPU pod or under Slurm."
     )
   number, count = _ID.value or 0, _COUNT.value or 1
   if number >= count:
     raise ConfigError(
-      f"--process_id={number} must be from 0 to {count - 1}: there are "
+      f"--process_id={number} must be from 0 to {count - 1}, since "
       f"--num_processes={count}."
     )
   return _DISTRIBUTED.value or all(named)
@@ -75,10 +86,10 @@ def wanted() -> bool:
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
-  """Is one of several processes within, if the flags want it.
+  """Connects to the other processes within, if the flags ask for it.
 
   Raises:
-    ConfigError: no cluster was found, or its flags contradict each other.
+    ConfigError: no other process was found, or the flags contradict each other.
     ResourceError: another process was lost.
   """
   if not wanted():
@@ -93,15 +104,15 @@ def joined() -> Iterator[None]:
     with cli.translated():
       yield
   except BaseException as error:
-    # JAX raises either, as its dispatch or its waiting meets the failure.
+    # JAX raises RuntimeError at dispatch and ValueError while it waits.
     if isinstance(error, RuntimeError | ValueError) and any(
       word in str(error) for word in _SYMPTOMS
     ):
       error = ResourceError(_LOST)
-    # Before JAX's own, which waits for all and aborts if one does not come.
+    # Runs before JAX's own exit handler, which aborts if a process is missing.
     atexit.register(_leave, getattr(error, "exit_code", 1))
     raise error
-  distributed.barrier("end")  # the first one may still be measuring
+  distributed.barrier("end")  # process 0 may still be evaluating
   jax.distributed.shutdown()
 
 
@@ -123,9 +134,9 @@ def _join() -> None:
   except (RuntimeError, ValueError) as error:
     reason = " ".join(str(error).split())[:200]
     raise ConfigError(
-      f"The processes of this run did not find each other ({reason}). Name "
-      "them with --coordinator=HOST:PORT --num_processes --process_id, start "
-      "all of them, and see that HOST:PORT can be reached from each."
+      f"The processes of this run did not find each other ({reason}). Give "
+      "--coordinator=HOST:PORT, --num_processes and --process_id, start all "
+      "processes, and check that each of them can reach HOST:PORT."
     ) from error
   print(
     f"process {jax.process_index()} of {jax.process_count()}: "
@@ -136,7 +147,7 @@ def _join() -> None:
 
 
 def _leave(code: int) -> None:
-  """Ends with all others if they end too; else alone, and at once."""
+  """Shuts JAX down if all processes end; otherwise exits at once."""
   import jax
 
   from apppau_jax.training import distributed
@@ -150,15 +161,15 @@ def _leave(code: int) -> None:
 
 
 def _explain_abort() -> None:
-  """JAX aborts when the service tells of a lost process: our words, our code.
+  """Replaces JAX's abort after a lost process by a message and status 6.
 
-  The abort comes in a thread of its own that never returns to Python, so it
-  is heard by a handler of the C library's.
+  JAX aborts in a thread that never returns to Python, so only a handler of the
+  C library can catch the signal.
   """
 
   def ended(signum: int) -> None:
     os.write(2, f"\nerror: {_LOST}\n".encode())
     os._exit(ResourceError.exit_code)
 
-  _KEPT.append(ctypes.CFUNCTYPE(None, ctypes.c_int)(ended))
-  ctypes.CDLL(None).signal(signal.SIGABRT, _KEPT[-1])
+  _HANDLERS.append(ctypes.CFUNCTYPE(None, ctypes.c_int)(ended))
+  ctypes.CDLL(None).signal(signal.SIGABRT, _HANDLERS[-1])

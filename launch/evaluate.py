@@ -38,12 +38,13 @@ def main() -> None:
   runtime.set_up()
   from apppau_jax.experiment import evaluate_run
 
-  evaluate_run.evaluate(
+  report = evaluate_run.evaluate(
     *_WORKDIR.value,
     part=_SPLIT.value,
     data_dir=_DATA_DIR.value,
     output=pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None,
   )
+  print(evaluate_run.summary(report))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""What a configuration would cost, before any data or parameters exist.
+"""Prints what a configuration would cost, before any data exist.
 
   python -m launch.plan --config=configs/montgomery.py --time
 
-Compiles the training step from shapes and prints parameters, operations, bytes,
-peak memory and the shortest time an epoch can take here: operations over the
-measured rate of a large matrix product, which no step reaches (a U-Net reaches
-half of it on a CPU). --time runs a few steps on black images instead.
+The training step is compiled from shapes. Parameters, operations, bytes, peak
+memory and the shortest possible time of an epoch on this machine are printed:
+operations divided by the measured rate of a large matrix product, which no step
+reaches (a U-Net reaches half of it on a CPU). With --time a few steps are run
+on black images instead.
 """
 
 from absl import flags
@@ -13,7 +14,6 @@ from ml_collections import config_flags
 
 from apppau_jax import runtime
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import schema
 from launch import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -22,34 +22,36 @@ _CONFIG = config_flags.DEFINE_config_file(
 _IMAGES = flags.DEFINE_integer(
   "images",
   None,
-  "Training images, labelled or not; by default three quarters of the public "
-  "set.",
+  "Training images, labelled or not; by default those of the split of the "
+  "complete public set.",
   lower_bound=1,
 )
 _TIME = flags.DEFINE_bool("time", False, "Also run and time a few steps.")
-_TRAINING_SHARE = 0.75  # of a data set
 
 
 def main() -> None:
-  """Compiles, and prints the table."""
+  """Compiles the step and prints its cost."""
   if _CONFIG.value is None:
     raise ConfigError(
       "--config is needed, for instance --config=configs/montgomery.py."
     )
-  schema.check(_CONFIG.value.to_dict())
+  config = cli.configuration(_CONFIG)
   runtime.set_up()
   import jax
 
+  from apppau_jax.datasets import label_budget
   from apppau_jax.experiment import cost as cost_lib
-  from apppau_jax.experiment import matmul_rate, networks
+  from apppau_jax.experiment import networks
 
-  config = _CONFIG.value
-  images = _IMAGES.value or _published(config.data.dataset)
+  images = _IMAGES.value or label_budget.training_count(
+    config.data.dataset,
+    split=config.data.split,
+    unmasked_images=config.data.unmasked_images,
+  )
   cost = cost_lib.cost(config, images=images, timed=_TIME.value)
-  rate = matmul_rate.matrix_rate(config.model.dtype)
-  device = jax.devices()[0].device_kind
+  rate = cost_lib.matrix_rate(config.model.dtype)
   rows = {
-    "device": f"one {device}",
+    "device": f"one {jax.devices()[0].device_kind}",
     "training images": f"{images}",
     **{f"parameters of {k}": f"{n:,}" for k, n in cost.parameters.items()},
     "operations a step": f"{cost.flops / 1e9:.1f} GFLOP",
@@ -58,36 +60,19 @@ def main() -> None:
     "convolutions by": networks.convolutions_by(config),
     "compiled in": f"{cost.compile_seconds:.1f} s",
     "matrix product": f"{rate / 1e9:.0f} GFLOP/s, {config.model.dtype}",
-    "steps": f"{cost.steps} ({cost.steps_per_epoch} an epoch)",
+    "steps": f"{cost.plan.steps} ({cost.plan.steps_per_epoch} an epoch)",
   }
   floor = cost.flops / rate
   rows["a step at least"] = f"{floor:.4g} s"
+  step, word = floor, "at least"
   if cost.step_seconds is not None:
-    rows["a step, timed"] = (
-      f"{cost.step_seconds:.4g} s, {floor / cost.step_seconds:.0%} of the rate"
-    )
-  each = cost.step_seconds or floor
-  word = "about" if cost.step_seconds else "at least"
-  rows["an epoch"] = f"{word} {each * cost.steps_per_epoch:.3g} s"
-  rows["the run"] = f"{word} {each * cost.steps / 60:.3g} min, evaluation aside"
+    step, word = cost.step_seconds, "about"
+    rows["a step, timed"] = f"{step:.4g} s, {floor / step:.0%} of the rate"
+  rows["an epoch"] = f"{word} {step * cost.plan.steps_per_epoch:.3g} s"
+  minutes = step * cost.plan.steps / 60
+  rows["the run"] = f"{word} {minutes:.3g} min, without evaluations"
   for name, value in rows.items():
     print(f"{name:20} {value}")
-
-
-def _published(dataset: str) -> int:
-  """About how many images train where the public set is split."""
-  from apppau_jax.datasets import names, phantom, published
-
-  total = 0
-  for member in names.members(dataset):
-    ids = published.published_ids(member)
-    if ids is None and member != "phantom":
-      raise ConfigError(
-        f"How many images train is not known of {member}, which is not public: "
-        "say so by --images."
-      )
-    total += phantom.COUNT if ids is None else len(ids)
-  return round(total * _TRAINING_SHARE)
 
 
 if __name__ == "__main__":

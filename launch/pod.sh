@@ -3,23 +3,22 @@
 #
 #   launch/pod.sh NAME ZONE FOLDER --config=configs/ccx.py --workdir=/shared/run
 #
-# NAME and ZONE are the slice's, FOLDER is the checkout of this code on its
-# hosts, with the package installed there (pip install -e '.[tpu]'). What
-# follows goes to launch.train as it is. --workdir must be seen by every host (a
-# Filestore or NFS mount); --config.data.data_dir too, or be an equal copy on
-# each. The command returns
-# when the run ends; given again, it goes on from the last checkpoint. Needs
-# gcloud; PROJECT may be set in its configuration.
+# NAME and ZONE are those of the slice. FOLDER is the checkout of this code on
+# its hosts, where the package is installed (pip install -e '.[tpu]'). All other
+# arguments are passed to launch.train. Every host must see --workdir (a
+# Filestore or NFS mount), and --config.data.data_dir too unless each host has an
+# equal copy. The command returns when the run ends. The same command continues
+# the run from its last checkpoint. It needs gcloud, configured for the project.
 set -euo pipefail
 
 if (($# < 4)); then
-  sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
 name=$1 zone=$2 folder=$3
 shift 3
 
-# Each word quoted once more for the shell on the hosts.
+# Quote each word again, for the shell of the hosts.
 command=$(printf ' %q' python -m launch.train --distributed "$@")
 exec gcloud compute tpus tpu-vm ssh "$name" --zone="$zone" --worker=all \
   --command="cd $(printf '%q' "$folder") && exec$command"

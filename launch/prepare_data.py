@@ -1,4 +1,4 @@
-"""Prepares a dataset: the owner's folder or zip into TFDS shards.
+"""Prepares a dataset: the owner's folder or zip becomes TFDS shards.
 
 python -m launch.prepare_data --dataset=montgomery --raw_dir=NLM.zip
 python -m launch.prepare_data --dataset=folder:clinic --raw_dir=RAW
@@ -13,7 +13,7 @@ import rich.table
 from absl import flags, logging
 
 from apppau_jax import progress as console
-from apppau_jax.datasets import names, phantom
+from apppau_jax.datasets import phantom, registry
 from apppau_jax.datasets import prepare as prepare_lib
 from apppau_jax.errors import ConfigError
 from apppau_jax.paper import table3
@@ -23,10 +23,10 @@ from launch import cli
 _DATASET = flags.DEFINE_string(
   "dataset",
   None,
-  f"Which dataset: {', '.join(prepare_lib.BUILDERS)}, or {names.OWN_FORM}.",
+  f"The dataset: {', '.join(registry.DATASETS)}, or {registry.OWN_FORM}.",
 )
 _TABLE3 = flags.DEFINE_bool(
-  "table3", False, "Print the paper's Table 3 from the public lists, and end."
+  "table3", False, "Print the paper's Table 3 from the public lists, and exit."
 )
 _RAW_DIR = flags.DEFINE_string(
   "raw_dir",
@@ -34,16 +34,16 @@ _RAW_DIR = flags.DEFINE_string(
   "The folder or zip of its files; not needed for phantoms, which are drawn.",
 )
 _DATA_DIR = flags.DEFINE_string(
-  "data_dir", "data", "Where prepared datasets live."
+  "data_dir", "data", "The folder of all prepared datasets."
 )
 _RESOLUTION = flags.DEFINE_integer(
   "resolution", 128, "Side of the prepared images: 128, 256 or 512."
 )
 _BITS = flags.DEFINE_integer(
-  "bits", 8, "Of a prepared grey level: 8, or 16 where the files have more."
+  "bits", 8, "Bits of a prepared grey level: 8, or 16 for deeper files."
 )
 _ALLOW_MISSING = flags.DEFINE_bool(
-  "allow_missing", False, "Go on when files that belong to it are missing."
+  "allow_missing", False, "Continue if files that belong to it are missing."
 )
 _WORKERS = flags.DEFINE_integer(
   "workers", None, "Decoding threads; one per CPU by default.", lower_bound=1
@@ -55,27 +55,26 @@ _PHANTOM_SEED = flags.DEFINE_integer(
   "phantom_seed", 0, "The same seed draws the same phantoms.", 0
 )
 
-_SHOWN = 10  # remarks and missing files on the screen; the file has them all
+_SHOWN = 10  # remarks and missing files on the screen; prepare.json has all
 
 
 def main() -> None:
-  """Prepares the dataset that the flags name, and says what was found."""
-  logging.set_verbosity(logging.WARNING)  # TFDS tells of its staging folder
+  """Prepares the dataset of the flags and prints what was found."""
+  logging.set_verbosity(logging.WARNING)  # TFDS logs its staging folder
   screen = rich.console.Console()
   if _TABLE3.value:
     screen.print(_table3())
     return
   if _DATASET.value is None:
     raise ConfigError(
-      f"Say which dataset: --dataset={'|'.join(prepare_lib.BUILDERS)}, or "
-      "folder:NAME. "
+      f"Give --dataset={'|'.join(registry.DATASETS)} or folder:NAME. "
       "Combinations such as ccx are not prepared, only their members."
     )
   _report(_prepare(_DATASET.value), screen)
 
 
 def _table3() -> rich.table.Table:
-  """The paper's Table 3, as complete sets give it."""
+  """Returns the paper's Table 3 for complete sets."""
   table = rich.table.Table(title="Table 3: images by class and by part")
   parts = ("train", "validation", "test")
   for name in ("dataset", "images", *table3.CLASSES, *parts):
@@ -111,7 +110,7 @@ def _prepare(dataset: str) -> dict[str, Any]:
 
 
 def _report(summary: dict[str, Any], screen: rich.console.Console) -> None:
-  """The counts table, the first remarks, and where the rest is."""
+  """Prints the counts, the first remarks, and where the others are."""
   title = (
     f"{summary['dataset']} at {summary['resolution']} pixels of "
     f"{summary.get('bits', 8)} bits"
@@ -126,7 +125,7 @@ def _report(summary: dict[str, Any], screen: rich.console.Console) -> None:
   ]
   lines = [
     *_some("remarks", remarks),
-    *_some("unlabelled (no mask belongs to them)", summary["unlabelled"]),
+    *_some("unlabelled (published without a mask)", summary["unlabelled"]),
     *_some("missing files", summary["missing"]),
     f"{'already ' if summary['reused'] else ''}prepared in "
     f"{summary['folder']} (complete lists: prepare.json there)",
@@ -136,7 +135,7 @@ def _report(summary: dict[str, Any], screen: rich.console.Console) -> None:
 
 
 def _some(title: str, lines: list[str]) -> list[str]:
-  """The first lines of a list, and how many there are."""
+  """Returns the first lines of a list, and how many there are."""
   more = len(lines) - _SHOWN
   return [
     *([f"{title}: {len(lines)}"] if lines else []),

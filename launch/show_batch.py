@@ -6,9 +6,8 @@
 The picture has the images of the first minibatch as they are prepared and as
 a step may see them, with the outline of the mask where it is known. Of
 unlabelled images it has the weak view and, where the segmentor learns from
-them, strong views (without gas, which is drawn below a teacher's mask). The
-random draws are not those of the first training step. The picture shows
-patients: keep it out of version control.
+them, strong views. The random draws are not those of the first training step.
+The picture shows patients: keep it out of version control.
 """
 
 import pathlib
@@ -18,7 +17,6 @@ from ml_collections import config_flags
 
 from apppau_jax import runtime
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import schema
 from launch import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -37,13 +35,13 @@ def main() -> None:
   output = pathlib.Path(_OUTPUT.value).expanduser()
   if output.suffix.lower() != ".png":
     raise ConfigError(f"--output={_OUTPUT.value} must end in .png.")
-  schema.check(_CONFIG.value.to_dict())
+  config = cli.configuration(_CONFIG)
   runtime.set_up()
   from apppau_jax import files
   from apppau_jax.experiment import batch_views
   from apppau_jax.reports import montage
 
-  rows = batch_views.batch_views(_CONFIG.value)
+  rows = batch_views.batch_views(config)
   files.write_bytes(output, montage.views(rows, title="batch")["png"])
   print(f"wrote {output}")
 

@@ -2,21 +2,18 @@
 
   python -m launch.train --config=configs/phantom.py --workdir=runs/phantom
 
-Every knob of configs/base.py is a flag: --config.train.epochs=20. The same
-command goes on with a run that was stopped or killed, and ends in the
-parameters that the uninterrupted run would have had. --helpfull lists what
-several processes need (--distributed).
+Every configuration key is a flag, for instance --config.train.epochs=20;
+`python -m apppau_jax.config` lists them. The same command resumes a run that
+was stopped or killed, and its parameters are then bit for bit those of an
+uninterrupted run. --helpfull lists the flags of several processes
+(--distributed).
 """
-
-import pathlib
-import sys
 
 from absl import flags
 from ml_collections import config_flags
 
 from apppau_jax import runtime
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import config_warnings, schema
 from launch import cli, cluster
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -26,22 +23,23 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run.")
 
 
 def main() -> None:
-  """Prepares, trains, evaluates."""
+  """Prepare, train and evaluate."""
   if _CONFIG.value is None or not _WORKDIR.value:
     raise ConfigError(
       "Both --config and --workdir are needed, for instance --config="
       "configs/phantom.py --workdir=runs/phantom."
     )
-  tree = _CONFIG.value.to_dict()
-  schema.check(tree)  # before JAX starts
-  given = config_flags.get_override_values(flags.FLAGS["config"])
-  for line in config_warnings.unused(schema.flatten(tree), given=given):
-    print(f"note: {line}", file=sys.stderr)
+  config = cli.configuration(_CONFIG)  # before JAX starts a backend
   runtime.set_up()
   with cluster.joined():
-    from apppau_jax.experiment import fit
+    from apppau_jax.experiment import evaluate_run, fitting
+    from apppau_jax.training import distributed
 
-    fit.run(_CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser())
+    run = fitting.fit(config, workdir=_WORKDIR.value)
+    if distributed.is_first():
+      for part in run.evaluated_parts:
+        print(evaluate_run.summary(run.report(part)))
+      print(f"report: {run.workdir / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -1,29 +1,42 @@
-"""The doctor: examines a dataset, and says all that is wrong with it at once.
+"""Validates a data set and reports every problem in one run.
 
   python -m launch.verify_data --dataset=montgomery --raw_dir=RAW \
     --out=runs/checked
   python -m launch.verify_data --dataset=montgomery+shenzhen --data_dir=data
 
-Raw files or prepared ones. Writes verify.json and verify.html, with pictures
-of the suspects, to --out; of prepared data also the verdict that training
-reads. Exit status 3 if there are errors; warnings are allowed.
+Validates raw files or prepared data. Writes verify.json and verify.html, with
+thumbnails, to --out, and stores the findings in prepared data for training.
+The exit status is 3 if there are errors; warnings are allowed.
 """
 
 import pathlib
 import shlex
 import sys
-from typing import Any
+from collections.abc import Sequence
 
 import rich.console
 import rich.table
 from absl import flags
 
+from apppau_jax import files
 from apppau_jax import progress as console
+from apppau_jax.checks import (
+  findings,
+  html_page,
+  prepared_data,
+  raw_data,
+  saved_findings,
+  validation,
+)
+from apppau_jax.checks.findings import Finding
+from apppau_jax.checks.radiograph import Radiograph
+from apppau_jax.datasets import registry, split_protocols
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.errors import ConfigError, DataError
 from launch import cli
 
 _DATASET = flags.DEFINE_string(
-  "dataset", None, "Which dataset; several joined by +, or ccx."
+  "dataset", None, "The dataset; several joined by +, or ccx."
 )
 _RAW_DIR = flags.DEFINE_multi_string(
   "raw_dir",
@@ -31,7 +44,7 @@ _RAW_DIR = flags.DEFINE_multi_string(
   "The owner's folder or zip; for several sets one for all, or one each.",
 )
 _DATA_DIR = flags.DEFINE_string(
-  "data_dir", None, "Where prepared datasets live; instead of --raw_dir."
+  "data_dir", None, "The folder of prepared datasets; instead of --raw_dir."
 )
 _RESOLUTION = flags.DEFINE_integer(
   "resolution", 128, "Of the prepared images: 128, 256 or 512."
@@ -40,8 +53,8 @@ _BITS = flags.DEFINE_integer("bits", 8, "Of the prepared images: 8 or 16.")
 _SPLITS = flags.DEFINE_list(
   "splits",
   None,
-  "Splits whose parts must share no patient and no picture: paper, idiap, "
-  "given, fold-K-of-N, or a run's splits.json. By default those there are.",
+  "Splits whose parts must share no patient and no image: paper, idiap, "
+  "given, fold-K-of-N, or a run's splits.json. By default all that exist.",
 )
 _OUT = flags.DEFINE_string(
   "out", None, "Folder for verify.json and verify.html; it will show images."
@@ -50,127 +63,108 @@ _WORKERS = flags.DEFINE_integer(
   "workers", None, "Threads; one per CPU by default.", lower_bound=1
 )
 
-_SHOWN = 40  # findings on the screen; the file has them all
+_SHOWN = 40  # findings on the screen; verify.json has all of them
 _COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
 
 
 def main() -> None:
-  """Examines, prints, writes, and judges."""
+  """Validates the data, prints and writes the findings."""
   if not _DATASET.value or bool(_RAW_DIR.value) == bool(_DATA_DIR.value):
     raise ConfigError(
-      "Say which --dataset, and where it is: either --raw_dir (the owner's "
-      "folder or zip) or --data_dir (prepared data)."
+      "Give --dataset, and either --raw_dir (the owner's folder or zip) or "
+      "--data_dir (prepared data)."
     )
-  from apppau_jax.checks import examination
-  from apppau_jax.datasets import names as sets
-  from apppau_jax.datasets import split_protocols
-
-  dataset = _DATASET.value
-  members = sets.members(dataset)
+  name, dataset = _DATASET.value, None
+  members = registry.members(name)
   if _DATA_DIR.value:
-    films, found = _read_prepared(dataset, _DATA_DIR.value)
+    dataset = Dataset(
+      name,
+      data_dir=_DATA_DIR.value,
+      resolution=_RESOLUTION.value,
+      bits=_BITS.value,
+    )
+    with console.bar(f"examining {name}") as progress:
+      images, found = prepared_data.read(
+        dataset, workers=_WORKERS.value, progress=progress
+      )
   else:
-    films, found = _read_raw(members, _RAW_DIR.value)
-  examined = examination.examine(films, found=found)
-  if _DATA_DIR.value:
-    _keep_verdict(dataset, _DATA_DIR.value, examined)
-  given = any(film.part for film in films)
-  names = _SPLITS.value or split_protocols.offered(members, given=given)
-  found = examination.divided(examined, films, dataset=dataset, names=names)
-  _show(found, images=len(films))
-  _write(dataset, films, found, splits=names)
-  _judge(found)
+    images, found = _read_raw(members, _RAW_DIR.value or [])
+  validated = validation.validate(images, found=found)
+  if dataset is not None:
+    _store(dataset, validated)
+  given = any(image.part for image in images)
+  splits = _SPLITS.value or split_protocols.offered(members, given=given)
+  found = validation.with_splits(validated, images, dataset=name, names=splits)
+  _show(found, images=len(images))
+  if _OUT.value:
+    _write(images, found, splits=splits)
+  bad = [finding for finding in found if finding.level == "error"]
+  if bad:
+    raise DataError(
+      f"{name} has {len(bad)} errors, first ({bad[0].check}): {bad[0].what}. "
+      f"{bad[0].advice}"
+    )
 
 
-def _read_raw(members, folders) -> tuple[list[Any], list[Any]]:
-  from apppau_jax.checks import raw_data
-
+def _read_raw(
+  members: Sequence[str], folders: list[str]
+) -> tuple[list[Radiograph], list[Finding]]:
   if len(folders) not in (1, len(members)):
     raise ConfigError(
       f"--raw_dir is given {len(folders)} times for {len(members)} sets "
       f"({', '.join(members)}); give it once for all or once for each, in "
       "this order."
     )
-  films, found = [], []
+  images, found = [], []
   folders = folders if len(folders) == len(members) else folders * len(members)
   for member, folder in zip(members, folders):
     with console.bar(f"examining {member}") as progress:
       own, of_set = raw_data.read(
         member, folder, workers=_WORKERS.value, progress=progress
       )
-    films += own
+    images += own
     found += of_set
-  return films, found
+  return images, found
 
 
-def _read_prepared(dataset: str, data_dir: str) -> tuple[list[Any], list[Any]]:
-  from apppau_jax.checks import prepared_data
-  from apppau_jax.datasets import catalogue
-
-  known = catalogue.read_catalogue(
-    data_dir,
-    dataset=dataset,
-    resolution=_RESOLUTION.value,
-    bits=_BITS.value,
-  )
-  with console.bar(f"examining {dataset}") as progress:
-    return prepared_data.read(
-      data_dir, known, workers=_WORKERS.value, progress=progress
-    )
-
-
-def _keep_verdict(dataset: str, data_dir: str, examined) -> None:
-  """Puts the verdict beside the data, if it may be written there."""
-  from apppau_jax.checks import saved_findings
-  from apppau_jax.datasets import catalogue
-
-  where = {
-    "dataset": dataset,
-    "resolution": _RESOLUTION.value,
-    "bits": _BITS.value,
-  }
-  path = saved_findings.path(data_dir, **where)
-  digest = catalogue.content_sha256(data_dir, **where)
+def _store(dataset: Dataset, validated: validation.Validation) -> None:
+  """Stores the findings beside the data, if the folder is writable."""
   try:
-    saved_findings.write(path, examined, content_sha256=digest)
+    saved_findings.write(dataset, validated)
   except OSError as error:
-    print(f"note: the verdict is not kept: {error}", file=sys.stderr)
+    print(f"note: the findings are not stored: {error}", file=sys.stderr)
 
 
-def _show(found, *, images: int) -> None:
-  from apppau_jax.checks import findings
-
+def _show(found: Sequence[Finding], *, images: int) -> None:
   screen = rich.console.Console()
   if found:
-    table = rich.table.Table(title="worst first")
+    table = rich.table.Table(title="findings, worst first")
     for name in ("level", "check", "what"):
       table.add_column(name, overflow="fold")
     for f in found[:_SHOWN]:
-      cells = (f.level, f.check, f.what)
-      colour = _COLOURS[f.level]
-      table.add_row(*(rich.table.Text(c) for c in cells), style=colour)
+      cells = (rich.table.Text(cell) for cell in (f.level, f.check, f.what))
+      table.add_row(*cells, style=_COLOURS[f.level])
     screen.print(table)
   if len(found) > _SHOWN:
     screen.print(f"... and {len(found) - _SHOWN} more")
   numbers = findings.counts(found)
-  told = ", ".join(f"{level}s {n}" for level, n in numbers.items())
-  screen.print(f"{images} images examined: {told}", highlight=False)
+  counts = ", ".join(f"{level}s {n}" for level, n in numbers.items())
+  screen.print(f"{images} images examined: {counts}", highlight=False)
 
 
-def _write(dataset: str, films, found, *, splits: list[str]) -> None:
-  if not _OUT.value:
-    return
-  from apppau_jax import files
-  from apppau_jax.checks import findings, html_page
-
-  folder = pathlib.Path(_OUT.value).expanduser()
-  command = ["python", "-m", "launch.verify_data", *sys.argv[1:]]
+def _write(
+  images: Sequence[Radiograph],
+  found: Sequence[Finding],
+  *,
+  splits: Sequence[str],
+) -> None:
+  folder = pathlib.Path(_OUT.value or ".").expanduser()
   files.write_json(
     folder / "verify.json",
     {
-      "dataset": dataset,
-      "images": len(films),
-      "splits": splits,
+      "dataset": _DATASET.value,
+      "images": len(images),
+      "splits": list(splits),
       "counts": findings.counts(found),
       "findings": [finding.as_dict() for finding in found],
     },
@@ -178,22 +172,12 @@ def _write(dataset: str, films, found, *, splits: list[str]) -> None:
   what = "raw files" if _RAW_DIR.value else f"{_RESOLUTION.value} pixels"
   html_page.write(
     folder / "verify.html",
-    title=f"{dataset}, {what}",
-    films=films,
+    title=f"{_DATASET.value}, {what}",
+    images=images,
     findings=found,
-    command=shlex.join(command),
+    command=shlex.join(["python", "-m", "launch.verify_data", *sys.argv[1:]]),
   )
   print(f"wrote {folder / 'verify.html'} and verify.json")
-
-
-def _judge(found) -> None:
-  errors = [finding for finding in found if finding.level == "error"]
-  if errors:
-    first = errors[0]
-    raise DataError(
-      f"{_DATASET.value} has {len(errors)} errors, first ({first.check}): "
-      f"{first.what}. {first.advice}"
-    )
 
 
 if __name__ == "__main__":

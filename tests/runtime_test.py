@@ -1,4 +1,4 @@
-"""What is set before JAX starts, and that the user's choice wins."""
+"""What is set before JAX starts a backend, and that the user's choice wins."""
 
 import os
 import platform
@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from apppau_jax import runtime
@@ -14,11 +15,16 @@ from apppau_jax import runtime
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
   """An environment in which nothing was chosen yet, but this process's heap."""
+  cache = "jax_compilation_cache_dir"
+  seconds = "jax_persistent_cache_min_compile_time_secs"
+  before = {name: jax.config.values[name] for name in (cache, seconds)}
   for name in ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):
     monkeypatch.delenv(name, raising=False)
   monkeypatch.setenv("GLIBC_TUNABLES", "")
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-  return tmp_path
+  yield tmp_path
+  for name, value in before.items():
+    jax.config.update(name, value)
 
 
 def test_known_versions_only():
@@ -39,6 +45,33 @@ def test_chosen_flags_are_accepted_by_this_jaxlib(bare):
   )
   assert done.returncode == 0, done.stderr
   assert done.stdout.strip() == "3.0"
+
+
+_AFTER_IMPORT = """
+import os, jax
+from apppau_jax import runtime
+runtime.cpu_flags = lambda version: "--xla_force_host_platform_device_count=3"
+runtime.set_up()
+assert jax.config.jax_compilation_cache_dir.endswith("apppau_jax/xla")
+assert jax.config.jax_persistent_cache_min_compile_time_secs == 0.25
+print(jax.device_count())
+"""
+
+
+def test_settings_take_effect_after_jax_was_imported(bare, monkeypatch):
+  """Reading a recipe imports JAX; no backend has started by then."""
+  monkeypatch.delenv("JAX_NUM_CPU_DEVICES", raising=False)
+  name = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+  monkeypatch.setenv(name, "0.25")
+  done = subprocess.run(
+    [sys.executable, "-c", _AFTER_IMPORT],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.strip() == "3"
 
 
 def test_the_users_choice_wins(bare, monkeypatch, capsys):
@@ -105,8 +138,10 @@ def test_freed_memory_is_kept_unless_told(bare, monkeypatch, told_not_to):
   ],
 )
 def test_no_main_starts_jax_before_its_settings(main):
-  """JAX reads where compiled programs are kept when it is imported."""
-  code = f"import sys, launch.{main}; sys.exit('jax' in sys.modules)"
+  """A backend reads XLA_FLAGS when it starts."""
+  code = f"import sys, launch.{main}; xla = 'jax._src.xla_bridge'; "
+  code += "sys.exit(xla in sys.modules and "
+  code += "sys.modules[xla].backends_are_initialized())"
   done = subprocess.run([sys.executable, "-c", code], check=False)
   assert done.returncode == 0
 

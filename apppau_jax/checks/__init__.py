@@ -1,11 +1,14 @@
-"""The doctor: what is wrong with a set, all of it, before training on it.
+"""Data validation: reports every problem of a data set before training.
 
-findings          what was found, and every check's name
-film              what is measured of one image and its mask
-pictures, masks   checks of one film
-collection        checks of a set: counts, clinical texts
-likeness, leaks   one picture under two names; what parts of a split share
-raw, prepared     a set's films, from the owner's files or from the shards
-verdict           the findings beside the data, for who trains on them
-page              the suspects to look at
+findings            findings, and the name and advice of every check
+radiograph          measurements of one image and its mask
+radiograph_checks   checks of one image
+dataset_checks      checks of a set: counts, clinical texts, its mean image
+duplicates          pairs of ids that show one image
+leakage             images and patients shared by parts of a split
+raw_data            measures a set from its owner's files
+prepared_data       measures a set from its prepared shards
+validation          runs all checks
+saved_findings      stores findings beside prepared data
+html_page           shows findings with thumbnails
 """

@@ -1,16 +1,16 @@
-"""One picture under two names, within a set or in two.
+"""Find one image under two names, within a set or across sets.
 
-Pixels that are equal have one SHA-256. A copy that was resized, compressed,
-brightened or lightly blurred has a difference hash within `BITS` of 64, and
-fine detail that correlates by `ALIKE` or more, each spot of it brought to the
-same contrast, lest borders and markers decide. The hash alone would not do:
-chest films are alike. Of the 216,153 pairs of 658 different films of
-Montgomery and Shenzhen (resampled copies) 2 % are within 4 bits, 19 % within 8.
-Their detail correlates by .713 at most, that of 200 phantoms by .772. Copies of
-the same films reach, at the lowest one percent, .963 as JPEG of quality 30,
-.986 with gamma 1.4, .921 with noise of sd 8, .953 blurred by 1.5 pixels of 128,
-.890 shifted by one, .878 with an equalised histogram, .928 with a white marker
-of 30 x 12 pixels. Cropped by 2 % or more they are not found.
+Equal pixels have one SHA-256. A copy that was resized, compressed, brightened
+or lightly blurred has a difference hash within `BITS` of 64, and fine detail
+that correlates by `ALIKE` or more; detail is normalised locally, so that
+borders and markers do not dominate. The hash alone is not enough, since chest
+radiographs resemble each other. Of the 216,153 pairs of 658 different images
+of Montgomery and Shenzhen (resampled copies) 2 % are within 4 bits, 19 % within
+8. Their detail correlates by 0.713 at most, that of 200 phantoms by 0.772. The
+lowest percentile of copies of the same images is 0.963 as JPEG of quality 30,
+0.986 with gamma 1.4, 0.921 with noise of sd 8, 0.953 blurred by 1.5 of 128
+pixels, 0.890 shifted by one, 0.878 with an equalised histogram, 0.928 with a
+white marker of 30 x 12 pixels. Crops by 2 % or more are not found.
 """
 
 import dataclasses
@@ -19,24 +19,24 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from apppau_jax.checks.radiograph import Film, shrink
+from apppau_jax.checks.radiograph import Radiograph, shrink
 
-BITS = 8  # of 64; within 4 are but 93 % of the copies shifted by a pixel
+BITS = 8  # of 64; only 93 % of copies shifted by a pixel are within 4
 ALIKE = 0.85
-_SIDE, _SPOT = 64, 9  # pixels: of the thumbnail, of what counts as detail
-_FAINT = 2.0  # grey levels; fainter detail is not brought up to the rest
+_SIDE, _SPOT = 64, 9  # pixels: of the thumbnail, and the scale of detail
+_FAINT = 2.0  # grey levels; fainter detail is not amplified
 _ROWS = 256  # of the table of pairs at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """Two names for one picture.
+  """Two names of one image.
 
   Attributes:
     first: an id.
-    second: another, later in the order of films.
+    second: another, later in the order of the images.
     alike: correlation of their detail; 1 for equal pixels.
-    equal: whether all pixels are.
+    equal: whether all pixels are equal.
   """
 
   first: str
@@ -45,15 +45,15 @@ class Pair:
   equal: bool
 
 
-def pairs(films: Sequence[Film]) -> list[Pair]:
-  """All pairs of films that show one picture; constant ones left out."""
-  films = [film for film in films if film.levels > 1]
-  if not films:
+def pairs(images: Sequence[Radiograph]) -> list[Pair]:
+  """Returns all pairs that show one image; constant images are left out."""
+  images = [image for image in images if image.levels > 1]
+  if not images:
     return []
-  bits = np.stack([film.dhash for film in films])
-  detail = np.stack([_detail(film.sketch) for film in films])
+  bits = np.stack([image.dhash for image in images])
+  detail = np.stack([_detail(image.sketch) for image in images])
   found = []
-  for start in range(0, len(films), _ROWS):
+  for start in range(0, len(images), _ROWS):
     rows = slice(start, start + _ROWS)
     far = np.bitwise_count(bits[rows, None] ^ bits[None]).sum(axis=2)
     alike = detail[rows] @ detail.T
@@ -61,14 +61,14 @@ def pairs(films: Sequence[Film]) -> list[Pair]:
     for row, j in np.argwhere(near):
       i = start + row
       if i < j:
-        a, b = films[i], films[j]
+        a, b = images[i], images[j]
         equal = a.sha256 == b.sha256
         found.append(Pair(a.id, b.id, round(float(alike[row, j]), 3), equal))
   return found
 
 
 def _detail(sketch: np.ndarray) -> np.ndarray:
-  """The fine structure of a film, mean 0, norm 1; float32 [4096]."""
+  """Returns the fine structure of an image, mean 0, norm 1; float32 [4096]."""
   small = shrink(sketch, _SIDE).astype(np.float32)
   fine = small - ndimage.uniform_filter(small, _SPOT)
   power = np.maximum(ndimage.uniform_filter(fine**2, _SPOT), 0.0)

@@ -1,4 +1,4 @@
-"""What was found, how bad it is, and what to do about it."""
+"""Findings: what is wrong, how severe it is, and what to do about it."""
 
 import dataclasses
 from collections.abc import Collection, Iterable, Sequence
@@ -8,68 +8,74 @@ LEVELS = ("error", "warning", "note")
 
 
 class Check(NamedTuple):
-  """What a check looks at, and what to do where it finds something."""
+  """What a check looks for, and what to do about its findings."""
 
-  asks: str
+  looks_for: str
   advice: str
 
 
 CHECKS: dict[str, Check] = {
   "readable": Check(
-    "file or archive that cannot be read", "Fetch it again from its owner."
+    "file or archive that cannot be read", "Get it again from its owner."
   ),
   "size": Check(
-    "unusual height or width", "Look whether this is the film itself."
+    "unusual height or width",
+    "Check that the file is the radiograph itself, not a crop or thumbnail.",
   ),
   "mode": Check(
-    "pixel mode without a rule", "Save it upright as 8 or 16 bit grey PNG."
+    "unsupported pixel mode", "Save it upright as 8-bit or 16-bit grey PNG."
   ),
   "depth": Check(
     "16 bits of which the upper ones are empty",
     "Scale the values to the whole range of 16 bits, or save 8 bits.",
   ),
-  "constant": Check("one grey level everywhere", "Leave the image out."),
+  "constant": Check("one grey level everywhere", "Remove the image."),
   "contrast": Check(
     "few grey levels, or most pixels black or white",
-    "Look whether a display window was burnt in; export it without.",
+    "Check whether a display window was applied; export it without.",
   ),
   "polarity": Check(
-    "lungs that are not darker than what surrounds them",
-    "Look at it: invert a negative, or pair the image with its own mask.",
+    "lungs that are not darker than their surroundings",
+    "Inspect it: invert a negative, or pair the image with its own mask.",
   ),
   "values": Check(
     "mask values other than {0, 1} or {0, full scale}",
     "Export the mask again without smoothing.",
   ),
   "shape": Check(
-    "mask of another size than its image", "Get the mask of this very image."
+    "mask of another size than its image", "Get the mask of this image."
   ),
-  "mask": Check("one lung's mask without the other's", "Add the other one."),
+  "mask": Check(
+    "mask of one lung without the other", "Add the mask of the other lung."
+  ),
   "fraction": Check(
-    "share of the image that is lung", "Look at the mask, and its polarity."
+    "unusual lung area", "Inspect the mask, and whether it is inverted."
   ),
   "components": Check(
-    "pieces that the mask is made of", "Look at the mask; remove specks."
+    "mask that does not consist of two pieces",
+    "Inspect the mask; remove small pieces.",
   ),
   "sides": Check(
-    "left for right, or upside down", "Look at it: mirror image or mask back."
+    "image or mask mirrored or upside down",
+    "Inspect it; mirror image or mask back.",
   ),
   "counts": Check(
-    "files that the published set has, or has not",
-    "Complete the folder; what is absent is neither trained on nor measured.",
+    "files missing from the published set, or added to it",
+    "Complete the folder; missing images are neither trained on nor measured.",
   ),
   "text": Check(
-    "class against the clinical text", "Read the text; mend name or text."
+    "class that contradicts the clinical text",
+    "Read the text; correct the class or the text.",
   ),
   "patients": Check(
     "one patient in two parts of a split", "Keep a patient in one part."
   ),
   "twins": Check(
-    "one picture under two names", "Keep one of them, or both in one part."
+    "one image under two names", "Keep one of them, or both in one part."
   ),
-  "split": Check("a split that cannot be made", "Choose another split."),
+  "split": Check("split that cannot be made", "Choose another split."),
 }
-# Checks that nothing but a mask can fail.
+# Checks that only a mask can fail.
 OF_MASKS = frozenset(
   {"values", "shape", "mask", "fraction", "components", "sides", "polarity"}
 )
@@ -77,13 +83,13 @@ OF_MASKS = frozenset(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-  """One thing that is wrong.
+  """One problem.
 
   Attributes:
     check: a key of `CHECKS`.
     level: "error" (training refuses), "warning" or "note".
-    what: a sentence, names and numbers included.
-    ids: the images it is about; none where it is about the whole set.
+    what: a sentence with names and numbers.
+    ids: the images concerned; none if it concerns the whole set.
   """
 
   check: str
@@ -97,37 +103,33 @@ class Finding:
     return CHECKS[self.check].advice
 
   def as_dict(self) -> dict[str, Any]:
-    """For verify.json."""
+    """Converts it for verify.json."""
     return {**dataclasses.asdict(self), "advice": self.advice}
 
   @classmethod
-  def from_dict(cls, told: dict[str, Any]) -> "Finding":
-    """What `as_dict` told."""
-    return cls(
-      check=told["check"],
-      level=told["level"],
-      what=told["what"],
-      ids=tuple(told["ids"]),
-    )
+  def from_dict(cls, values: dict[str, Any]) -> "Finding":
+    """Reverses `as_dict`."""
+    names = ("check", "level", "what")
+    return cls(**{n: values[n] for n in names}, ids=tuple(values["ids"]))
 
 
 def error(check: str, what: str, *ids: str) -> Finding:
-  """A finding that training refuses."""
+  """Makes a finding because of which training refuses."""
   return Finding(check=check, level="error", what=what, ids=ids)
 
 
 def warning(check: str, what: str, *ids: str) -> Finding:
-  """A finding to look at."""
+  """Makes a finding to inspect."""
   return Finding(check=check, level="warning", what=what, ids=ids)
 
 
 def note(check: str, what: str, *ids: str) -> Finding:
-  """A fact worth knowing."""
+  """Makes a finding that is no problem."""
   return Finding(check=check, level="note", what=what, ids=ids)
 
 
 def worst_first(found: Iterable[Finding]) -> list[Finding]:
-  """Errors, then warnings, then notes; each by check and id."""
+  """Sorts by level, check and id, and removes copies."""
   place = list(CHECKS)
   return sorted(
     set(found),
@@ -136,11 +138,11 @@ def worst_first(found: Iterable[Finding]) -> list[Finding]:
 
 
 def accepted(finding: Finding, accept: Collection[str]) -> bool:
-  """Whether `accept` names the check, or the check and one of the ids."""
+  """Returns whether `accept` names the check, or the check and one id."""
   names = {finding.check, *(f"{finding.check}:{i}" for i in finding.ids)}
   return bool(names.intersection(accept))
 
 
 def counts(found: Sequence[Finding]) -> dict[str, int]:
-  """How many findings of each level."""
+  """Counts the findings of each level."""
   return {level: sum(f.level == level for f in found) for level in LEVELS}

@@ -1,7 +1,7 @@
-"""verify.html: the findings with thumbnails, in a page of its own.
+"""Write verify.html: the findings with thumbnails, in one file.
 
-No script and no remote resource; names of files and texts are escaped. It
-shows images: keep it where they may lie.
+It has no script and no remote resource, and all text is escaped. It shows
+images; keep it where patients' images may be stored.
 """
 
 import base64
@@ -19,35 +19,35 @@ from scipy import ndimage
 
 from apppau_jax import files
 from apppau_jax.checks.findings import CHECKS, Finding, counts
-from apppau_jax.checks.radiograph import Film
+from apppau_jax.checks.radiograph import Radiograph
 
 OUTLINE = (86, 180, 233)  # sky blue, as the masks in reports
-_SHOWN = 200  # findings with pictures
-_PICTURES = 8  # of one finding
+_SHOWN = 200  # findings with thumbnails
+_PICTURES = 8  # thumbnails of one finding
 
 
 def write(
   path: str | os.PathLike[str],
   *,
   title: str,
-  films: Sequence[Film],
+  images: Sequence[Radiograph],
   findings: Sequence[Finding],
   command: str,
 ) -> None:
-  """Writes the page, whole or not at all; equal arguments, equal bytes.
+  """Writes the page atomically; equal arguments give equal bytes.
 
   Args:
-    path: where to.
-    title: the set, its number of images, what was examined.
-    films: those that could be read.
+    path: of the page.
+    title: the set and what was validated.
+    images: those that could be read.
     findings: worst first.
-    command: what made it.
+    command: the command that made it.
   """
-  by_id = {film.id: film for film in films}
+  by_id = {image.id: image for image in images}
   page = _template().render(
     title=title,
     command=command,
-    images=len(films),
+    images=len(images),
     levels=counts(findings),
     table=_table(findings),
     views=[_view(finding, by_id) for finding in findings[:_SHOWN]],
@@ -57,13 +57,13 @@ def write(
   files.write_bytes(pathlib.Path(path), page.encode())
 
 
-def picture(film: Film) -> str:
-  """A film's sketch with the outline of its mask, as a data URI."""
-  side = 2 * film.sketch.shape[0]
-  grey = np.repeat(np.repeat(film.sketch, 2, axis=0), 2, axis=1)
+def thumbnail(image: Radiograph) -> str:
+  """Returns a small copy with the outline of the mask, as a data URI."""
+  side = 2 * image.sketch.shape[0]
+  grey = np.repeat(np.repeat(image.sketch, 2, axis=0), 2, axis=1)
   rgb = np.repeat(grey[..., None], 3, axis=2)
-  if film.outline is not None:
-    lungs = np.repeat(np.repeat(film.outline, 2, axis=0), 2, axis=1)
+  if image.outline is not None:
+    lungs = np.repeat(np.repeat(image.outline, 2, axis=0), 2, axis=1)
     rgb[lungs & ~ndimage.binary_erosion(lungs, border_value=1)] = OUTLINE
   buffer = io.BytesIO()
   colours = Image.fromarray(rgb).quantize(128, dither=Image.Dither.NONE)
@@ -72,7 +72,7 @@ def picture(film: Film) -> str:
 
 
 def _table(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-  """One row a check that found something."""
+  """Returns one row for each check with findings."""
   rows = []
   for name in CHECKS:
     own = [finding for finding in findings if finding.check == name]
@@ -81,13 +81,13 @@ def _table(findings: Sequence[Finding]) -> list[dict[str, Any]]:
   return rows
 
 
-def _view(finding: Finding, by_id: Mapping[str, Film]) -> dict[str, Any]:
-  films = [by_id[i] for i in finding.ids if i in by_id]
-  if finding.check == "counts":  # nothing is wrong with these pictures
-    films = []
+def _view(finding: Finding, by_id: Mapping[str, Radiograph]) -> dict[str, Any]:
+  images = [by_id[i] for i in finding.ids if i in by_id]
+  if finding.check == "counts":  # nothing is wrong with these images
+    images = []
   return {
     "finding": finding,
-    "pictures": [(film.id, picture(film)) for film in films[:_PICTURES]],
+    "pictures": [(image.id, thumbnail(image)) for image in images[:_PICTURES]],
   }
 
 

@@ -1,51 +1,75 @@
-"""What parts of a split share and must not: patients, pictures."""
+"""Images and patients that parts of a split share but must not share."""
 
 import collections
 import itertools
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 
 from apppau_jax.checks.duplicates import Pair
 from apppau_jax.checks.findings import Finding, error, warning
-from apppau_jax.datasets import published
-from apppau_jax.datasets.splits import Split
-
-_ROLES = {
-  "train_labelled": "train",
-  "train_unlabelled": "train",
-  "validation": "validation",
-  "test": "test",
-}
+from apppau_jax.datasets import registry
+from apppau_jax.datasets import splits as splits_lib
+from apppau_jax.datasets.splits import Parts
 
 
-def roles(split: Split) -> dict[str, str]:
-  """The part of each id: train, validation or test."""
-  return {i: _ROLES[part] for part, ids in split.as_dict().items() for i in ids}
+def used_images(
+  ids: Sequence[str],
+  *,
+  part: str,
+  dataset: str,
+  trained_on: str,
+  splits: str | os.PathLike[str],
+) -> list[str]:
+  """Returns those images to measure that a run has used already.
+
+  Args:
+    ids: the images to measure.
+    part: `validation`, or `test`, whose images model selection must not have
+      used either.
+    dataset: the data set of the images.
+    trained_on: the data set of the run. Ids are compared only if the two have
+      a set in common, since phantoms bear ids of real images.
+    splits: the splits.json of the run.
+
+  Returns:
+    Their ids, sorted.
+
+  Raises:
+    DataError: the split cannot be read.
+  """
+  common = {*registry.parts(dataset)} & {*registry.parts(trained_on)}
+  if not common:
+    return []
+  used = splits_lib.read_splits(splits).used_before(part)
+  return sorted(used.intersection(ids))
 
 
 def patients(
   part: Mapping[str, str], *, groups: Mapping[str, str], split: str
 ) -> list[Finding]:
-  """Patients in two parts.
+  """Finds patients in two parts.
 
-  An error; but the public Idiap lists divide two patients of Montgomery and
-  are used as published, so that results compare: a warning.
+  They are errors, except in the public Idiap lists, which divide two patients
+  of Montgomery and are used as published, so that results are comparable.
 
   Args:
-    part: of each id.
+    part: train, validation or test by id.
     groups: patient of each id.
     split: its name.
   """
-  films = collections.defaultdict(list)
+  images = collections.defaultdict(list)
   for i in sorted(part):
-    films[groups.get(i, i)].append(i)
-  known = published.published_groups("montgomery")
+    images[groups.get(i, i)].append(i)
   found = []
-  for patient, ids in films.items():
+  for patient, ids in images.items():
     if len({part[i] for i in ids}) == 1:
       continue
     where = ", ".join(f"{i} in {part[i]}" for i in ids)
     what = f"split {split} divides patient {patient}: {where}"
-    as_published = split == "idiap" and all(i in known for i in ids)
+    as_published = split == "idiap" and any(
+      spec.lists and {*ids} <= spec.patients.keys()
+      for spec in registry.DATASETS.values()
+    )
     make = warning if as_published else error
     found.append(make("patients", what, *ids))
   return found
@@ -58,13 +82,13 @@ def twins(
   labels: Mapping[str, str],
   names: Mapping[str, str],
 ) -> list[Finding]:
-  """Pictures under two names: an error across parts, or with two classes.
+  """Finds images under two names: errors across parts or with two classes.
 
   Args:
     alike: the pairs.
     parts: of each split by its name, the part of each id.
     labels: class of each id.
-    names: what messages call each id.
+    names: name of each id for messages.
   """
   found = []
   for pair in alike:
@@ -72,24 +96,24 @@ def twins(
     how = (
       "equal pixels"
       if pair.equal
-      else f"nearly the same picture (correlation {pair.alike:.2f})"
+      else f"nearly the same image (correlation {pair.alike:.2f})"
     )
     what = f"{names[pair.first]} and {names[pair.second]}: {how}"
-    across = [
+    reasons = [
       f"split {split} has them in {part[ids[0]]} and {part[ids[1]]}"
       for split, part in parts.items()
       if part.get(ids[0], "") != part.get(ids[1], "")
       and all(map(part.get, ids))
     ]
     if labels[ids[0]] != labels[ids[1]]:
-      across.append("their classes differ")
-    make = error if across else warning
-    found.append(make("twins", "; ".join([what, *across]), *ids))
+      reasons.append("their classes differ")
+    make = error if reasons else warning
+    found.append(make("twins", "; ".join([what, *reasons]), *ids))
   return found
 
 
-def shared(ids: Iterable[tuple[str, str]]) -> list[Finding]:
-  """Ids that two sets have; (id, set) of every image."""
+def shared_ids(ids: Iterable[tuple[str, str]]) -> list[Finding]:
+  """Finds ids that two sets have, given (id, set) of every image."""
   homes = collections.defaultdict(list)
   for i, source in ids:
     homes[i].append(source)
@@ -103,13 +127,13 @@ def shared(ids: Iterable[tuple[str, str]]) -> list[Finding]:
 def all_findings(
   alike: Iterable[Pair],
   *,
-  splits: Mapping[str, Split],
+  splits: Mapping[str, Parts],
   groups: Mapping[str, str],
   labels: Mapping[str, str],
   names: Mapping[str, str],
 ) -> list[Finding]:
-  """All that some splits of a set share between their parts."""
-  parts = {name: roles(split) for name, split in splits.items()}
+  """Returns what the parts of some splits, by their names, share."""
+  parts = {name: split.roles() for name, split in splits.items()}
   divided = (
     patients(part, groups=groups, split=name) for name, part in parts.items()
   )

@@ -1,4 +1,4 @@
-"""A set's films from its prepared shards."""
+"""Measure the images of a prepared set."""
 
 import functools
 import os
@@ -7,68 +7,61 @@ from concurrent import futures
 
 from apppau_jax.checks import dataset_checks
 from apppau_jax.checks.findings import Finding
-from apppau_jax.checks.radiograph import Film, measure
-from apppau_jax.datasets import catalogue, names, prepare
-from apppau_jax.datasets import records as records_lib
-from apppau_jax.imaging import grey_levels, reading
+from apppau_jax.checks.radiograph import Radiograph, measure
+from apppau_jax.datasets import registry
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.label_budget import Entry
+from apppau_jax.datasets.shards import Record
+from apppau_jax.imaging import grey_levels
+from apppau_jax.imaging.decode import read_prepared
 
 
 def read(
-  data_dir: str | os.PathLike[str],
-  known: catalogue.Catalogue,
+  dataset: Dataset,
   *,
   masks_of: Collection[str] | None = None,
   workers: int | None = None,
   progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[Film], list[Finding]]:
+) -> tuple[list[Radiograph], list[Finding]]:
   """Measures all images of a prepared set or combination.
 
   Args:
-    data_dir: where prepared datasets live.
-    known: what is there.
+    dataset: the prepared set.
     masks_of: the ids whose masks may be read; all by default.
     workers: threads; one per CPU, at most 8, by default.
     progress: called with (images done, images in all).
 
   Returns:
-    The films in the order of their ids, and what their counts tell.
-
-  Raises:
-    DataError: the set is not prepared, or is damaged.
+    The images in the order of their ids, and findings about their counts.
   """
-  shards = records_lib.Records(
-    data_dir,
-    dataset=known.dataset,
-    resolution=known.resolution,
-    bits=known.bits,
+  measured = functools.partial(
+    _measured, dataset, masks_of=masks_of, class_names=dataset.class_names
   )
-  by_id = {record["id"].decode(): record for _, record in shards.scan()}
-  records = [by_id[entry.id] for entry in known.entries]
-  film = functools.partial(
-    _film, masks_of=masks_of, class_names=known.class_names
-  )
-  films = []
+  images: list[Radiograph] = []
+  entries, records = zip(*dataset.records())
   with futures.ThreadPoolExecutor(
     workers or min(8, os.cpu_count() or 1)
   ) as pool:
-    for done in pool.map(film, known.entries, records):
-      films.append(done)
+    for image in pool.map(measured, entries, records):
+      images.append(image)
       if progress:
-        progress(len(films), len(records))
-  return films, _counts(known)
+        progress(len(images), len(entries))
+  return images, _counts(dataset)
 
 
-def _film(
-  entry: catalogue.Entry,
-  record: records_lib.Record,
+def _measured(
+  dataset: Dataset,
+  entry: Entry,
+  record: Record,
   *,
   masks_of: Collection[str] | None,
   class_names: Sequence[str],
-) -> Film:
-  seen = entry.has_mask and (masks_of is None or entry.id in masks_of)
+) -> Radiograph:
+  read_mask = entry.has_mask and (masks_of is None or entry.id in masks_of)
+  decode = functools.partial(read_prepared, side=dataset.resolution)
   return measure(
-    grey_levels.shallow(reading.read_prepared(record["image"])),
-    reading.read_prepared(record["mask"]) > 0 if seen else None,
+    grey_levels.shallow(decode(record["image"])),
+    decode(record["mask"]) > 0 if read_mask else None,
     id=entry.id,
     source=entry.source,
     label=class_names[entry.label] if entry.label >= 0 else "",
@@ -80,14 +73,13 @@ def _film(
   )
 
 
-def _counts(known: catalogue.Catalogue) -> list[Finding]:
+def _counts(dataset: Dataset) -> list[Finding]:
   found = []
-  public = (m for m in names.members(known.dataset) if not names.is_own(m))
-  for member in public:
-    own = [entry for entry in known.entries if entry.source == member]
+  for member in registry.members(dataset.name):
+    own = [entry for entry in dataset.entries if entry.source == member]
     found += dataset_checks.counts(
       [entry.id for entry in own],
       masked=[entry.id for entry in own if entry.has_mask],
-      layout=prepare.builder_class(member).layout(),
+      spec=registry.spec(member),
     )
   return found

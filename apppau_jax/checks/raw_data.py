@@ -1,4 +1,4 @@
-"""A set's films from its owner's files; what cannot be read is a finding."""
+"""Measure the images of a set from its owner's files, and list the errors."""
 
 import io
 import os
@@ -10,16 +10,18 @@ import numpy as np
 from PIL import Image
 
 from apppau_jax import errors
-from apppau_jax.checks import dataset_checks, mask_checks
+from apppau_jax.checks import dataset_checks
 from apppau_jax.checks.findings import Finding, error, warning
-from apppau_jax.checks.radiograph import POSSIBLE, Film, measure
-from apppau_jax.datasets import decoding, prepare, raw_index
-from apppau_jax.datasets import layout as layout_lib
+from apppau_jax.checks.radiograph import Radiograph, measure
+from apppau_jax.checks.radiograph_checks import FEWEST_LEVELS
+from apppau_jax.datasets import decoding, raw_index, registry
+from apppau_jax.datasets.raw_index import RawExample
 from apppau_jax.datasets.raw_source import RawSource
-from apppau_jax.imaging import polarity, reading
+from apppau_jax.datasets.spec import DatasetSpec, Reading
+from apppau_jax.imaging import decode, masks, polarity, resample
 
-_FEWEST_LEVELS = 32  # that 16 bits may leave, of 256
-_PAINFUL = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+_SMALL = (128, 128)  # at which polarity is determined
+_DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def read(
@@ -28,10 +30,10 @@ def read(
   *,
   workers: int | None = None,
   progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[Film], list[Finding]]:
+) -> tuple[list[Radiograph], list[Finding]]:
   """Reads and measures all images and masks of one set.
 
-  Bounded memory: what is kept of an image is a sketch of 128 x 128 pixels.
+  Memory is bounded: of each image a copy of 128 x 128 pixels is kept.
 
   Args:
     dataset: a set, no combination.
@@ -40,48 +42,43 @@ def read(
     progress: called with (images done, images in all).
 
   Returns:
-    The films that could be read, in the order of their ids, and findings.
+    The images that could be read, in the order of their ids, and findings.
 
   Raises:
     DataError: there is no such folder, or no image in it.
   """
-  builder = prepare.builder_class(dataset)
-  faults: list[errors.DataError] = []
-  with builder.open(raw_dir, faults=faults) as source:
-    layout = builder.layout_in(source)
+  spec, faults = registry.spec(dataset), []
+  with spec.open(raw_dir, faults=faults) as source:
+    spec = spec.of(source)
     found = [error("readable", str(fault)) for fault in faults]
-    index = raw_index.index(source, layout)
+    index = raw_index.index(source, spec)
     if not index.examples and not found:
-      raw_index.find_all(source, layout, allow_missing=True)  # it explains
-    found += _about_the_index(index, layout)
-    metadata = layout_lib.read_tables(source, layout)
+      raw_index.index_complete(source, spec, allow_missing=True)  # raises
+    found += _check_index(index, spec)
+    readings = spec.read_tables(source)
 
-    def examine(raw: raw_index.RawExample) -> tuple[Film | None, list[Finding]]:
-      return _film(source, raw, layout, metadata, dataset=dataset)
+    def read_one(raw: RawExample) -> tuple[Radiograph | None, list[Finding]]:
+      reader = _Reader(source, raw, spec)
+      return reader.measured(readings, dataset=dataset), reader.found
 
-    films = []
-    with futures.ThreadPoolExecutor(workers or _threads()) as pool:
-      # Pillow and NumPy work without the GIL; the results are small.
-      results = pool.map(examine, index.examples)
-      for done, (film, of_film) in enumerate(results, start=1):
-        found += of_film
-        films += [film] if film else []
+    images = []
+    with futures.ThreadPoolExecutor(
+      workers or min(8, os.cpu_count() or 1)
+    ) as pool:
+      results = pool.map(read_one, index.examples)
+      for done, (image, of_image) in enumerate(results, start=1):
+        found += of_image
+        images += [image] if image else []
         if progress:
           progress(done, len(index.examples))
-  return films, found
+  return images, found
 
 
-def _threads() -> int:
-  return min(8, os.cpu_count() or 1)
-
-
-def _about_the_index(
-  index: raw_index.RawIndex, layout: layout_lib.Layout
-) -> list[Finding]:
+def _check_index(index: raw_index.RawIndex, spec: DatasetSpec) -> list[Finding]:
   found = [warning("counts", f"{i}: {note}", i) for i, note in index.notes]
   halves = []
   for raw in index.examples:
-    files = {"/".join(filter(None, f)) for f in layout.masks(raw.id)[0]}
+    files = {"/".join(filter(None, f)) for f in spec.masks(raw.id)[0]}
     lacking = sorted(files.intersection(index.missing))
     if not raw.masks and 0 < len(lacking) < len(files):
       halves.append(raw.id)
@@ -90,160 +87,149 @@ def _about_the_index(
   return found + dataset_checks.counts(
     [raw.id for raw in index.examples],
     masked=[*(raw.id for raw in index.examples if raw.masks), *halves],
-    layout=layout,
+    spec=spec,
   )
 
 
-def _film(
-  source: RawSource,
-  raw: raw_index.RawExample,
-  layout: layout_lib.Layout,
-  metadata: Mapping[str, layout_lib.Reading],
-  *,
-  dataset: str,
-) -> tuple[Film | None, list[Finding]]:
-  """One image with its mask; None where the image cannot be read."""
-  found: list[Finding] = []
-  image = _image(source, raw, layout, found=found)
-  mask = None
-  shape = None if image is None else image.shape
-  if raw.masks:
-    mask = _mask(source, raw, shape, scaled=layout.scaled, found=found)
-  if image is None:
-    return None, found
-  try:
-    told, remark = decoding.read_told(
-      source, raw, layout=layout, metadata=metadata
-    )
-  except errors.DataError as e:
-    told, remark = layout_lib.Reading(), str(e)
-  if remark:
-    found.append(warning("text", f"{raw.id}: {remark}", raw.id))
-  film = measure(
-    image,
-    mask,
-    id=raw.id,
-    source=dataset,
-    label=layout.class_names[raw.label] if raw.label >= 0 else "",
-    patient=raw.patient,
-    text=told.finding if told.understood else "",
-    part=str(told.details.get("split", "")),
-    path=source.describe(raw.image),
-    size=image.shape,
-  )
-  return film, found + _depth(source, raw.image, film)
+class _Reader:
+  """Reads one image with its masks, and collects findings in `found`."""
 
+  def __init__(self, source: RawSource, raw: RawExample, spec: DatasetSpec):
+    self.source, self.raw, self.spec = source, raw, spec
+    self.found: list[Finding] = []
 
-def _image(
-  source: RawSource,
-  raw: raw_index.RawExample,
-  layout: layout_lib.Layout,
-  *,
-  found: list[Finding],
-) -> np.ndarray | None:
-  """The image, uint8 [h, w], a negative copy inverted; adds to `found`."""
-  try:
-    image, stated = decoding.read_image(source, raw, layout=layout)
-  except errors.DataError as e:
-    found.append(error(_why(source, raw.image), str(e), raw.id))
-    return None
-  if stated or not layout.negatives:
-    return image
-  try:
-    lungs = None
-    if raw.masks:
-      lungs = decoding.read_masks(
-        source, raw.masks, shape=image.shape, scaled=layout.scaled
+  def measured(
+    self, readings: Mapping[str, Reading], *, dataset: str
+  ) -> Radiograph | None:
+    """Returns the measured image; None if it cannot be read."""
+    raw, spec = self.raw, self.spec
+    image = self._image()
+    mask = self._mask(None if image is None else image.shape)
+    if image is None:
+      return None
+    try:
+      reading, remark = decoding.read_reading(
+        self.source, raw, spec=spec, readings=readings
       )
-      lungs = reading.resize_mask(lungs, (128, 128))
-    small = reading.resize_area(image, (128, 128))
-    negative = polarity.is_negative(small, lungs, name=raw.id)
-  except errors.DataError as e:
-    found.append(error("polarity", str(e), raw.id))
-    return image
-  return 255 - image if negative else image
-
-
-def _mask(
-  source: RawSource,
-  raw: raw_index.RawExample,
-  shape: tuple[int, ...] | None,
-  *,
-  scaled: bool,
-  found: list[Finding],
-) -> np.ndarray | None:
-  """The union of an image's masks; None where one cannot be used."""
-  good = []
-  for key in raw.masks:
-    name = source.describe(key)
-    try:
-      mask = reading.read_mask(source.read(key), name=name)
-      if shape is not None:
-        decoding.check_frame(mask.shape, shape, name=name, scaled=scaled)
-    except decoding.FrameError as e:
-      found.append(error("shape", str(e), raw.id))
     except errors.DataError as e:
-      found.append(error(_why(source, key, mask=True), str(e), raw.id))
-    else:
-      good.append(mask)
-      found += _swapped(mask, key, raw.id, name=name)
-  if len({mask.shape for mask in good}) > 1:
-    what = f"the masks of {raw.id} differ in size"
-    found.append(error("shape", what, raw.id))
-    return None
-  if len(good) < len(raw.masks):
-    return None
-  return np.logical_or.reduce(good)
+      reading, remark = Reading(), str(e)
+    if remark:
+      self.found.append(warning("text", f"{raw.id}: {remark}", raw.id))
+    made = measure(
+      image,
+      mask,
+      id=raw.id,
+      source=dataset,
+      label=spec.class_names[raw.label] if raw.label >= 0 else "",
+      patient=raw.patient,
+      text=reading.finding if reading.understood else "",
+      part=str(reading.details.get("split", "")),
+      path=self.source.describe(raw.image),
+      size=image.shape,
+    )
+    self._check_depth(made)
+    return made
 
+  def _error(self, check: str, what: object) -> None:
+    self.found.append(error(check, str(what), self.raw.id))
 
-def _swapped(
-  mask: np.ndarray, key: str, example: str, *, name: str
-) -> list[Finding]:
-  if not mask.any() or mask.mean() > POSSIBLE[1] / 2:  # no lung's
-    return []
-  half = mask.shape[1] // 2
-  what = mask_checks.swapped(
-    name,
-    folder=PurePosixPath(key.split("::", 1)[1]).parent.name,
-    left_share=float(mask[:, :half].sum() / mask.sum()),
-  )
-  return [warning("sides", what, example)] if what else []
-
-
-def _why(source: RawSource, key: str, *, mask: bool = False) -> str:
-  """The check that a file has failed which could not be used."""
-  try:
-    content = source.read(key)
-    with Image.open(io.BytesIO(content), formats=reading.FORMATS) as image:
-      width, height = image.size
-      if width * height > reading.MAX_PIXELS or (
-        max(width, height) > reading.MAX_SIDE
-      ):
-        return "size"
-      image.load()
-  except (errors.DataError, *_PAINFUL):
-    return "readable"
-  if mask:
+  def _image(self) -> np.ndarray | None:
+    """Returns uint8 [h, w], a negative copy inverted."""
+    raw, spec = self.raw, self.spec
     try:
-      reading.read_grey(content)
-      return "values"
-    except errors.DataError:
-      pass
-  return "mode"
+      image, stated = decoding.read_image(self.source, raw, spec=spec)
+    except errors.DataError as e:
+      self._error(self._cause(raw.image), e)
+      return None
+    if stated or not spec.negatives:
+      return image
+    try:
+      lungs = None
+      if raw.masks:
+        lungs = decoding.read_masks(
+          self.source, raw.masks, shape=image.shape, scaled=spec.scaled
+        )
+        lungs = resample.resize_mask(lungs, _SMALL)
+      small = resample.resize_area(image, _SMALL)
+      return (
+        ~image if polarity.is_negative(small, lungs, name=raw.id) else image
+      )
+    except errors.DataError as e:
+      self._error("polarity", e)
+      return image
 
+  def _mask(self, shape: tuple[int, ...] | None) -> np.ndarray | None:
+    """Returns the union of the masks; None if one is absent or unusable."""
+    good = []
+    for key in self.raw.masks:
+      name = self.source.describe(key)
+      try:
+        mask = masks.read_mask(self.source.read(key), name=name)
+        if shape is not None:
+          masks.check_frame(
+            mask.shape, shape, name=name, scaled=self.spec.scaled
+          )
+      except masks.FrameError as e:
+        self._error("shape", e)
+      except errors.DataError as e:
+        self._error(self._cause(key, mask=True), e)
+      else:
+        good.append(mask)
+        self._check_side(mask, key)
+    if len({mask.shape for mask in good}) > 1:
+      self._error("shape", f"the masks of {self.raw.id} differ in size")
+      return None
+    if not good or len(good) < len(self.raw.masks):
+      return None
+    return np.logical_or.reduce(good)
 
-def _depth(source: RawSource, key: str, film: Film) -> list[Finding]:
-  """12 bits in a file of 16 may become 16 grey levels of 256."""
-  if film.levels >= _FEWEST_LEVELS or film.levels == 1:
-    return []
-  try:
-    content = io.BytesIO(source.read(key))
-    with Image.open(content, formats=reading.FORMATS) as image:
-      deep = image.mode.startswith("I")
-  except _PAINFUL:  # no picture: what has no header
-    return []
-  what = (
-    f"{film.name} has 16 bits, of which {film.levels} of 256 grey levels are "
-    "left"
-  )
-  return [error("depth", what, film.id)] if deep else []
+  def _check_side(self, mask: np.ndarray, key: str) -> None:
+    """Finds the mask of a lung that lies on the other side."""
+    folder = PurePosixPath(key.split("::", 1)[1]).parent.name
+    left = self.spec.left_folders.get(folder)
+    if left is None or not mask.any() or mask.mean() > masks.POSSIBLE[1] / 2:
+      return
+    half = mask.shape[1] // 2
+    if (mask[:, :half].sum() / mask.sum() > 0.5) != left:
+      here, there = ("right", "left") if left else ("left", "right")
+      name = self.source.describe(key)
+      what = f"{name} lies {here} in the image, but holds the lung {there}"
+      self.found.append(warning("sides", what, self.raw.id))
+
+  def _cause(self, key: str, *, mask: bool = False) -> str:
+    """Returns the check that a file has failed which cannot be used."""
+    try:
+      content = self.source.read(key)
+      with Image.open(io.BytesIO(content), formats=decode.FORMATS) as image:
+        width, height = image.size
+        if width * height > decode.MAX_PIXELS or (
+          max(width, height) > decode.MAX_SIDE
+        ):
+          return "size"
+        image.load()
+    except (errors.DataError, *_DAMAGE):
+      return "readable"
+    if mask:
+      try:
+        decode.read_grey(content)
+        return "values"
+      except errors.DataError:
+        pass
+    return "mode"
+
+  def _check_depth(self, image: Radiograph) -> None:
+    """Finds files of 16 bits that use few of them."""
+    if image.levels >= FEWEST_LEVELS or image.levels == 1:
+      return
+    try:
+      content = io.BytesIO(self.source.read(self.raw.image))
+      with Image.open(content, formats=decode.FORMATS) as file:
+        deep = file.mode.startswith("I")
+    except _DAMAGE:  # a file without a header
+      return
+    if deep:
+      self._error(
+        "depth",
+        f"{image.name} has 16 bits, but only {image.levels} of 256 grey levels "
+        "are used",
+      )

@@ -1,62 +1,55 @@
-"""verify.json: what the doctor found, beside the prepared data.
+"""Findings stored beside prepared data, in data_dir/verify.
 
-Keyed by the SHA-256 of the examples and by the version of the checks, so that
-training reads it instead of examining the same data again, and never takes
-one of other data for it.
+They are keyed by the SHA-256 of the examples and by the version of the checks,
+so that training reads them instead of validating the same data again.
 """
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from apppau_jax import files
 from apppau_jax.checks.duplicates import Pair
-from apppau_jax.checks.examination import Examination
 from apppau_jax.checks.findings import Finding
-from apppau_jax.datasets import builder
+from apppau_jax.checks.validation import Validation
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.prepared import config_name
 
-# Raise it when the checks come to find other things in the same data.
+# Raise it when the checks find other problems in the same data.
 FORMAT = 1
 
 
-def path(
-  data_dir: str | os.PathLike[str],
-  *,
-  dataset: str,
-  resolution: int,
-  bits: int = 8,
-) -> Path:
-  """Where the verdict on a prepared set or combination lies."""
-  form = builder.config_name(resolution, bits)
-  name = f"{dataset.replace(':', '.')}-{form}.json"
-  return Path(data_dir).expanduser() / "verify" / name
+def path(dataset: Dataset) -> Path:
+  """Returns the file of the findings in a prepared set or combination."""
+  form = config_name(dataset.resolution, dataset.bits)
+  name = f"{dataset.name.replace(':', '.')}-{form}.json"
+  return Path(dataset.data_dir).expanduser() / "verify" / name
 
 
-def write(where: Path, examined: Examination, *, content_sha256: str) -> None:
-  """Keeps an examination of prepared data."""
+def write(dataset: Dataset, validated: Validation) -> None:
+  """Stores the findings in prepared data."""
   files.write_json(
-    where,
+    path(dataset),
     {
       "format": FORMAT,
-      "content_sha256": content_sha256,
-      "findings": [finding.as_dict() for finding in examined.findings],
-      "alike": [dataclasses.asdict(pair) for pair in examined.alike],
+      "content_sha256": dataset.content_sha256,
+      "findings": [finding.as_dict() for finding in validated.findings],
+      "alike": [dataclasses.asdict(pair) for pair in validated.alike],
     },
   )
 
 
-def read(where: Path, *, content_sha256: str) -> Examination | None:
-  """An examination of just these data by just these checks, if there is one."""
+def read(dataset: Dataset) -> Validation | None:
+  """Returns the findings of the same checks in the same data, if stored."""
   try:
-    told: Any = json.loads(where.read_text(encoding="utf-8"))
-    fits = told["format"] == FORMAT
-    if not fits or told["content_sha256"] != content_sha256:
+    stored: Any = json.loads(path(dataset).read_text(encoding="utf-8"))
+    key = (stored["format"], stored["content_sha256"])
+    if key != (FORMAT, dataset.content_sha256):
       return None
-    return Examination(
-      findings=tuple(Finding.from_dict(f) for f in told["findings"]),
-      alike=tuple(Pair(**pair) for pair in told["alike"]),
+    return Validation(
+      findings=tuple(Finding.from_dict(f) for f in stored["findings"]),
+      alike=tuple(Pair(**pair) for pair in stored["alike"]),
     )
   except (OSError, ValueError, TypeError, KeyError):
-    return None  # absent, or not one of ours: examine again
+    return None  # absent, or not in this form

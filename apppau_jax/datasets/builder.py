@@ -1,18 +1,18 @@
-"""The base of the TFDS builders: raw files in, array_record shards out.
+"""TFDS builders: raw files in, array_record shards out.
 
-Works without TensorFlow: images go in as PNG bytes, shards are array_record,
-zips are read by the standard library. One TFDS split, `full`, holds every
-example; which ids train and which test is decided later, by id
-(`data.splits`), so one preparation serves every split.
+The builders work without TensorFlow: pictures are encoded as PNG, shards are
+array_record, and zips are read by the standard library. One TFDS split, `full`,
+holds every example; training, validation and test parts are lists of ids, so
+that one preparation serves every split.
 """
 
-import abc
 import collections
 import dataclasses
 import functools
 import hashlib
+import io
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any, TypeVar
 
@@ -20,17 +20,18 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from apppau_jax import errors
-from apppau_jax.datasets import decoding, raw_index
-from apppau_jax.datasets import layout as layout_lib
-from apppau_jax.datasets import raw_source as source_lib
-from apppau_jax.imaging import grey_levels, reading
+from apppau_jax.datasets import decoding, raw_index, registry
+from apppau_jax.datasets.prepared import RESOLUTIONS, config_name
+from apppau_jax.datasets.raw_source import summarise
+from apppau_jax.datasets.spec import DatasetSpec
+from apppau_jax.imaging import decode, grey_levels
 
-RESOLUTIONS = (128, 256, 512)
 SPLIT = "full"  # "all" is a reserved word of TFDS
-PICTURES = ("image", "mask", "structures")  # features that are pictures
+PICTURES = ("image", "mask", "structures")  # features encoded as PNG
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+RawDir = str | os.PathLike[str]
 
 
 @dataclasses.dataclass(eq=False)
@@ -43,14 +44,9 @@ class LungConfig(tfds.core.BuilderConfig):
   bits: int = 8  # of a grey level
 
 
-def config_name(resolution: int, bits: int) -> str:
-  """The name of a config, and of the folder of what it prepares."""
-  return str(resolution) if bits == 8 else f"{resolution}-{bits}bit"
-
-
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-  """What is to be said about one id: `level` is "error" or "warning"."""
+  """A remark on one id; `level` is "error" or "warning"."""
 
   id: str
   level: str
@@ -61,15 +57,15 @@ _Decoded = tuple[dict[str, Any] | None, list[Verdict]]
 
 
 class LungBuilder(tfds.core.GeneratorBasedBuilder):
-  """Chest radiographs with lung masks, in one owner's layout.
+  """The base of the builders that `builder_class` makes from a spec.
 
   Attributes:
-    index: what the raw source holds; set by `download_and_prepare`.
-    verdicts: remarks on single ids; filled by `download_and_prepare`.
+    SPECS: the set, or the sets of a combination.
+    index: the raw files, set by `download_and_prepare`.
+    verdicts: remarks on single ids, set by `download_and_prepare`.
   """
 
-  # Ends of the names of raw files; None: any.
-  SUFFIXES: Collection[str] | None = source_lib.SUFFIXES
+  SPECS: tuple[DatasetSpec, ...] = ()
   VERSION = tfds.core.Version("1.0.0")
   BUILDER_CONFIGS = [  # noqa: RUF012  (TFDS reads a class attribute)
     LungConfig(
@@ -89,21 +85,21 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
   def __init__(
     self,
     *,
-    raw_dir: str | os.PathLike[str] | None = None,
+    raw_dir: RawDir | Mapping[str, RawDir] | None = None,
     allow_missing: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     file_format: str = "array_record",
     **kwargs: Any,
   ):
-    """Adds four options to TFDS's own.
+    """Adds options to those of TFDS.
 
     Args:
-      raw_dir: the owner's folder or zip; TFDS's manual_dir by default, which
-        cannot be a zip.
-      allow_missing: go on when files that belong to the set are missing.
+      raw_dir: the owner's folder or zip; of a combination one that holds all
+        sets, or one for each by name. TFDS's manual_dir by default.
+      allow_missing: continue if files that belong to the set are missing.
       workers: decoding threads; one per CPU, at most 8, by default.
-      progress: called with (images done, images in all).
+      progress: called with (images done, images in all) of each set.
       file_format: array_record is the one that needs no TensorFlow.
       **kwargs: data_dir, config, version, as in TFDS.
     """
@@ -111,71 +107,33 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     self.allow_missing = allow_missing
     self.workers = workers or min(8, os.cpu_count() or 1)
     self.progress = progress
-    self.index: raw_index.RawIndex | None = None
+    self.index = raw_index.RawIndex()
     self.verdicts: list[Verdict] = []
     super().__init__(file_format=file_format, **kwargs)
 
-  @classmethod
-  @abc.abstractmethod
-  def layout(cls) -> layout_lib.Layout:
-    """How the owner lays out the files."""
+  def specs(self) -> list[DatasetSpec]:
+    """Returns the specs, completed from the raw files where they must be.
 
-  @classmethod
-  def layout_in(cls, source: source_lib.RawSource) -> layout_lib.Layout:
-    """The layout, with what only these files tell of it."""
-    del source  # an owner's layout is the same everywhere
-    return cls.layout()
+    Raises:
+      ValueError: the raw files are needed and `raw_dir` was not given.
+    """
+    return [self._completed(spec) for spec in self.SPECS]
 
-  @classmethod
-  def open(
-    cls,
-    raw_dir: str | os.PathLike[str],
-    *,
-    faults: list[errors.DataError] | None = None,
-  ) -> source_lib.RawSource:
-    """The raw files of a folder or zip; see `RawSource` of `faults`."""
-    return source_lib.RawSource(raw_dir, suffixes=cls.SUFFIXES, faults=faults)
-
-  def own_layout(self) -> layout_lib.Layout:
-    """The layout of what this builder prepares."""
-    return self.layout()
+  def _completed(self, spec: DatasetSpec) -> DatasetSpec:
+    if spec.complete is None:
+      return spec
+    if self.raw_dir is None:
+      raise ValueError(f"{spec.name} needs raw_dir, which states its classes.")
+    with spec.open(_raw_dir_of(spec, self.raw_dir)) as source:
+      return spec.of(source)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    side, layout = self.builder_config.resolution, self.own_layout()
-    picture = functools.partial(
-      tfds.features.Image, shape=(side, side, 1), encoding_format="png"
-    )
-    mask = picture(dtype=np.uint8)
+    specs, form = self.specs(), self.builder_config
     return tfds.core.DatasetInfo(
       builder=self,
       description=self.__doc__ or "",
-      features=tfds.features.FeaturesDict(
-        {
-          "id": tfds.features.Text(),
-          "image": picture(
-            dtype=grey_levels.dtype_of(self.builder_config.bits)
-          ),
-          "mask": mask,  # 1 inside the lungs; zeros where has_mask is False
-          "has_mask": np.bool_,
-          "label": tfds.features.ClassLabel(names=list(layout.class_names)),
-          "patient": tfds.features.Text(),
-          "height": np.int32,  # of the raw image
-          "width": np.int32,
-          "sex": tfds.features.Text(),
-          "age": tfds.features.Text(),
-          "finding": tfds.features.Text(),
-          # Bit k: inside structure k of the layout.
-          **(
-            {"structures": mask, "has_structures": np.bool_}
-            if layout.structures
-            else {}
-          ),
-          **{
-            name: np.int32 if isinstance(unknown, int) else tfds.features.Text()
-            for name, unknown in layout.details.items()
-          },
-        }
-      ),
+      citation="; ".join(spec.citation for spec in specs if spec.citation),
+      features=features(specs, side=form.resolution, bits=form.bits),
     )
 
   def _split_generators(
@@ -185,84 +143,204 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     return {SPLIT: self._generate_examples(raw_dir)}
 
   def _generate_examples(
-    self, raw_dir: str | os.PathLike[str]
+    self, raw_dir: RawDir | Mapping[str, RawDir]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    with self.open(raw_dir) as source:
-      layout = self.layout_in(source)
-      self.index = raw_index.find_all(
-        source, layout, allow_missing=self.allow_missing
-      )
-      self.verdicts = [
-        Verdict(i, "warning", note) for i, note in self.index.notes
-      ]
-      examples = self.index.examples
-      metadata = layout_lib.read_tables(source, layout)
-
-      def read(raw: raw_index.RawExample) -> _Decoded:
-        try:
-          features, remarks = decoding.read_example(
-            source,
-            raw,
-            side=self.builder_config.resolution,
-            bits=self.builder_config.bits,
-            layout=layout,
-            metadata=metadata,
-          )
-        except errors.DataError as e:
-          return None, [Verdict(raw.id, "error", str(e))]
-        return features, [Verdict(raw.id, "warning", r) for r in remarks]
-
-      decoded = _ordered_map(read, examples, workers=self.workers)
-      for done, (features, verdicts) in enumerate(decoded, start=1):
-        self.verdicts += verdicts
-        if self.progress:
-          self.progress(done, len(examples))
-        if features is not None:
-          yield features["id"], features
+    self.index, self.verdicts = raw_index.RawIndex(), []
+    specs = self.specs()
+    classes = registry.union(spec.class_names for spec in specs)
+    for spec in specs:
+      for example in self._decode_all(spec, _raw_dir_of(spec, raw_dir)):
+        label = example["label"]
+        if label >= 0:
+          label = classes.index(spec.class_names[label])
+        own = {"label": label}
+        if len(specs) > 1:
+          own["source"] = spec.name
+        unknown = _unknown(specs, side=self.builder_config.resolution)
+        yield example["id"], {**unknown, **example, **own}
     bad = [v for v in self.verdicts if v.level == "error"]
     if bad:
       raise errors.DataError(
-        f"{len(bad)} of {len(examples)} images cannot be used, and nothing "
-        f"was built: {raw_index.summarise([v.message for v in bad])}"
+        f"{len(bad)} of {len(self.index.examples)} images cannot be used, and "
+        f"nothing was built: {summarise([v.message for v in bad])}"
       )
 
+  def _decode_all(
+    self, spec: DatasetSpec, raw_dir: RawDir
+  ) -> Iterator[dict[str, Any]]:
+    """Yields the usable examples of one set, and records what was found."""
+    with spec.open(raw_dir) as source:
+      found = raw_index.index_complete(
+        source, spec, allow_missing=self.allow_missing
+      )
+      self.index = raw_index.joined(self.index, found)
+      self.verdicts += [Verdict(i, "warning", note) for i, note in found.notes]
+      readings = spec.read_tables(source)
+
+      def read(raw: raw_index.RawExample) -> _Decoded:
+        try:
+          example, remarks = decoding.read_example(
+            source,
+            raw,
+            spec=spec,
+            side=self.builder_config.resolution,
+            bits=self.builder_config.bits,
+            readings=readings,
+          )
+        except errors.DataError as e:
+          return None, [Verdict(raw.id, "error", str(e))]
+        return example, [Verdict(raw.id, "warning", r) for r in remarks]
+
+      decoded = _ordered_map(read, found.examples, workers=self.workers)
+      for done, (example, verdicts) in enumerate(decoded, start=1):
+        self.verdicts += verdicts
+        if self.progress:
+          self.progress(done, len(found.examples))
+        if example is not None:
+          yield example
+
   def _log_download_bytes(self) -> None:
-    """Nothing is downloaded; TFDS would print a paragraph about it."""
+    """Suppresses TFDS's message: nothing is downloaded."""
 
   def _log_download_done(self) -> None:
-    """TFDS would print the staging folder as the place to look in."""
+    """Suppresses TFDS's message, which names the staging folder."""
+
+
+def builder_class(dataset: str) -> type[LungBuilder]:
+  """Returns the TFDS builder of a set or of the combination `ccx`.
+
+  Args:
+    dataset: a key of `registry.DATASETS` or `registry.COMBINATIONS`, or
+      `folder:NAME`.
+
+  Raises:
+    ConfigError: there is no such set.
+
+  Example:
+    >>> builder_class("ccx").SPECS[2].name
+    'jsrt'
+  """
+  if dataset in registry.COMBINATIONS:
+    members = registry.COMBINATIONS[dataset]
+    return _builder_class(dataset, tuple(map(registry.spec, members)))
+  spec = registry.spec(dataset)
+  return _builder_class(spec.name, (spec,))
+
+
+_made: dict[str, type[LungBuilder]] = {}
+
+
+def _builder_class(
+  name: str, specs: tuple[DatasetSpec, ...]
+) -> type[LungBuilder]:
+  """Makes a class once; TFDS refuses a second one of the same name."""
+  if name not in _made:
+    title = " ".join(spec.title for spec in specs)
+    version = specs[0].version if len(specs) == 1 else "1.0.0"
+    _made[name] = type(
+      name.capitalize(),
+      (LungBuilder,),
+      {
+        "SPECS": specs,
+        "VERSION": tfds.core.Version(version),
+        "__doc__": title,
+        "__module__": __name__,
+      },
+    )
+  return _made[name]
+
+
+def features(
+  specs: Sequence[DatasetSpec],
+  *,
+  side: int,
+  bits: int,
+  class_names: Sequence[str] | None = None,
+) -> tfds.features.FeaturesDict:
+  """Returns the features of one example of a prepared set.
+
+  Args:
+    specs: the set, or the sets of a combination.
+    side: of the pictures in pixels.
+    bits: of the image's grey levels, 8 or 16.
+    class_names: the classes; those of the specs by default.
+  """
+  if class_names is None:
+    class_names = registry.union(spec.class_names for spec in specs)
+  picture = functools.partial(
+    tfds.features.Image, shape=(side, side, 1), encoding_format="png"
+  )
+  mask, text = picture(dtype=np.uint8), tfds.features.Text()
+  stated: dict[str, Any] = {
+    "id": text,
+    "image": picture(dtype=grey_levels.dtype_of(bits)),
+    "mask": mask,  # 1 inside the lungs; zeros where has_mask is False
+    "has_mask": np.bool_,
+    "label": tfds.features.ClassLabel(names=list(class_names)),
+    "patient": text,
+    "height": np.int32,  # of the raw image
+    "width": np.int32,
+    "sex": text,
+    "age": text,
+    "finding": text,
+  }
+  if any(spec.structures for spec in specs):
+    # Bit k: inside structure k of the one set that has structures.
+    stated |= {"structures": mask, "has_structures": np.bool_}
+  for spec in specs:
+    for name, unknown in spec.details.items():
+      stated[name] = np.int32 if isinstance(unknown, int) else text
+  if len(specs) > 1:
+    stated["source"] = text  # the set of the example
+  return tfds.features.FeaturesDict(stated)
+
+
+def _unknown(specs: Sequence[DatasetSpec], *, side: int) -> dict[str, Any]:
+  """Returns the features that only some sets have, with values for unknown."""
+  unknown: dict[str, Any] = {}
+  for spec in specs:
+    unknown |= spec.details
+    if spec.structures:
+      empty = decode.encode_png(np.zeros((side, side), np.uint8))
+      unknown["structures"] = io.BytesIO(empty)
+      unknown["has_structures"] = False
+  return unknown
+
+
+def _raw_dir_of(
+  spec: DatasetSpec, raw_dir: RawDir | Mapping[str, RawDir]
+) -> RawDir:
+  return raw_dir[spec.name] if isinstance(raw_dir, Mapping) else raw_dir
 
 
 def content_sha256(built: tfds.core.DatasetBuilder) -> str:
-  """SHA-256 of all decoded examples in the order of their ids.
+  """Returns the SHA-256 of all decoded examples in the order of their ids.
 
-  The same data have the same value everywhere; the bytes of a shard do not
-  (protocol buffers write an example's features in any order).
+  The same data have the same value everywhere. The bytes of a shard do not,
+  since protocol buffers write the features of an example in any order.
+
+  Args:
+    built: a builder of this package that has just written its shards.
   """
-  records: Any = encoded(built)
+  skip = tfds.decode.SkipDecoding()
+  decoders = {name: skip for name in PICTURES if name in built.info.features}
+  records: Any = built.as_data_source(split=SPLIT, decoders=decoders)
   digest = hashlib.sha256()
   for record in sorted(records, key=lambda r: r["id"]):
     for name, value in sorted(record.items()):
       if name in PICTURES:
-        value = reading.read_prepared(value).tobytes()
+        value = decode.read_prepared(value).tobytes()
       text = value if isinstance(value, bytes) else str(int(value)).encode()
       digest.update(f"{name} {len(text)}:".encode() + text)
   return digest.hexdigest()
 
 
-def encoded(built: tfds.core.DatasetBuilder) -> Sequence[dict[str, Any]]:
-  """The records of a prepared set, pictures as PNG bytes."""
-  skip = tfds.decode.SkipDecoding()
-  decoders = {name: skip for name in PICTURES if name in built.info.features}
-  return built.as_data_source(split=SPLIT, decoders=decoders)
-
-
 def _ordered_map(
   function: Callable[[_In], _Out], items: Iterable[_In], *, workers: int
 ) -> Iterator[_Out]:
-  """A threaded map in order that holds at most 2 * workers results.
+  """Maps in threads and in order, with at most 2 * workers results in memory.
 
-  Threads suffice: Pillow and NumPy decode and multiply without the GIL.
+  Pillow and NumPy release the GIL, so threads suffice.
   """
   with futures.ThreadPoolExecutor(workers) as pool:
     window: collections.deque[futures.Future[_Out]] = collections.deque()

@@ -1,29 +1,27 @@
-"""Images with what is known of them: in memory, or read as they are wanted.
+"""Examples in memory, and examples that are decoded when they are taken.
 
-Both decode by the same code, so that a set too large for memory gives the very
-batches that it would have given from memory. `take` and `batches` are what the
-two have in common.
+Both decode by the same code, so that a set too large for memory gives the same
+batches. They share the methods `take` and `batches`.
 """
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
+from typing import Any
 
 import numpy as np
 
 from apppau_jax.datasets import prefetch
-from apppau_jax.datasets import structures as structures_lib
-from apppau_jax.datasets.records import Place, Record, Records
 from apppau_jax.imaging import grey_levels
-from apppau_jax.imaging.reading import read_prepared
+from apppau_jax.imaging.decode import read_prepared
 
 _AT_ONCE = 32  # images that one thread decodes while loading
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-  """n images in memory, in the order of `ids`.
+  """n examples in memory, in the order of `ids`.
 
   Attributes:
     ids: n names.
@@ -43,7 +41,7 @@ class Examples:
   has_label: np.ndarray
 
   def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
-    """The examples in some rows, in that order, repeated where they are."""
+    """Returns the examples in some rows, in that order."""
     rows = np.asarray(rows)
     return Examples(
       tuple(self.ids[i] for i in rows),
@@ -55,45 +53,52 @@ class Examples:
     )
 
   def batches(self, rows: Sequence[np.ndarray]) -> Iterator["Examples"]:
-    """`take` of each of some batches of rows."""
+    """Yields the examples of each batch of rows."""
     return map(self.take, rows)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Stored:
-  """n images on disk, decoded when they are taken.
+  """n examples on disk, decoded when they are taken.
 
   Attributes:
     ids: n names.
     label: int32 [n]; -1 where `has_label` is False.
     has_mask: bool [n].
     has_label: bool [n].
-    records: where their pictures are.
-    places: the record of each.
-    side: of the pictures, in pixels.
+    places: where each record lies, with the name of its set as `member`.
+    read: returns the records at some places.
+    side: of the pictures in pixels.
     bits: of their grey levels.
-    structures: names of the masks; none for the united lungs.
+    planes: by set, the bits of the structures that are the masks; () for the
+      united lungs.
   """
 
   ids: tuple[str, ...]
   label: np.ndarray
   has_mask: np.ndarray
   has_label: np.ndarray
-  records: Records
-  places: tuple[Place, ...]
+  places: tuple[Any, ...]
+  read: Callable[[Sequence[Any]], Sequence[Mapping[str, Any]]]
   side: int
   bits: int
-  structures: tuple[str, ...]
+  planes: Mapping[str, tuple[int, ...]]
+
+  @property
+  def _masks(self) -> int:
+    return max(1, *(len(planes) for planes in self.planes.values()))
 
   def take(self, rows: Sequence[int] | np.ndarray) -> Examples:
-    """Decodes the images in some rows, and of masks only those known."""
+    """Decodes the images in some rows, and the masks that may be used."""
     rows = np.asarray(rows)
-    shape, k = (len(rows), self.side, self.side), len(self.structures) or 1
+    shape = (len(rows), self.side, self.side)
     image = np.empty((*shape, 1), grey_levels.dtype_of(self.bits))
-    mask = np.zeros((*shape, k), np.uint8)
-    read = self.records.read([self.places[i] for i in rows])
-    for i, (row, record) in enumerate(zip(rows, read)):
-      image[i, ..., 0] = read_prepared(record["image"])
+    mask = np.zeros((*shape, self._masks), np.uint8)
+    records = self.read([self.places[i] for i in rows])
+    for i, (row, record) in enumerate(zip(rows, records)):
+      image[i, ..., 0] = read_prepared(
+        record["image"], side=self.side, bits=self.bits
+      )
       if self.has_mask[row]:
         mask[i] = self._mask(record, member=self.places[row].member)
     return Examples(
@@ -106,15 +111,15 @@ class Stored:
     )
 
   def batches(self, rows: Sequence[np.ndarray]) -> Iterator[Examples]:
-    """`take` of each of some batches of rows, ahead in the background."""
+    """Yields the examples of each batch of rows, decoded ahead in threads."""
     return prefetch.ahead(lambda i: self.take(rows[i]), stop=len(rows))
 
   def load(self) -> Examples:
-    """All of them in memory."""
-    n, k = len(self.ids), len(self.structures) or 1
+    """Decodes all examples into memory."""
+    n = len(self.ids)
     shape = (n, self.side, self.side)
     image = np.empty((*shape, 1), grey_levels.dtype_of(self.bits))
-    mask = np.empty((*shape, k), np.uint8)
+    mask = np.empty((*shape, self._masks), np.uint8)
 
     def fill(start: int) -> None:
       rows = np.arange(start, min(start + _AT_ONCE, n))
@@ -127,12 +132,13 @@ class Stored:
       self.ids, image, mask, self.label, self.has_mask, self.has_label
     )
 
-  def _mask(self, record: Record, *, member: str) -> np.ndarray:
-    if not self.structures:
-      return read_prepared(record["mask"])[..., None]
-    bits = read_prepared(record["structures"])
-    return structures_lib.unpack(bits, member=member, wanted=self.structures)
+  def _mask(self, record: Mapping[str, Any], *, member: str) -> np.ndarray:
+    """Returns the masks of one example, uint8 [h, w, k] in {0, 1}."""
+    planes = self.planes[member]
+    name = "structures" if planes else "mask"
+    picture = read_prepared(record[name], side=self.side, bits=8)[..., None]
+    return picture >> np.array(planes, np.uint8) & 1 if planes else picture
 
 
-# What may be trained on or measured, wherever its pictures are.
+# Examples to train on or to measure, in memory or on disk.
 Source = Examples | Stored

@@ -1,4 +1,4 @@
-"""labels.csv of a user's own set: class, patient and part of each image."""
+"""labels.csv of a user's set: class, patient and part of each image."""
 
 import csv
 import dataclasses
@@ -6,19 +6,19 @@ import io
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from apppau_jax.datasets import raw_index
-from apppau_jax.datasets.split_protocols import PARTS
+from apppau_jax.datasets.raw_source import summarise
 from apppau_jax.errors import DataError
 
 NAME = "labels.csv"
 COLUMNS = ("id", "label", "patient", "split")
-# Columns of the counts that preparing prints, beside one a class.
-_TAKEN = ("images", "masks", "unlabelled", "missing", "no class")
+PARTS = ("train", "validation", "test")
+# Names of counts that preparing prints beside those of the classes.
+_RESERVED = ("images", "masks", "unlabelled", "missing", "no class")
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """What the table says of one image; "" where it says nothing."""
+  """The cells of one image; "" where a cell is empty."""
 
   label: str = ""
   patient: str = ""
@@ -31,8 +31,8 @@ class Labels:
 
   Attributes:
     rows: by id, in Unicode's composed form.
-    class_names: every label that occurs, sorted.
-    unread: names of columns that have no meaning here.
+    class_names: the labels that occur, sorted.
+    unread: names of columns that are not used.
   """
 
   rows: Mapping[str, Row] = dataclasses.field(default_factory=dict)
@@ -41,22 +41,21 @@ class Labels:
 
 
 def composed(text: str) -> str:
-  """One form of letters with accents, which file systems write in two."""
+  """Returns text in composed form; file systems write accents in two."""
   return unicodedata.normalize("NFC", text)
 
 
 def read_labels(content: bytes, *, where: str) -> Labels:
-  """Reads a table with the columns id, label and maybe patient, split.
+  """Parses a table with the columns id, label and optionally patient, split.
 
-  Columns are found by their name, in any order; a comma, a semicolon or a TAB
-  divides them.
+  The columns may come in any order, separated by commas, semicolons or TABs.
 
   Args:
     content: the file, UTF-8.
-    where: what messages call it.
+    where: its name for messages.
 
   Raises:
-    DataError: it is no such table, or rows contradict it; all are listed.
+    DataError: it is no such table, or has invalid rows; all are listed.
   """
   try:
     text = content.decode("utf-8-sig")
@@ -72,18 +71,18 @@ def read_labels(content: bytes, *, where: str) -> Labels:
   if missing or twice:
     raise DataError(
       f"{where} must begin with a line that names its columns, each once: id "
-      "and label, and if wanted patient and split. It begins with "
+      "and label, and optionally patient and split. It begins with "
       f"{', '.join(map(repr, header)) or 'nothing'}."
     )
   rows: dict[str, Row] = {}
   faults = []
   for number, cells in lines[1:]:
-    told = dict(zip(header, cells))
-    name = composed(told.get("id", ""))
+    values = dict(zip(header, cells))
+    name = composed(values.get("id", ""))
     row = Row(
-      label=" ".join(told.get("label", "").split()),
-      patient=told.get("patient", ""),
-      split=told.get("split", "").lower(),
+      label=" ".join(values.get("label", "").split()),
+      patient=values.get("patient", ""),
+      split=values.get("split", "").lower(),
     )
     if fault := _fault(cells, name, row, header=header, rows=rows):
       faults.append(f"line {number}: {fault}")
@@ -91,7 +90,7 @@ def read_labels(content: bytes, *, where: str) -> Labels:
   if faults:
     raise DataError(
       f"{where} has {len(faults)} lines that cannot be used: "
-      f"{raw_index.summarise(faults)}"
+      f"{summarise(faults)}"
     )
   names = sorted({r.label for r in rows.values()} - {""})
   _check_spellings(names, where=where)
@@ -103,20 +102,20 @@ def read_labels(content: bytes, *, where: str) -> Labels:
 
 
 def _check_spellings(names: Sequence[str], *, where: str) -> None:
-  """Refuses classes that differ in small and capital letters only."""
+  """Refuses classes that differ only in upper and lower case."""
   spelt: dict[str, list[str]] = {}
   for name in names:
     spelt.setdefault(name.casefold(), []).append(name)
   several = [" and ".join(same) for same in spelt.values() if len(same) > 1]
   if several:
     raise DataError(
-      f"{where} writes a class in several ways: {raw_index.summarise(several)} "
-      "They would be told apart as different diseases. Write each in one way."
+      f"{where} writes a class in several ways: {summarise(several)} They "
+      "would count as different diseases. Write each in one way."
     )
 
 
 def _lines(text: str):
-  """Number and cells of every line that is not empty."""
+  """Yields number and cells of every line that is not empty."""
   first = text.lstrip("\r\n ").partition("\n")[0]
   delimiter = max(",;\t", key=first.count)
   reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -134,7 +133,7 @@ def _fault(
   header: Sequence[str],
   rows: Mapping[str, Row],
 ) -> str:
-  """Why a line cannot be used; "" if it can."""
+  """Returns why a line is invalid, or ""."""
   if len(cells) != len(header):
     return f"{len(cells)} cells, where the header has {len(header)}"
   if not name:
@@ -143,6 +142,6 @@ def _fault(
     return f"{name} a second time"
   if row.split not in ("", *PARTS):
     return f"split {row.split!r}, which is none of {', '.join(PARTS)}"
-  if row.label in _TAKEN:
+  if row.label in _RESERVED:
     return f"a class cannot be called {row.label!r}"
   return ""

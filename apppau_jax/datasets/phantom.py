@@ -1,25 +1,21 @@
-"""Procedural chest phantoms as a dataset: free to draw, keep and publish."""
+"""Procedural chest phantoms as a data set; they may be shared freely."""
 
-import tensorflow_datasets as tfds
+from apppau_jax.datasets import montgomery
+from apppau_jax.datasets.spec import DatasetSpec
 
-from apppau_jax.datasets import builder, montgomery, names
-from apppau_jax.datasets import layout as layout_lib
+COUNT = 200  # images that `phantoms.draw_set` draws by default
+_NORMAL = 116  # of them, in the proportion of Montgomery; the others have tb
+DEFAULT_IDS = tuple(
+  f"MCUCXR_{i:04d}_{int(i > _NORMAL)}" for i in range(1, COUNT + 1)
+)
 
-COUNT = 200  # images of the set that `apppau_jax.phantoms` draws by default
-
-
-class Phantom(builder.LungBuilder):
-  """Procedural chest phantoms in the layout of the Montgomery set."""
-
-  VERSION = tfds.core.Version("2.0.0")
-
-  @classmethod
-  def layout(cls) -> layout_lib.Layout:
-    """The layout of Montgomery; whatever is there is the complete set."""
-    return layout_lib.Layout(
-      stem=montgomery.STEM,
-      expected=None,
-      masks=montgomery.mask_files,
-      class_names=names.CLASSES["phantom"],
-      parse=montgomery.parse_reading,
-    )
+PHANTOM = DatasetSpec(
+  name="phantom",
+  title="Procedural chest phantoms in the layout of the Montgomery set.",
+  version="2.0.0",
+  class_names=montgomery.MONTGOMERY.class_names,
+  stem=montgomery.MONTGOMERY.stem,
+  masks=montgomery.mask_files,
+  left_folders=montgomery.MONTGOMERY.left_folders,
+  parse=montgomery.parse_reading,
+)

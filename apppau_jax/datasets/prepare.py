@@ -1,4 +1,4 @@
-"""Raw files to a prepared dataset: once, atomically, with a record of it."""
+"""Prepare a data set from its raw files: once, atomically, with a record."""
 
 import collections
 import dataclasses
@@ -15,71 +15,13 @@ import tensorflow_datasets as tfds
 
 from apppau_jax import errors, files
 from apppau_jax.datasets import builder as builder_lib
-from apppau_jax.datasets import (
-  folder,
-  jsrt,
-  manifest,
-  montgomery,
-  phantom,
-  raw_index,
-  shenzhen,
-)
-from apppau_jax.datasets import names as sets
-from apppau_jax.imaging import grey_levels
+from apppau_jax.datasets import prepared as prepared_lib
+from apppau_jax.datasets import raw_index, registry
+from apppau_jax.datasets.prepared import Prepared
 
-BUILDERS: dict[str, type[builder_lib.LungBuilder]] = {
-  "montgomery": montgomery.Montgomery,
-  "shenzhen": shenzhen.Shenzhen,
-  "jsrt": jsrt.Jsrt,
-  "phantom": phantom.Phantom,
-  "folder": folder.Folder,
-}
 PROBLEMS = "problems.json"
-# What a write says that finds no room: the disk's, a quota's, a file's limit.
+# Errors of a write without room: on the disk, in a quota, in a file's limit.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def builder_class(dataset: str) -> type[builder_lib.LungBuilder]:
-  """The builder of one prepared set, `folder:NAME` included.
-
-  Raises:
-    ConfigError: no such set.
-  """
-  (member,) = sets.members(dataset)
-  return BUILDERS[sets.kind(member)]
-
-
-def prepared_folder(
-  data_dir: str | os.PathLike[str],
-  *,
-  dataset: str,
-  resolution: int,
-  bits: int = 8,
-) -> Path:
-  """Where a dataset lies once prepared: TFDS's name/config/version.
-
-  Raises:
-    ConfigError: an unknown dataset, resolution or depth.
-  """
-  if sets.is_combined(dataset):
-    raise errors.ConfigError(
-      f"{dataset} is a view over {' and '.join(sets.members(dataset))}, and "
-      "lies nowhere; prepare each of them."
-    )
-  if resolution not in builder_lib.RESOLUTIONS:
-    raise errors.ConfigError(
-      f"Resolution {resolution} is not offered; choose from "
-      f"{', '.join(map(str, builder_lib.RESOLUTIONS))}."
-    )
-  if bits not in grey_levels.BITS:
-    raise errors.ConfigError(
-      f"Grey levels of {bits} bits are not offered; choose from "
-      f"{', '.join(map(str, grey_levels.BITS))}."
-    )
-  version = str(builder_class(dataset).VERSION)
-  # folder:NAME lies in folder/NAME.
-  home = Path(data_dir).expanduser().joinpath(*dataset.split(":"))
-  return home / builder_lib.config_name(resolution, bits) / version
 
 
 def prepare(
@@ -93,52 +35,55 @@ def prepare(
   workers: int | None = None,
   progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-  """Builds the shards of a dataset, or finds that they are there already.
+  """Builds the shards of a data set, unless they exist already.
 
-  A build happens in a folder of its own and replaces an older one only when
-  it is complete. Two processes never build the same dataset at once.
+  A build happens in a folder of its own and replaces an older one only when it
+  is complete. Two processes never build the same data set at once.
 
   Args:
-    dataset: a key of `BUILDERS`, or `folder:NAME`; combinations are not
-      prepared.
-    raw_dir: the owner's folder or zip; of phantoms what
+    dataset: a key of `registry.DATASETS`, or `folder:NAME`; the members of a
+      combination are prepared one by one.
+    raw_dir: the owner's folder or zip; of phantoms, what
       `phantoms.draw_set.draw` returns.
-    data_dir: where prepared datasets live.
-    resolution: 128, 256 or 512.
+    data_dir: the folder of all prepared sets.
+    resolution: side of the prepared pictures: 128, 256 or 512 pixels.
     bits: of a grey level, 8 or 16.
-    allow_missing: go on when published files are missing.
-    workers: decoding threads.
+    allow_missing: continue if published files are missing.
+    workers: decoding threads; one per CPU, at most 8, by default.
     progress: called with (images done, images in all).
 
   Returns:
     The content of prepare.json, with "folder" and "reused" added.
 
   Raises:
-    ConfigError: an unknown dataset, resolution or depth, or no raw_dir.
+    ConfigError: an unknown data set, resolution or depth, or no raw_dir.
     DataError: missing, damaged or inconsistent files; nothing was built.
     ResourceError: the disk is full.
   """
-  target = prepared_folder(
-    data_dir, dataset=dataset, resolution=resolution, bits=bits
+  target = Prepared(
+    data_dir=data_dir, dataset=dataset, resolution=resolution, bits=bits
   )
   if raw_dir is None:
     raise errors.ConfigError(
       f"Preparing {dataset} needs --raw_dir: the folder or zip of its files."
     )
-  found, source_sha256 = _look(dataset, raw_dir)
+  with registry.spec(dataset).open(raw_dir) as source:
+    spec = registry.spec(dataset).of(source)
+    found = raw_index.index_complete(source, spec, allow_missing=True)
+    fingerprint = raw_index.fingerprint(source, found)
   wanted = {
     "dataset": dataset,
     "resolution": resolution,
-    # Absent where it is 8: what was prepared before there was a choice.
+    # Absent for 8, as in records that are older than the option.
     **({} if bits == 8 else {"bits": bits}),
-    "format": manifest.FORMAT,
-    "source_sha256": source_sha256,
+    "format": prepared_lib.FORMAT,
+    "source_sha256": fingerprint,
   }
   make_builder = functools.partial(
-    builder_class(dataset),
+    builder_lib.builder_class(dataset),
     raw_dir=raw_dir,
     data_dir=_staging(target),
-    config=builder_lib.config_name(resolution, bits),
+    config=target.config_name,
     allow_missing=allow_missing,
     workers=workers,
     progress=progress,
@@ -149,86 +94,75 @@ def prepare(
       raw_index.refuse_missing(found, where=str(raw_dir), listing=str(listing))
     if record := _reusable(target, wanted):
       return record
-    _check_disk(target, images=len(found.examples), side=resolution, bits=bits)
+    _check_disk(target, images=len(found.examples))
     return _build(make_builder, target, wanted=wanted)
   except OSError as e:
     raise _disk_error(e, target=target) from e
-  except RuntimeError as e:  # of array_record, which writes in C++
+  except RuntimeError as e:  # array_record writes in C++
     if not any(os.strerror(number) in str(e) for number in _FULL):
       raise
     raise _disk_full(target) from e
 
 
-def _look(
-  dataset: str, raw_dir: str | os.PathLike[str]
-) -> tuple[raw_index.RawIndex, str]:
-  """What the source holds and its fingerprint; decodes nothing."""
-  builder = builder_class(dataset)
-  with builder.open(raw_dir) as source:
-    layout = builder.layout_in(source)
-    found = raw_index.find_all(source, layout, allow_missing=True)
-    return found, raw_index.fingerprint(source, found)
+def _staging(target: Prepared) -> Path:
+  return target.folder.parent / ".building"
 
 
-def _staging(target: Path) -> Path:
-  return target.parent / ".building"
-
-
-def _reusable(target: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
-  """The record of an intact dataset that was made from the same source."""
-  record = manifest.read(target)
-  if record is None or manifest.damaged(target, record):
+def _reusable(
+  target: Prepared, wanted: Mapping[str, Any]
+) -> dict[str, Any] | None:
+  """Returns the record of an intact set that was made from the same source."""
+  record = target.read_record()
+  if record is None or target.damaged(record):
     return None
   if any(record.get(key) != value for key, value in wanted.items()):
     return None
-  return {**record, "folder": str(target), "reused": True}
+  return {**record, "folder": str(target.folder), "reused": True}
 
 
 def _build(
   make_builder: Callable[[], builder_lib.LungBuilder],
-  target: Path,
+  target: Prepared,
   *,
   wanted: Mapping[str, Any],
 ) -> dict[str, Any]:
   """Builds into the staging folder, under a lock, and swaps it in."""
-  target.parent.mkdir(parents=True, exist_ok=True)
-  with filelock.FileLock(target.parent / ".lock"):
-    if record := _reusable(target, wanted):  # by whom we waited for
+  parent, staging = target.folder.parent, _staging(target)
+  parent.mkdir(parents=True, exist_ok=True)
+  with filelock.FileLock(parent / ".lock"):
+    if record := _reusable(target, wanted):  # another process built it
       return record
-    staging = _staging(target)
     shutil.rmtree(staging, ignore_errors=True)  # of a build that was killed
     try:
       builder = make_builder()
       _generate(builder, target)
       folder = Path(builder.data_dir)
-      record = {**wanted, **_record(builder), "files": None}
-      record["files"] = manifest.checksums(folder)
-      files.write_json(folder / manifest.NAME, record)
+      record = {**wanted, **_describe(builder), "files": None}
+      record["files"] = prepared_lib.checksums(folder)
+      files.write_json(folder / prepared_lib.RECORD, record)
       _swap(folder, target)
-      (target.parent / PROBLEMS).unlink(missing_ok=True)
+      (parent / PROBLEMS).unlink(missing_ok=True)
     finally:
       shutil.rmtree(staging, ignore_errors=True)
-  return {**record, "folder": str(target), "reused": False}
+  return {**record, "folder": str(target.folder), "reused": False}
 
 
-def _generate(builder: builder_lib.LungBuilder, target: Path) -> None:
-  tfds.disable_progress_bar()  # ours counts images; TFDS's counts shards too
+def _generate(builder: builder_lib.LungBuilder, target: Prepared) -> None:
+  tfds.disable_progress_bar()  # `progress` counts images; TFDS's, shards too
   try:
     builder.download_and_prepare(
       download_dir=_staging(target) / "downloads",
       download_config=tfds.download.DownloadConfig(try_download_gcs=False),
     )
   except errors.DataError:
-    if builder.index is not None:
+    if builder.index.examples:
       _write_problems(target, builder.index, verdicts=builder.verdicts)
     raise
 
 
-def _record(builder: builder_lib.LungBuilder) -> dict[str, Any]:
-  """Counts and remarks for prepare.json."""
+def _describe(builder: builder_lib.LungBuilder) -> dict[str, Any]:
+  """Returns counts and remarks for the record."""
   found = builder.index
-  assert found is not None  # set by the generation that has just succeeded
-  masks = sum(bool(e.masks) for e in found.examples)
   labels = collections.Counter(e.label for e in found.examples)
   names = builder.info.features["label"].names
   unknown = {"no class": labels[-1]} if labels[-1] else {}
@@ -237,7 +171,7 @@ def _record(builder: builder_lib.LungBuilder) -> dict[str, Any]:
     "content_sha256": builder_lib.content_sha256(builder),
     "counts": {
       "images": len(found.examples),
-      "masks": masks,
+      "masks": sum(bool(e.masks) for e in found.examples),
       **{name: labels[i] for i, name in enumerate(names)},
       **unknown,
       "unlabelled": len(found.unlabelled),
@@ -250,60 +184,62 @@ def _record(builder: builder_lib.LungBuilder) -> dict[str, Any]:
 
 
 def _write_problems(
-  target: Path,
+  target: Prepared,
   found: raw_index.RawIndex,
   *,
   verdicts: list[builder_lib.Verdict],
 ) -> Path:
-  """The complete lists behind an error message that shows the first few."""
-  target.parent.mkdir(parents=True, exist_ok=True)
+  """Writes the complete lists; error messages show the first entries."""
+  path = target.folder.parent / PROBLEMS
   content = {
     "missing": list(found.missing),
     "verdicts": [dataclasses.asdict(v) for v in verdicts],
   }
-  path = target.parent / PROBLEMS
   files.write_json(path, content)
   return path
 
 
-def _swap(folder: Path, target: Path) -> None:
-  """Puts the new folder in place; the old one goes only after that."""
+def _swap(folder: Path, target: Prepared) -> None:
+  """Moves the new folder into place, and restores the old one on failure."""
   old = _staging(target) / "old"
-  if target.exists():
-    target.rename(old)
+  if target.folder.exists():
+    target.folder.rename(old)
   try:
-    folder.rename(target)
+    folder.rename(target.folder)
   except OSError:
     if old.exists():
-      old.rename(target)
+      old.rename(target.folder)
     raise
 
 
-def _check_disk(target: Path, *, images: int, side: int, bits: int) -> None:
-  """Refuses to start what the disk cannot hold, were nothing compressed."""
-  target.parent.mkdir(parents=True, exist_ok=True)
+def _check_disk(target: Prepared, *, images: int) -> None:
+  """Refuses to start if the disk cannot hold the uncompressed pictures."""
+  parent = target.folder.parent
+  parent.mkdir(parents=True, exist_ok=True)
   # Image and mask, twice: TFDS writes its shuffle buckets beside the shards.
-  needed = 2 * images * side * side * (bits // 8 + 1) + 2**24
-  free = shutil.disk_usage(target.parent).free
+  pixels = images * target.resolution**2
+  needed = 2 * pixels * (target.bits // 8 + 1) + 2**24
+  free = shutil.disk_usage(parent).free
   if free < needed:
     raise errors.ResourceError(
-      f"Preparing {target} may need {needed:,} bytes and the disk has {free:,} "
-      "bytes free. Nothing was written; make room or give another --data_dir."
+      f"Preparing {target.folder} may need {needed:,} bytes and the disk has "
+      f"{free:,} bytes free. Nothing was written. Free some space or choose "
+      "another --data_dir."
     )
 
 
-def _disk_error(error: OSError, *, target: Path) -> errors.UserError:
+def _disk_error(error: OSError, *, target: Prepared) -> errors.UserError:
   if error.errno in _FULL:
     return _disk_full(target)
   return errors.DataError(
-    f"Preparing {target} failed: {error}. Check that --data_dir is a folder "
-    "that you may write to."
+    f"Preparing {target.folder} failed: {error}. Check that --data_dir is a "
+    "folder that you may write to."
   )
 
 
-def _disk_full(target: Path) -> errors.ResourceError:
+def _disk_full(target: Prepared) -> errors.ResourceError:
   return errors.ResourceError(
-    f"The disk filled up while preparing {target}. The unfinished part was "
-    "removed; make room, or give another --data_dir, and run the same "
-    "command again."
+    f"The disk filled up while preparing {target.folder}. The unfinished part "
+    "was removed. Free some space or choose another --data_dir, and run the "
+    "same command again."
   )

@@ -13,7 +13,7 @@ import stat
 import types
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
 from apppau_jax import errors
@@ -33,6 +33,13 @@ class _File:
   path: str  # posix, relative to the folder or inside the zip
   size: int
   archive: str = ""  # the zip that holds it; "" for a plain file
+
+
+def summarise(lines: Iterable[str], *, limit: int = 20) -> str:
+  """Joins the first `limit` lines and says how many more there are."""
+  lines = list(lines)
+  more = f"; and {len(lines) - limit} more." if len(lines) > limit else ""
+  return "; ".join(line.rstrip(".") for line in lines[:limit]) + (more or ".")
 
 
 class RawSource:

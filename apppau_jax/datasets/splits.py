@@ -1,9 +1,9 @@
-"""Which images train, validate and test: id lists, seeded, by patient.
+"""Divide images into training, validation and test parts, by patient.
 
-Where the list of a dataset's ids is public, `paper` and fold splits are made
-of the whole list and cut down to the images at hand afterwards: a missing
-file never moves another one to another part. The split of a combination is the
-union of its members' own: an image's place depends on its own set alone.
+If the ids of a data set are public, `paper` and fold splits are made of the
+whole list and then restricted to the images at hand: a missing file never
+moves another one to another part. The split of a combination is the union of
+the splits of its members: the part of an image depends on its own set alone.
 """
 
 import dataclasses
@@ -14,32 +14,63 @@ import pathlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from apppau_jax import files
-from apppau_jax.datasets import names as sets
-from apppau_jax.datasets import split_protocols, stratified_split
-from apppau_jax.datasets.published import (
-  published_groups,
-  published_ids,
-  published_label,
+from apppau_jax.datasets import (
+  ccx,
+  registry,
+  split_protocols,
+  stratified_split,
 )
 from apppau_jax.errors import ConfigError, DataError
 
+_NAMES = ("train_labelled", "train_unlabelled", "validation", "test")
+
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-  """Sorted ids of each part; `train_unlabelled` trains without its masks."""
+class Parts:
+  """The parts of a split, as sorted ids, and the labels used in training.
+
+  Attributes:
+    train_labelled: training images whose masks are used.
+    train_unlabelled: training images whose masks are not used.
+    validation: images for model selection.
+    test: images for the final evaluation.
+    classes: training images whose class is used.
+  """
 
   train_labelled: tuple[str, ...]
   train_unlabelled: tuple[str, ...]
   validation: tuple[str, ...]
   test: tuple[str, ...]
+  classes: tuple[str, ...] = ()
 
   def as_dict(self) -> dict[str, list[str]]:
-    """The four parts by name, as lists."""
-    return {part: list(ids) for part, ids in dataclasses.asdict(self).items()}
+    """Returns the four parts by name, the content of splits.json."""
+    return {name: list(getattr(self, name)) for name in _NAMES}
+
+  def labels(self) -> dict[str, list[str]]:
+    """Returns the training ids whose mask or class is used, by kind."""
+    return {"masks": list(self.train_labelled), "classes": list(self.classes)}
+
+  def roles(self) -> dict[str, str]:
+    """Returns train, validation or test by id."""
+    return {
+      image: name.partition("_")[0]
+      for name in _NAMES
+      for image in getattr(self, name)
+    }
+
+  def used_before(self, part: str) -> set[str]:
+    """Returns the images that a run used before it was measured on a part.
+
+    Args:
+      part: `validation`, measured after training; or `test`, measured after
+        model selection as well.
+    """
+    roles = ("train", "validation") if part == "test" else ("train",)
+    return {image for image, role in self.roles().items() if role in roles}
 
   def check(self, *, groups: Mapping[str, str] | None = None) -> None:
-    """Makes sure that what is learnt from is never what is judged.
+    """Checks that no image and no patient is in two parts.
 
     Args:
       groups: patient of each id. The two training parts may share a patient.
@@ -47,8 +78,7 @@ class Split:
     Raises:
       DataError: an id twice, or a patient in two of train, validation, test.
     """
-    parts = self.as_dict()
-    counted = Counter(name for ids in parts.values() for name in ids)
+    counted = Counter(i for name in _NAMES for i in getattr(self, name))
     twice = sorted(name for name, times in counted.items() if times > 1)
     if twice:
       raise DataError(
@@ -56,19 +86,16 @@ class Split:
         f"{twice[0]!r}; each image belongs to one part, once. Remove the "
         "copies from the list."
       )
-    seen: dict[str, tuple[str, str]] = {}
-    for part, ids in parts.items():
-      for name in ids:
-        patient = (groups or {}).get(name, name)
-        role = part.split("_")[0]
-        other, before = seen.setdefault(patient, (name, role))
-        if before != role:
-          raise DataError(
-            f"Patient {patient!r} is in two parts of the split: {other} in "
-            f"{before}, {name} in {role}. Scores would be flattered by "
-            "images of a person seen in training; keep a patient's images "
-            "in one part."
-          )
+    first: dict[str, tuple[str, str]] = {}
+    for name, role in self.roles().items():
+      patient = (groups or {}).get(name, name)
+      other, before = first.setdefault(patient, (name, role))
+      if before != role:
+        raise DataError(
+          f"Patient {patient!r} is in two parts of the split: {other} in "
+          f"{before}, {name} in {role}. Scores on images of a training "
+          "patient are too high; keep a patient's images in one part."
+        )
 
 
 def make_split(
@@ -83,44 +110,42 @@ def make_split(
   label_seed: int = 0,
   given: Mapping[str, str] | None = None,
   sources: Mapping[str, str] | None = None,
-) -> Split:
+) -> Parts:
   """Divides the images at hand.
 
   Args:
-    name: `paper`: Table 3's counts on the complete public sets, its
-      proportions 93 : 10 : 35 on any other; `idiap`: the public lists of that
-      name, as they are, the same for every seed (on Montgomery they put films
-      of two patients in two parts); `given`: what the set itself says of each
-      image; `fold-K-of-N`: part K (from 0) of N tests and a tenth of the
-      others validates.
-    dataset: its name, or that of a combination (`data.sets`): the union of
-      its members' splits, except that `paper` takes one Shenzhen image from
-      the test part of all three sets for training, as Table 3 has it.
+    name: `paper`: the counts of Table 3 on the complete public sets, its
+      proportions 93 : 10 : 35 on others; `idiap`: the public lists of that
+      name, unchanged, for every seed (on Montgomery they put images of two
+      patients in two parts); `given`: what the set itself states for each
+      image; `fold-K-of-N`: part K (from 0) of N is the test part, and a tenth
+      of the others validates.
+    dataset: its name, or that of a combination: the union of the splits of its
+      members, except that `paper` moves one Shenzhen image from test to
+      training in `ccx`, as Table 3 has it.
     ids: the images at hand that have masks.
     labels: class of each id, to balance the parts; unused for public ids.
     groups: patient of each id; patients are never divided.
     seed: of `paper` and the folds.
-    label_fraction: part of the training images whose masks are used, in
+    label_fraction: share of the training images whose masks are used, in
       (0, 1], rounded half up; a whole number above 1, or the integer 1, is a
-      count. At least one image per class, as far as the count allows. Taken
-      of the complete training part, by class (of a combination by set and
-      class); smaller choices are contained in larger ones.
+      count. At least one image of each class, as far as the count allows. It
+      is chosen from the complete training part by class (of a combination by
+      set and class); smaller choices are contained in larger ones.
     label_seed: another choice of the labelled images in the same split.
-    given: train, validation or test of each id, for `given`.
-    sources: the member of a combination that each id lies in; without it an
-      id that no public list has belongs to the one set without a list.
+    given: train, validation or test by id, for `given`.
+    sources: the member of a combination of each id; without it an id that is
+      in no public list belongs to the one set without a list.
 
   Returns:
-    The split, cut down to `ids`. Validation or test may be empty when files
+    The parts, restricted to `ids`. Validation or test may be empty if files
     are missing.
 
   Raises:
     ConfigError: a split or label fraction that does not exist here.
     DataError: too few images, ids twice or unknown, nothing to train on.
   """
-  members = sets.parts(dataset)  # of one, any name will do
-  if len(members) > 1:
-    members = sets.members(dataset)
+  members = registry.members(dataset)
   own = _by_set(ids, members=members, sources=sources or {})
   divided = [
     _divide(
@@ -132,46 +157,46 @@ def make_split(
   train, validation, test = (
     [i for parts, _ in divided for i in parts[role]] for role in range(3)
   )
-  if name == "paper" and members == sets.CCX:
-    moved = split_protocols.moved_in_ccx(divided[1][0][2], seed=seed)
+  if name == "paper" and members == ccx.MEMBERS:
+    shenzhen = divided[members.index("shenzhen")][0]
+    moved = ccx.moved_to_training(shenzhen[2], seed=seed)
     train.append(moved)
     test.remove(moved)
-  # Classes of one set are apart from those of another.
-  strata_labels = {
+  # Classes of one set differ from those of another.
+  strata = {
     i: label + 100 * place
-    for place, (_, known) in enumerate(divided)
-    for i, label in known.items()
+    for place, (_, classes) in enumerate(divided)
+    for i, label in classes.items()
   }
   order = stratified_split.even_order(
-    train, labels=strata_labels, salt=f"labelled:{label_seed}"
+    train, labels=strata, salt=f"labelled:{label_seed}"
   )
-  labelled = set(
-    order[: _label_count(label_fraction, train=order, labels=strata_labels)]
-  )
-  split = Split(
+  count = _label_count(label_fraction, train=order, labels=strata)
+  labelled = set(order[:count])
+  parts = Parts(
     train_labelled=_at_hand(labelled, ids),
     train_unlabelled=_at_hand(set(train) - labelled, ids),
     validation=_at_hand(validation, ids),
     test=_at_hand(test, ids),
   )
-  if not split.train_labelled:
+  if not parts.train_labelled:
     raise DataError(
       f"None of the {len(labelled)} labelled training images of split "
       f"{name!r} of {dataset} is among the {len(ids)} images at hand. Prepare "
       "more of the files, or raise config.data.label_fraction."
     )
-  # The Idiap lists are kept as published, shared patients included.
-  split.check(groups=None if name == "idiap" else groups)
-  return split
+  # The Idiap lists are used as published, shared patients included.
+  parts.check(groups=None if name == "idiap" else groups)
+  return parts
 
 
 def _by_set(
   ids: Sequence[str], *, members: Sequence[str], sources: Mapping[str, str]
 ) -> dict[str, list[str]]:
-  """Images by the set that lists them; the rest in the one without a list."""
-  public = {member: published_ids(member) for member in members}
-  rest = next((m for m in members if public[m] is None), members[0])
-  home = {i: m for m, listed in public.items() for i in listed or ()}
+  """Groups images by their set."""
+  listed = {member: registry.spec(member).masked_ids for member in members}
+  rest = next((m for m in members if listed[m] is None), members[0])
+  home = {i: m for m, public in listed.items() for i in public or ()}
   own: dict[str, list[str]] = {member: [] for member in members}
   for name in ids:
     own[sources.get(name) or home.get(name, rest)].append(name)
@@ -188,16 +213,16 @@ def _divide(
   seed: int,
   given: Mapping[str, str],
 ) -> tuple[list[list[str]], dict[str, int]]:
-  """Train, validation, test of one complete set, and its classes by id."""
-  known, patients = published_ids(dataset), groups
-  if known is None:
-    known = tuple(ids)
-    classes = {i: labels.get(i, -1) for i in known}
+  """Returns train, validation, test of one complete set, and its labels."""
+  spec = registry.spec(dataset)
+  if spec.masked_ids is None:
+    complete, patients = tuple(ids), groups
+    classes = {i: labels.get(i, -1) for i in complete}
   else:
-    classes = {i: published_label(i) for i in known}
-    patients = published_groups(dataset)
-  _check_ids(ids, known=known, dataset=dataset)
-  members = stratified_split.units(known, labels=classes, groups=patients)
+    complete, patients = spec.masked_ids, spec.patients
+    classes = {i: spec.label(i) for i in complete}
+  _check_ids(ids, complete=complete, dataset=dataset)
+  members = stratified_split.units(complete, labels=classes, groups=patients)
   if len(members) < 3:
     raise DataError(
       f"{dataset} has masks of {len(members)} patients; a split needs at least "
@@ -213,18 +238,20 @@ def _at_hand(part: Iterable[str], ids: Sequence[str]) -> tuple[str, ...]:
   return tuple(sorted(set(part).intersection(ids)))
 
 
-def _check_ids(ids, *, known, dataset: str) -> None:
+def _check_ids(
+  ids: Sequence[str], *, complete: Sequence[str], dataset: str
+) -> None:
   if len(set(ids)) != len(ids):
     twice = sorted(i for i, times in Counter(ids).items() if times > 1)
     raise DataError(
       f"{len(twice)} ids of {dataset} appear more than once, first "
       f"{twice[0]!r}; ids must be unique. Remove or rename the copies."
     )
-  strangers = sorted(set(ids).difference(known))
-  if strangers:
+  others = sorted(set(ids).difference(complete))
+  if others:
     raise DataError(
-      f"{len(strangers)} images are not in the public list of {dataset} with "
-      f"masks, first {strangers[0]!r}, so no public split has a place for "
+      f"{len(others)} images are not in the public list of {dataset} with "
+      f"masks, first {others[0]!r}, so no public split has a place for "
       "them. Remove their masks from the raw folder and prepare it again."
     )
 
@@ -237,7 +264,7 @@ def _label_count(
     count = int(wanted) if fits else 0
   else:
     fits = 0.0 < wanted <= 1.0
-    # Through its digits: 0.1 is a tenth here, not the nearest double.
+    # By its decimal digits: 0.1 is a tenth, not the nearest double.
     part = fractions.Fraction(repr(float(wanted)) if fits else 0)
     classes = len({labels.get(i, -1) for i in train})
     count = max(
@@ -253,13 +280,8 @@ def _label_count(
   return count
 
 
-def write_splits(path: str | os.PathLike[str], split: Split) -> None:
-  """Writes the four lists as JSON, whole or not at all."""
-  files.write_json(pathlib.Path(path), split.as_dict())
-
-
-def read_splits(path: str | os.PathLike[str]) -> Split:
-  """Reads what `write_splits` wrote, or a list of the same form.
+def read_splits(path: str | os.PathLike[str]) -> Parts:
+  """Reads the splits.json of a run, or a list of the same form.
 
   Args:
     path: a JSON file with the keys train_labelled, train_unlabelled,
@@ -268,7 +290,6 @@ def read_splits(path: str | os.PathLike[str]) -> Split:
   Raises:
     DataError: no such file, not of this form, or an id twice.
   """
-  names = [field.name for field in dataclasses.fields(Split)]
   try:
     parts = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
   except (OSError, ValueError) as error:
@@ -276,14 +297,14 @@ def read_splits(path: str | os.PathLike[str]) -> Split:
       f"The split {path} cannot be read ({error}). It is written when a run "
       "starts; give the folder of a run, or start one."
     ) from error
-  fits = isinstance(parts, dict) and sorted(parts) == sorted(names)
+  fits = isinstance(parts, dict) and sorted(parts) == sorted(_NAMES)
   for ids in parts.values() if fits else ():
     fits &= isinstance(ids, list) and all(isinstance(i, str) for i in ids)
   if not fits:
     raise DataError(
       f"{path} is not a split: it must hold a JSON object with the keys "
-      f"{', '.join(names)} and nothing else, each a list of image ids."
+      f"{', '.join(_NAMES)} and nothing else, each a list of image ids."
     )
-  split = Split(**{part: tuple(sorted(ids)) for part, ids in parts.items()})
+  split = Parts(**{part: tuple(sorted(ids)) for part, ids in parts.items()})
   split.check()
   return split

@@ -1,9 +1,14 @@
-"""The one room that reads config.*: from knobs to the parts of a run.
+"""Runs from a configuration: the only package, with paper, that reads one.
 
-networks   S and D, and their state before the first step
-objectives what each of them minimises
-data       which images train, validate and test, and what is known of them
-inference  from a trained run to masks and diagnoses
-trained    what a run keeps of its training
-run        everything the loop needs
+assemble, networks, input_pipeline  from a configuration to a training step
+data, data_gate                     its data set, split and validation
+fitting, validation, evaluate_run   training, validation and evaluation
+loading                             from run folders to models
+run_folder, provenance              the run folder, and how it was made
+cost                                what a run would take
 """
+
+from apppau_jax.experiment.fitting import Run, fit
+from apppau_jax.experiment.loading import load
+
+__all__ = ["Run", "fit", "load"]

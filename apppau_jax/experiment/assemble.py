@@ -10,6 +10,8 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.splits import Parts
 from apppau_jax.experiment import (
   data,
   input_pipeline,
@@ -31,14 +33,13 @@ from apppau_jax.training import state as state_lib
 _SEVERAL = 50  # where dispatching a step costs as much as a small one
 
 
-def plan(config: Config, chosen: data.Parts) -> loop.Plan:
+def plan(config: Config, chosen: Parts) -> loop.Plan:
   """Lengths in steps.
 
   An epoch is as many steps as pass over all training images, however few of
   them are labelled or used: runs of equal length see equally many examples.
   """
-  split = chosen.split
-  size = len(split.train_labelled) + len(split.train_unlabelled)
+  size = len(chosen.train_labelled) + len(chosen.train_unlabelled)
   per_epoch = example_order.steps_per_epoch(size, config.train.batch_size)
   eval_every = config.train.eval_every_epochs * per_epoch
   several = config.train.steps_per_call or _steps_per_call(config, eval_every)
@@ -73,17 +74,16 @@ def store(
 
 def assemble(
   config: Config,
-  chosen: data.Parts,
+  chosen: Parts,
   *,
+  dataset: Dataset,
   workdir: pathlib.Path,
   meta: Mapping[str, Any],
 ) -> tuple[loop.Run, state_lib.TrainState]:
   """Returns the run and its fresh state."""
-  objectives.check_players(
-    config, unlabelled=len(chosen.split.train_unlabelled)
-  )
+  objectives.check_players(config, unlabelled=len(chosen.train_unlabelled))
   mesh = parallel.make_mesh(batch_size=config.train.batch_size)
-  training = data.load_training(config, chosen)
+  training = data.load_training(config, dataset, parts=chosen)
   objectives.check_classes(config, known=training.label)
   lengths = plan(config, chosen)
   seed = parallel.replicate(np.uint32(config.seed), mesh)
@@ -91,7 +91,7 @@ def assemble(
     config, lengths=lengths, mesh=mesh, examples=len(training.ids)
   )
   state = _init(config, lengths=lengths, mesh=mesh)(seed)
-  order_of = input_pipeline.minibatches(config, chosen.split)
+  order_of = input_pipeline.minibatches(config, chosen)
   return loop.Run(
     plan=lengths,
     train_step=functools.partial(step, seed=seed),
@@ -99,7 +99,7 @@ def assemble(
     order=order_of,
     ids=training.ids,
     evaluate_fn=validation.validation(
-      config, data.load(config, chosen.split.validation), mesh
+      config, data.load(config, dataset, ids=chosen.validation), mesh
     ),
     select_by=config.train.select_by,
     learning_rate=parallel.compile_rate(_optimizers(config, lengths)[0]),
@@ -110,7 +110,7 @@ def assemble(
   ), state
 
 
-@shared(*networks.INIT_KEYS, "train.shard_parameters")
+@shared(*networks.INIT_KEYS)
 def _init(
   config: Config, *, lengths: loop.Plan, mesh: Mesh
 ) -> Callable[..., state_lib.TrainState]:
@@ -120,7 +120,6 @@ def _init(
     lambda seed: networks.init(config, transform, other, seed=seed),
     mesh,
     np.uint32(0),
-    shard=config.train.shard_parameters,
     name=["init", config.to_dict()],
   )
 
@@ -140,8 +139,6 @@ def _init(
   "data.streaming",
   "train.batch_size",
   "train.unlabelled_in_batch",
-  "train.accumulate",
-  "train.shard_parameters",
 )
 def _train_step(
   config: Config, *, lengths: loop.Plan, mesh: Mesh, examples: int
@@ -156,14 +153,10 @@ def _train_step(
   """
   del examples
   config.seed = 0  # in vain: every run gives its own
-  step, init = step_and_init(config, lengths)
-  like = None
-  if config.train.shard_parameters:
-    like = parallel.shapes(init, mesh, shard=True)
+  step, _ = step_and_init(config, lengths)
   return parallel.compile_train_step(
     step,
     mesh,
-    like=like,
     steps_per_call=lengths.steps_per_call,
     name=["train step", config.to_dict(), lengths],
   )
@@ -183,7 +176,6 @@ def step_and_init(
     seed=config.seed,
     adversary=objectives.adversary(config, lengths, other),
     consistency=objectives.consistent(config, lengths),
-    accumulate=config.train.accumulate,
   )
   return step, lambda: networks.init(config, transform, other)
 

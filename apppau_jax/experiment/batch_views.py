@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from apppau_jax.batch import Batch
-from apppau_jax.experiment import data, fit, input_pipeline, objectives
+from apppau_jax.datasets.splits import Parts
+from apppau_jax.experiment import data, fitting, input_pipeline, objectives
 from apppau_jax.experiment.assemble import plan
 from apppau_jax.experiment.networks import Config, class_names
 from apppau_jax.reports.montage import View
@@ -26,21 +27,20 @@ def batch_views(config: Config) -> dict[str, list[View]]:
     ConfigError: a configuration that cannot be trained.
     DataError: data that are not prepared.
   """
-  fit.ensure_phantoms(config)
-  catalogue = data.catalogue(config)
-  config = data.settled(config, catalogue)
-  chosen = data.parts(config, catalogue)
-  objectives.check_players(
-    config, unlabelled=len(chosen.split.train_unlabelled)
-  )
-  labelled, unlabelled = _shown_rows(config, chosen)
-  loaded = data.load_training(config, chosen).take([*labelled, *unlabelled])
+  fitting.ensure_phantoms(config)
+  dataset = data.open_dataset(config)
+  config = data.settled(config, dataset)
+  parts = data.parts(config, dataset)
+  objectives.check_players(config, unlabelled=len(parts.train_unlabelled))
+  labelled, unlabelled = _shown_rows(config, parts)
+  training = data.load_training(config, dataset, parts=parts)
+  loaded = training.take([*labelled, *unlabelled])
   batch = input_pipeline.to_batch(loaded)
   keys = jax.random.split(jax.random.key(config.seed), _VIEWS)
   prepare = jax.jit(data.prepare(config))
   views: list[Batch] = [prepare(key, batch) for key in keys]
   titles = other_titles = ["trained on"] * _VIEWS
-  perturbs = objectives.consistent(config, plan(config, chosen))
+  perturbs = objectives.consistent(config, plan(config, parts))
   if perturbs is not None and unlabelled:
     other_titles = ["weak view", *["strong view"] * (_VIEWS - 1)]
     views[1:] = _strong_views(
@@ -49,7 +49,7 @@ def batch_views(config: Config) -> dict[str, list[View]]:
     )  # fmt: skip
   normalized = data.normalize(config)(batch.image)
   prepared = dataclasses.replace(batch, image=normalized)
-  names = class_names(config) or catalogue.class_names
+  names = class_names(config) or dataset.class_names
   rows = {}
   for i, name in enumerate(loaded.ids):
     label = "class unknown"
@@ -67,11 +67,9 @@ def batch_views(config: Config) -> dict[str, list[View]]:
   return rows
 
 
-def _shown_rows(
-  config: Config, chosen: data.Parts
-) -> tuple[list[int], list[int]]:
+def _shown_rows(config: Config, chosen: Parts) -> tuple[list[int], list[int]]:
   """Rows of the labelled and unlabelled images, each image once."""
-  order_of = input_pipeline.minibatches(config, chosen.split)
+  order_of = input_pipeline.minibatches(config, chosen)
   minibatch = np.atleast_2d(order_of(0))[-1]
   parts = np.split(minibatch, [objectives.labelled_rows(config)])
   labelled, unlabelled = (list(dict.fromkeys(p.tolist())) for p in parts)

@@ -1,5 +1,6 @@
 """What a training step costs, from shapes alone: no data, no parameters."""
 
+import copy
 import dataclasses
 import statistics
 import time
@@ -17,20 +18,19 @@ from apppau_jax.imaging import grey_levels
 from apppau_jax.training import example_order, loop, parallel
 from apppau_jax.training import state as state_lib
 
-_TIMED = 5  # steps, after the first
+_REPEATS = 5  # of what is timed, after a first time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:
-  """A compiled step, seen from outside.
+  """The cost of a compiled step and of its run.
 
   Attributes:
     parameters: trainable scalars by player.
     flops: floating-point operations of a step, see `flops`.
     bytes: read and written by a step, by XLA's estimate; 0 where it has none.
     memory: peak of a step in bytes: state, data set, temporaries.
-    steps_per_epoch: steps of a pass over the training images.
-    steps: of the whole run.
+    plan: lengths of the run in steps.
     compile_seconds: tracing and compiling (or reading the cache).
     step_seconds: median of a few steps; None if none was timed.
   """
@@ -39,73 +39,65 @@ class Cost:
   flops: float
   bytes: float
   memory: int
-  steps_per_epoch: int
-  steps: int
+  plan: loop.Plan
   compile_seconds: float
   step_seconds: float | None
 
 
 def cost(config: Config, *, images: int, timed: bool = False) -> Cost:
-  """Compiles one step of `config` on `images` training images.
+  """Compiles one step of a configuration on one device.
 
   Args:
     config: the configuration; its data need not exist.
     images: training images, labelled or not.
-    timed: whether to run some steps, on black images.
+    timed: whether to run a few steps on black images.
 
   Raises:
-    ConfigError: what the configuration combines no run would take.
+    ConfigError: no run would accept the configuration.
   """
-  config = _one_step_a_call(config)
-  # How many are unlabelled only the data tell: some, where a batch wants them.
+  # Only the data tell how many images are unlabelled: assume some.
   objectives.check_players(config, unlabelled=images)
-  lengths = _lengths(config, images)
-  step, init = assemble.step_and_init(config, lengths)
-  mesh = _mesh(config)
-  shapes = parallel.shapes(init, mesh)
   began = time.perf_counter()
-  compiled = _lower(step, shapes, config, images=images).compile()
+  lowered, init, shapes = _lower(config, images)
+  compiled = lowered.compile()
   took = time.perf_counter() - began
-  seconds = None
-  if timed:
-    state = parallel.compile_init(init, mesh)
-    resident = parallel.replicate(_black(config, images), mesh)
-    seconds = _time(compiled, state, resident, _rows(config))
   moved: Any = compiled.cost_analysis() or {}
+  sizes = compiled.memory_analysis()
   return Cost(
     parameters=_parameters(shapes),
     flops=flops(config, images=images),
     bytes=float(moved.get("bytes accessed", 0.0)),
-    memory=_memory(compiled),
-    steps_per_epoch=lengths.steps_per_epoch,
-    steps=lengths.steps,
+    memory=sizes.argument_size_in_bytes
+    + sizes.output_size_in_bytes
+    - sizes.alias_size_in_bytes  # results in donated arguments
+    + sizes.temp_size_in_bytes,
+    plan=plan(config, images=images),
     compile_seconds=took,
-    step_seconds=seconds,
+    step_seconds=_time(compiled, init, config, images) if timed else None,
   )
 
 
 def flops(config: Config, *, images: int) -> float:
-  """Floating-point operations of one step on `images` training images.
+  """Returns the floating-point operations of a step.
 
-  By XLA's count, before it compiles and with its own convolutions: those of a
-  library, as a GPU has them, are calls that it does not count.
+  They are counted by XLA before it compiles, with its own convolutions: those
+  of a library, as on a GPU, are calls that it does not count.
   """
-  config = _one_step_a_call(config)
+  config = copy.deepcopy(config)
   config.model.convolutions = "xla"
-  step, init = step_and_init(config, images=images)
-  shapes = parallel.shapes(init, _mesh(config))
-  counted = _lower(step, shapes, config, images=images).cost_analysis() or {}
+  counted = _lower(config, images)[0].cost_analysis() or {}
   return float(counted.get("flops", 0.0))
 
 
 def step_and_init(
   config: Config, *, images: int
 ) -> tuple[parallel.Step, Callable[[], state_lib.TrainState]]:
-  """The pure step of a run on so many images, and its first state's maker."""
-  return assemble.step_and_init(config, _lengths(config, images))
+  """Returns the pure step of a run and the function of its first state."""
+  return assemble.step_and_init(config, plan(config, images=images))
 
 
-def _lengths(config: Config, images: int) -> loop.Plan:
+def plan(config: Config, *, images: int) -> loop.Plan:
+  """Returns the lengths of a run on so many images, with one step a call."""
   per_epoch = example_order.steps_per_epoch(images, config.train.batch_size)
   return loop.Plan(
     steps=config.train.epochs * per_epoch,
@@ -115,30 +107,32 @@ def _lengths(config: Config, images: int) -> loop.Plan:
   )
 
 
-def _one_step_a_call(config: Config) -> Config:
-  """A copy of it; XLA counts a loop's body once."""
-  config = config.copy_and_resolve_references()
-  config.train.steps_per_call = 1
-  return config
+def matrix_rate(dtype: str = "float32") -> float:
+  """Returns FLOP/s of a large matrix product, the best of a few.
+
+  Args:
+    dtype: of the matrices. Accelerators multiply float32 as JAX does by
+      default (TF32 on NVIDIA).
+  """
+  side = 2048 if jax.default_backend() == "cpu" else 8192
+  square = jnp.ones((side, side), jnp.dtype(dtype))
+  product = jax.jit(jnp.matmul)
+  return 2.0 * side**3 / min(_seconds(lambda: product(square, square)))
+
+
+def _lower(config: Config, images: int) -> tuple[Any, Any, Any]:
+  """The lowered step on a data set in memory; its first state, and shapes."""
+  step, init = step_and_init(config, images=images)
+  shapes = parallel.shapes(init, _mesh(config))
+  jitted: Any = parallel.compile_train_step(step, _mesh(config))
+  black = jax.eval_shape(lambda: _black(config, images))
+  return jitted.lower(shapes, black, _rows(config)), init, shapes
 
 
 def _mesh(config: Config) -> jax.sharding.Mesh:
   return parallel.make_mesh(
     batch_size=config.train.batch_size, devices=jax.devices()[:1]
   )
-
-
-def _lower(
-  step: parallel.Step,
-  shapes: state_lib.TrainState,
-  config: Config,
-  *,
-  images: int,
-) -> Any:
-  """The step on a resident data set, ready to be counted or compiled."""
-  jitted: Any = parallel.compile_train_step(step, _mesh(config))
-  black = jax.eval_shape(lambda: _black(config, images))
-  return jitted.lower(shapes, black, _rows(config))
 
 
 def _rows(config: Config) -> np.ndarray:
@@ -148,7 +142,6 @@ def _rows(config: Config) -> np.ndarray:
 
 
 def _black(config: Config, images: int) -> Batch:
-  """A resident data set of that many black images."""
   shape = (images, config.data.resolution, config.data.resolution)
   return Batch(
     image=jnp.zeros((*shape, 1), grey_levels.dtype_of(config.data.bits)),
@@ -168,22 +161,24 @@ def _parameters(shapes: state_lib.TrainState) -> dict[str, int]:
   }
 
 
-def _memory(compiled) -> int:
-  """Arguments, results that are no donated arguments, and temporaries."""
-  sizes = compiled.memory_analysis()
-  return (
-    sizes.argument_size_in_bytes
-    + sizes.output_size_in_bytes
-    - sizes.alias_size_in_bytes
-    + sizes.temp_size_in_bytes
-  )
+def _time(compiled: Any, init: Any, config: Config, images: int) -> float:
+  """Median seconds of a step on black images."""
+  mesh, rows = _mesh(config), _rows(config)
+  resident = parallel.replicate(_black(config, images), mesh)
+  state = parallel.compile_init(init, mesh)
 
-
-def _time(compiled, state, resident: Batch, rows: np.ndarray) -> float:
-  took = []
-  for _ in range(_TIMED + 1):
-    began = time.perf_counter()
+  def step() -> Any:
+    nonlocal state
     state, _ = compiled(state, resident, rows)
-    jax.block_until_ready(state)
+    return state
+
+  return statistics.median(_seconds(step))
+
+
+def _seconds(call: Callable[[], Any]) -> list[float]:
+  took = []
+  for _ in range(_REPEATS + 1):
+    began = time.perf_counter()
+    jax.block_until_ready(call())
     took.append(time.perf_counter() - began)
-  return statistics.median(took[1:])
+  return took[1:]

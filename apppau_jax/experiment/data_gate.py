@@ -1,122 +1,101 @@
-"""Data with errors are refused before anything is trained on them."""
+"""Refuse data with errors before training on them."""
 
 import contextlib
-import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from apppau_jax import progress
 from apppau_jax.checks import (
-  examination,
   findings,
   leakage,
   prepared_data,
   saved_findings,
+  validation,
 )
 from apppau_jax.checks.findings import Finding
-from apppau_jax.datasets import catalogue
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.splits import Parts
 from apppau_jax.errors import DataError
-from apppau_jax.experiment import data
 from apppau_jax.experiment.networks import Config
 
 _NAMED = 5  # findings in the message
 _MANY = 1000  # images that take seconds
 
 
-def check(
-  config: Config, known: catalogue.Catalogue, chosen: data.Parts
-) -> list[Finding]:
-  """Examines the images of a run, or reads the verdict on them.
+def check(config: Config, dataset: Dataset, *, parts: Parts) -> list[Finding]:
+  """Validates the images of a run, or reads the stored findings.
 
-  Of masks only those are looked at that the run may see.
+  Only those masks are read that the run may use.
 
   Returns:
-    What was found in the run's images, worst first; errors are accepted ones.
+    The findings in the run's images, worst first; errors are accepted ones.
 
   Raises:
     DataError: errors that `config.data.accept` does not name.
   """
-  parts = leakage.roles(chosen.split)
-  seen = set(parts).difference(chosen.split.train_unlabelled)
-  examined = _examine(config, known, masks_of=seen)
-  found = [f for f in examined.findings if _concerns(f, parts, seen=seen)]
+  used = parts.roles()
+  masked = set(used).difference(parts.train_unlabelled)
+  validated = saved_findings.read(dataset)
+  if validated is None:
+    validated = _validate(dataset, masks_of=masked)
+  found = [
+    f
+    for f in validated.findings
+    if _concerns(f, masked if f.check in findings.OF_MASKS else used)
+  ]
   found += leakage.all_findings(
-    examined.alike,
-    splits={config.data.split: chosen.split},
-    groups=data.patients_of(known),
-    labels={entry.id: str(entry.label) for entry in known.entries},
-    names={entry.id: entry.id for entry in known.entries},
+    validated.alike,
+    splits={config.data.split: parts},
+    groups=dataset.patients,
+    labels={i: str(label) for i, label in dataset.labels.items()},
+    names={i: i for i in dataset.ids},
   )
-  found = findings.worst_first(f for f in found if _concerns(f, parts))
+  found = findings.worst_first(f for f in found if _concerns(f, used))
   refused = [
     f
     for f in found
     if f.level == "error" and not findings.accepted(f, config.data.accept)
   ]
   if refused:
-    raise DataError(_refusal(config, refused))
+    raise DataError(_refusal(dataset, refused, accept=config.data.accept))
   return found
 
 
-def keep_verdict(config: Config) -> None:
-  """Examines whole sets, every mask, and puts the verdict beside them.
+def keep_findings(dataset: Dataset) -> None:
+  """Validates a whole set, every mask, and stores the findings beside it.
 
-  For who has just prepared them; every run of `check` then reads it.
+  It is called after preparing; every later `check` then reads the findings.
   """
-  films, found = prepared_data.read(
-    config.data.data_dir, data.catalogue(config)
-  )
-  saved_findings.write(
-    _path(config),
-    examination.examine(films, found=found),
-    content_sha256=data.content_sha256(config),
-  )
+  images, found = prepared_data.read(dataset)
+  saved_findings.write(dataset, validation.validate(images, found=found))
 
 
-def _path(config: Config) -> pathlib.Path:
-  return saved_findings.path(
-    config.data.data_dir,
-    dataset=config.data.dataset,
-    resolution=config.data.resolution,
-    bits=config.data.bits,
-  )
-
-
-def _examine(config: Config, known: catalogue.Catalogue, *, masks_of: set[str]):
-  examined = saved_findings.read(
-    _path(config), content_sha256=data.content_sha256(config)
-  )
-  if examined is not None:
-    return examined
-  many = len(known.entries) > _MANY
+def _validate(
+  dataset: Dataset, *, masks_of: Collection[str]
+) -> validation.Validation:
+  many = len(dataset.ids) > _MANY
   with progress.bar("checking") if many else contextlib.nullcontext() as bar:
-    films, found = prepared_data.read(
-      config.data.data_dir, known, masks_of=masks_of, progress=bar
-    )
-  return examination.examine(films, found=found)
+    images, found = prepared_data.read(dataset, masks_of=masks_of, progress=bar)
+  return validation.validate(images, found=found)
 
 
-def _concerns(finding: Finding, parts, *, seen=None) -> bool:
-  """Whether a finding is about an image, or a mask, that the run uses."""
-  of_mask = seen is not None and finding.check in findings.OF_MASKS
-  used = seen if of_mask else parts
-  return not finding.ids or any(i in used for i in finding.ids)
+def _concerns(finding: Finding, ids: Collection[str]) -> bool:
+  """Returns whether a finding is about one of the ids, or the whole set."""
+  return not finding.ids or any(i in ids for i in finding.ids)
 
 
-def _refusal(config: Config, refused: Sequence[Finding]) -> str:
+def _refusal(
+  dataset: Dataset, refused: Sequence[Finding], *, accept: Sequence[str]
+) -> str:
   named = "; ".join(f"({f.check}) {f.what}" for f in refused[:_NAMED])
   more = len(refused) - _NAMED
   more = f"; and {more} more" if more > 0 else ""
-  accept = tuple(
-    dict.fromkeys(
-      (*config.data.accept, *(":".join([f.check, *f.ids[:1]]) for f in refused))
-    )
-  )
+  names = (":".join([f.check, *f.ids[:1]]) for f in refused)
+  accept = tuple(dict.fromkeys((*accept, *names)))
   return (
-    f"The prepared data {config.data.dataset} in {config.data.data_dir} have "
-    f"{len(refused)} errors: {named}{more}. Look at them with: python -m "
-    f"launch.verify_data --dataset={config.data.dataset} "
-    f"--data_dir={config.data.data_dir} --resolution="
-    f"{config.data.resolution} --bits={config.data.bits} --out=FOLDER. Mend "
-    "the files and prepare them again, or train all the same with "
-    f'--config.data.accept="{accept}".'
+    f"The prepared data {dataset.name} in {dataset.data_dir} have "
+    f"{len(refused)} errors: {named}{more}. Inspect them with: python -m "
+    f"launch.verify_data --dataset={dataset.name} "
+    f"--data_dir={dataset.data_dir} --resolution={dataset.resolution} "
+    f"--bits={dataset.bits} --out=FOLDER. Correct the files and prepare them "
+    f'again, or train anyway with --config.data.accept="{accept}".'
   )

@@ -1,16 +1,23 @@
 """From run folders to the report of one part of their split."""
 
 import pathlib
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from apppau_jax import files
-from apppau_jax.datasets import catalogue, names, splits
+from apppau_jax import files, progress
+from apppau_jax.checks import leakage
+from apppau_jax.datasets import registry
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.experiment import data, loading, networks, run_folder
+from apppau_jax.experiment import (
+  data,
+  loading,
+  networks,
+  provenance,
+  run_folder,
+)
 from apppau_jax.inference import prediction_masks
 from apppau_jax.metrics import classification
 from apppau_jax.reports import evaluate as evaluation
@@ -23,7 +30,7 @@ def evaluate(
   part: str,
   data_dir: str | None = None,
   output: pathlib.Path | None = None,
-  dataset: catalogue.Catalogue | None = None,
+  dataset: Dataset | None = None,
 ) -> dict[str, Any]:
   """Evaluates a run on a part of its split and writes the report.
 
@@ -51,11 +58,11 @@ def evaluate(
   config, model = runs.config, runs.model
   if data_dir:
     config.data.data_dir = data_dir
-  dataset = dataset or data.catalogue(config)
-  split = data.parts(config, dataset).split
-  ids = getattr(split, part)
+  dataset = dataset or data.open_dataset(config)
+  parts = data.parts(config, dataset)
+  ids = getattr(parts, part)
   _check_unused(runs, ids, part=part)
-  source = data.load(config, ids)
+  source = data.load(config, dataset, ids=ids)
   scored = evaluation.score(
     model.batches(source, oracle=True),
     ids=source.ids,
@@ -66,16 +73,16 @@ def evaluate(
     labels = evaluation.Labels(
       label=source.label,
       class_names=model.class_names,
-      temperature=_temperature(runs, split.validation),
+      temperature=_temperature(runs, dataset, ids=parts.validation),
     )
   sources = {entry.id: entry.source for entry in dataset.entries}
   numbers = evaluation.make_report(
     scored,
-    facts=_facts(runs, part=part),
+    facts=_facts(runs, part=part, digest=dataset.content_sha256),
     labels=labels,
     sources=[sources[name] for name in scored.ids],
   )
-  if names.is_combined(config.data.dataset):
+  if registry.is_combined(config.data.dataset):
     for image in numbers["per_image"]:
       image["source"] = sources[image["id"]]
   folder = output or runs.workdirs[0] / "eval" / part
@@ -83,7 +90,7 @@ def evaluate(
   _write(folder, runs, scored=scored, numbers=numbers, cases=cases)
   if output is None:
     show(runs.workdirs[0])
-  _print(numbers, folder=folder)
+  progress.LOG.info("wrote %s", folder)
   return numbers
 
 
@@ -112,7 +119,7 @@ def _write(
     history=history,
     cases=cases,
     config=runs.config.to_dict(),
-    environment=run_folder.environment(),
+    environment=provenance.environment(),
   )
 
 
@@ -125,33 +132,18 @@ def show(workdir: pathlib.Path) -> None:
       return
 
 
-def leaked(
-  workdir: pathlib.Path, ids: Iterable[str], *, part: str
-) -> list[str]:
-  """Which images a run was trained on, or selected by.
-
-  Args:
-    workdir: the run's folder.
-    ids: the images of a part that is to be evaluated.
-    part: `test` or `validation`; validation images may have selected the
-      checkpoint where they are validated on again.
-  """
-  split = splits.read_splits(workdir / "splits.json")
-  used = {*split.train_labelled, *split.train_unlabelled}
-  if part == "test":
-    used |= {*split.validation}
-  return sorted(used.intersection(ids))
-
-
 def _check_unused(
   runs: loading.LoadedRuns, ids: Sequence[str], *, part: str
 ) -> None:
-  """No image may be evaluated that a run was trained on."""
-  evaluated = {*names.parts(runs.config.data.dataset)}
+  """Refuses to evaluate runs on images that one of them has used."""
   for workdir, config in zip(runs.workdirs, runs.configs, strict=True):
-    if not evaluated & {*names.parts(config.data.dataset)}:
-      continue  # other images, though phantoms have the ids of real ones
-    used = leaked(workdir, ids, part=part)
+    used = leakage.used_images(
+      ids,
+      part=part,
+      dataset=runs.config.data.dataset,
+      trained_on=config.data.dataset,
+      splits=workdir / "splits.json",
+    )
     if used:
       raise DataError(
         f"{len(used)} images of the {part} part were used to train or select "
@@ -161,18 +153,21 @@ def _check_unused(
       )
 
 
-def _temperature(runs: loading.LoadedRuns, validation: Sequence[str]) -> float:
+def _temperature(
+  runs: loading.LoadedRuns, dataset: Dataset, *, ids: Sequence[str]
+) -> float:
   """Fits the temperature of a single run's class probabilities."""
   if runs.is_ensemble or not runs.config.eval.temperature_scaling:
     return 1.0  # each member of an ensemble has its own
-  source = data.load(runs.config, validation)
+  source = data.load(runs.config, dataset, ids=ids)
   logits = [part.logits for part in runs.model.batches(source)]
   return classification.fit_temperature(np.concatenate(logits), source.label)
 
 
-def _facts(runs: loading.LoadedRuns, *, part: str) -> dict[str, Any]:
+def _facts(
+  runs: loading.LoadedRuns, *, part: str, digest: str
+) -> dict[str, Any]:
   config = runs.config
-  digest = data.content_sha256(config)
   return {
     "dataset": config.data.dataset,
     "split": part,
@@ -181,7 +176,7 @@ def _facts(runs: loading.LoadedRuns, *, part: str) -> dict[str, Any]:
     "bits": config.data.bits,
     **runs.facts(),
     "threshold": config.eval.threshold,
-    "commit": run_folder.commit(),
+    "commit": provenance.commit(),
     "data_sha256": digest,
     "notes": [*_notes_of_runs(runs, digest), *_notes_of_config(runs.config)],
   }
@@ -197,7 +192,7 @@ def _notes_of_runs(runs: loading.LoadedRuns, digest: str) -> list[str]:
     )
   for workdir in runs.workdirs:
     manifest = run_folder.read_manifest(workdir)
-    notes += run_folder.remarks(workdir)
+    notes += run_folder.data_remarks(workdir)
     if manifest.get("status") in ("interrupted", "failed"):
       notes.append(f"The training was {manifest['status']} before its end.")
     if manifest.get("data_sha256") != digest:
@@ -227,16 +222,16 @@ def _notes_of_config(config: networks.Config) -> list[str]:
       "Segmentation is the mean over the structures of each image; images "
       "without the mask of one of them are not evaluated."
     )
-  if "phantom" in names.parts(config.data.dataset):
+  if "phantom" in registry.parts(config.data.dataset):
     notes.append("Procedural phantoms, not patients.")
   return notes
 
 
-def _print(numbers: dict[str, Any], *, folder: pathlib.Path) -> None:
+def summary(numbers: dict[str, Any]) -> str:
+  """Returns the main figures of a report in one line."""
   values = numbers["segmentation"]
   text = "  ".join(
     f"{name} {values[name]['mean']:.4f} ± {values[name]['sd']:.4f}"
     for name in ("dice", "jaccard", "average_hausdorff", "hausdorff95")
   )
-  print(f"{numbers['split']} (n = {numbers['n']}): {text}")
-  print(f"wrote {folder}", file=sys.stderr)
+  return f"{numbers['split']} (n = {numbers['n']}): {text}"

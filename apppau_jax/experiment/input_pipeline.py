@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from apppau_jax.batch import Batch
-from apppau_jax.datasets import catalogue, prefetch, splits
 from apppau_jax.datasets import examples as stored
+from apppau_jax.datasets import prefetch, splits
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment.networks import Config
 from apppau_jax.experiment.objectives import labelled_rows
@@ -18,7 +18,7 @@ from apppau_jax.training import example_order as order
 from apppau_jax.training import loop, parallel
 
 
-def to_batch(loaded: catalogue.Examples) -> Batch:
+def to_batch(loaded: stored.Examples) -> Batch:
   """Examples as a batch, in this process's memory."""
   names = (field.name for field in dataclasses.fields(Batch))
   arrays: dict[str, Any] = {name: getattr(loaded, name) for name in names}
@@ -45,7 +45,7 @@ def feed(
   Raises:
     ConfigError: examples on disk, and several steps at a call.
   """
-  if isinstance(source, catalogue.Examples):
+  if isinstance(source, stored.Examples):
     resident = parallel.replicate(to_batch(source), mesh)
     return lambda start: (
       (resident, parallel.replicate(plan.rows(order, made), mesh))
@@ -57,7 +57,7 @@ def feed(
       f"config.train.steps_per_call={plan.steps_per_call}; set it to 1."
     )
 
-  def read(step: int) -> tuple[catalogue.Examples, np.ndarray]:
+  def read(step: int) -> tuple[stored.Examples, np.ndarray]:
     rows = order(step)
     own = parallel.own_rows(rows, mesh)
     return source.take(own.ravel()), rows
@@ -72,7 +72,7 @@ def feed(
 
 
 def minibatches(
-  config: Config, split: splits.Split
+  config: Config, split: splits.Parts
 ) -> Callable[[int], np.ndarray]:
   """Maps a step to the rows of the resident batch that it learns from.
 

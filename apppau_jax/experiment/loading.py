@@ -252,7 +252,7 @@ def _check_shared(
   """Refuses to average runs that predict different things."""
 
   def shared(config: Config) -> dict[str, Any]:
-    values = {f"data.{key}": config.data[key] for key in _SHARED}
+    values = {f"data.{key}": getattr(config.data, key) for key in _SHARED}
     return values | {"classes": _class_names(config)}
 
   first = shared(configs[0])

@@ -1,12 +1,11 @@
 """The two networks, their optimisers and the state they start from."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
 
-from apppau_jax.datasets import names as sets
+from apppau_jax.config import Config
+from apppau_jax.datasets import registry as sets
 from apppau_jax.errors import ConfigError
 from apppau_jax.models import blocks
 from apppau_jax.models import discriminator as discriminator_lib
@@ -15,7 +14,6 @@ from apppau_jax.onednn import convolutions as onednn
 from apppau_jax.training import loop, optimizers
 from apppau_jax.training import state as state_lib
 
-Config = Any  # ml_collections.ConfigDict, checked by launch.schema
 # Of the keys of the first weights: no step has these numbers.
 _SEGMENTOR, _DISCRIMINATOR = 2**31 - 2, 2**31 - 1
 # What D, and the first state, are made of: for `shared`.
@@ -23,7 +21,7 @@ D_KEYS = ("discriminator", "data.dataset", "data.class_names")
 INIT_KEYS = ("model", "optim", "data.resolution", "data.structures", *D_KEYS)
 
 
-def segmentor(config: Config) -> segmentor_lib.Segmentor:
+def segmentor(config: Config) -> segmentor_lib.Network:
   """The network S."""
   return segmentor_lib.from_preset(
     config.model.preset,
@@ -62,8 +60,6 @@ def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
   return discriminator_lib.Discriminator(
     num_classes=len(class_names(config)),
     base_width=knobs.base_width,
-    repeats=knobs.repeats,
-    norm=knobs.norm,
     pooling=knobs.pooling,
     class_input=knobs.class_input,
     dropout=knobs.dropout,

@@ -1,25 +1,18 @@
 """What the two players minimise, as the configuration has it."""
 
-import dataclasses
 import functools
+import inspect
 
 import jax
 import numpy as np
 import optax
 
+from apppau_jax import losses
 from apppau_jax.batch import Batch
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment import networks
 from apppau_jax.experiment.networks import Config
-from apppau_jax.losses import (
-  consistency,
-  cross_entropy,
-  cross_entropy_tversky,
-  dice,
-  kl_tversky,
-  objectives,
-  tversky,
-)
+from apppau_jax.losses import consistency, objectives
 from apppau_jax.models import segmentor as segmentor_lib
 from apppau_jax.semi import strong_views
 from apppau_jax.training import loop, step_terms
@@ -28,33 +21,11 @@ from apppau_jax.transforms import augment
 
 def loss(config: Config) -> objectives.LossFn:
   """The segmentation loss, `[b, h, w, k]` twice to `[b]`."""
-  knobs = config.loss
-  weights = {"fp_weight": knobs.fp_weight, "fn_weight": knobs.fn_weight}
-  overlap = {**weights, "smooth": knobs.smooth}
-  match knobs.name:
-    case "tversky":
-      return functools.partial(tversky.tversky_loss, **overlap)
-    case "dice":
-      return functools.partial(dice.dice_loss, smooth=knobs.smooth)
-    case "cross_entropy":
-      return cross_entropy.cross_entropy_loss
-    case "cross_entropy_tversky":
-      return functools.partial(
-        cross_entropy_tversky.cross_entropy_tversky_loss,
-        cross_entropy_weight=knobs.cross_entropy_weight,
-        tversky_weight=knobs.tversky_weight,
-        **overlap,
-      )
-    case "kl_tversky":
-      return functools.partial(
-        kl_tversky.kl_tversky_loss,
-        kl_weight=knobs.kl_weight,
-        tversky_weight=knobs.tversky_weight,
-        channels=knobs.kl_channels,
-        eps=knobs.kl_eps,
-        **overlap,
-      )
-  raise ConfigError(f"config.loss.name={knobs.name!r} is unknown.")
+  function = losses.LOSSES[config.loss.name]
+  names = inspect.getfullargspec(function).kwonlyargs
+  return functools.partial(
+    function, **{name: getattr(config.loss, name) for name in names}
+  )
 
 
 def segmentation(config: Config) -> step_terms.Objective:
@@ -63,6 +34,11 @@ def segmentation(config: Config) -> step_terms.Objective:
   weights = tuple(config.loss.side_weights) or None
 
   def objective(output: segmentor_lib.SegmentorOutput, batch: Batch):
+    if weights and len(weights) != len(output.side_logits):
+      raise ConfigError(
+        f"config.loss.side_weights={weights} must have one weight for each "
+        f"side output of the segmentor, {len(output.side_logits)} in all."
+      )
     return objectives.segmentation_objective(
       output.side_logits,
       batch.mask,
@@ -161,11 +137,6 @@ def _agreeing(
 
 def _views(config: Config) -> augment.Augmentation:
   """How strong views of unlabelled images differ from weak ones."""
-  if config.data.normalize == "zscore":
-    raise ConfigError(
-      "Consistency terms need images in [0, 1] to disturb them; set "
-      "config.data.normalize to minmax or percentile."
-    )
   knobs = config.consistency
   return augment.Augmentation(
     gamma=knobs.gamma,
@@ -202,8 +173,7 @@ def consistent(
       logits, prob, loss_fn=loss_fn, weight=knobs.weight, ramp=ramp(step)
     )
 
-  # Below what the teacher calls lung; D's views come without a mask.
-  spec = dataclasses.replace(_views(config), gas=knobs.gas)
+  spec = _views(config)
 
   def disturb(
     key: jax.Array,
@@ -263,11 +233,6 @@ def check_players(config: Config, *, unlabelled: int) -> None:
     raise ConfigError(
       f"config.train.unlabelled_in_batch={unseen}, but every training image "
       "is labelled: lower config.data.label_fraction, or set it to 0."
-    )
-  if rows % config.train.accumulate or unseen % config.train.accumulate:
-    raise ConfigError(
-      f"config.train.accumulate={config.train.accumulate} must divide the "
-      f"{rows} labelled rows of a minibatch, and the {unseen} unlabelled ones."
     )
   if config.train.select_by != "dice" and not networks.learns_classes(config):
     raise ConfigError(

@@ -1,43 +1,34 @@
-"""A run's folder: its configuration, its manifest, its report."""
+"""The run folder: its configuration, manifest, splits and data findings."""
 
 import contextlib
 import hashlib
-import importlib.metadata
 import json
-import os
 import pathlib
-import platform
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import filelock
-import ml_collections
 
-from apppau_jax import __version__, files
-from apppau_jax.checks import findings
+from apppau_jax import files
+from apppau_jax.checks import findings as findings_lib
 from apppau_jax.checks.findings import Finding
+from apppau_jax.config import Config
+from apppau_jax.datasets.splits import Parts
 from apppau_jax.errors import (
   CheckpointError,
   ConfigError,
   DataError,
   OccupiedError,
 )
-from apppau_jax.experiment import schema
-from configs import base
-
-if TYPE_CHECKING:  # JAX starts later, under what `runtime` chooses
-  from apppau_jax.experiment.data import Parts
+from apppau_jax.progress import LOG
 
 FINDINGS = "verify.json"
-# May differ between two starts of one run: they change no parameter.
-_HARMLESS = (
+# These keys may differ between two starts of one run: no parameter depends on
+# them.
+_WITHOUT_EFFECT = (
   "data.data_dir",
   "data.accept",
   "data.streaming",
-  "train.shard_parameters",
   "train.log_every",
   "eval.checkpoint",
   "eval.batch_size",
@@ -47,11 +38,13 @@ _HARMLESS = (
 
 
 @contextlib.contextmanager
-def alone(workdir: pathlib.Path) -> Iterator[None]:
-  """Keeps other processes from training in `workdir`; a kill lets go of it.
+def locked(workdir: pathlib.Path) -> Iterator[None]:
+  """Keeps other processes from training in a run folder.
+
+  The lock is the operating system's and ends with the process.
 
   Raises:
-    OccupiedError: one does already.
+    OccupiedError: another process trains there.
     ConfigError: the folder cannot be written.
   """
   try:
@@ -60,15 +53,15 @@ def alone(workdir: pathlib.Path) -> Iterator[None]:
     lock.acquire()
   except filelock.Timeout as error:
     raise OccupiedError(
-      f"Another process is training in --workdir={workdir}: the two would mix "
-      "their checkpoints. Wait for it, stop it, or name another folder."
+      f"Another process is training in --workdir={workdir}. Two would mix "
+      "their checkpoints. Wait until it ends, stop it, or name another folder."
     ) from error
   except OSError as error:
-    raise _no_place(workdir, error) from error
+    raise _unusable(workdir, error) from error
   try:
     yield
   finally:
-    with contextlib.suppress(OSError):  # what came to nothing leaves nothing
+    with contextlib.suppress(OSError):  # leave no folder of a refused run
       if [path.name for path in workdir.iterdir()] == [".lock"]:
         (workdir / ".lock").unlink()
         workdir.rmdir()
@@ -76,244 +69,172 @@ def alone(workdir: pathlib.Path) -> Iterator[None]:
 
 
 def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
-  """Writes config.json, or checks that it is the same run's.
+  """Writes config.json, or checks that the folder holds this very run.
+
+  Args:
+    workdir: the run folder.
+    config: nested mappings, as JSON would have them.
 
   Raises:
-    ConfigError: the folder holds another run, or is not a writable folder.
+    ConfigError: the folder holds another run, or cannot be written.
   """
   path = workdir / "config.json"
+  if is_trained(workdir):
+    if not path.exists():
+      raise ConfigError(
+        f"--workdir={workdir} holds checkpoints but no config.json, so the "
+        "run they belong to is unknown. Name another folder."
+      )
+    _check_same(workdir, read_config(workdir), Config.from_dict(config))
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    before = json.loads(path.read_text()) if path.exists() else None
-    if is_trained(workdir):
-      if before is None:
-        raise ConfigError(
-          f"--workdir={workdir} holds checkpoints without their config.json, "
-          "so whose they are is unknown. Name another folder."
-        )
-      before = _completed(before)
-      _same(workdir, schema.flatten(before), schema.flatten(config))
     files.write_json(path, config)
-  except (OSError, json.JSONDecodeError) as error:
-    raise _no_place(workdir, error) from error
+  except OSError as error:
+    raise _unusable(workdir, error) from error
 
 
-def _no_place(workdir: pathlib.Path, error: Exception) -> ConfigError:
+def _unusable(workdir: pathlib.Path, error: Exception) -> ConfigError:
   return ConfigError(
     f"--workdir={workdir} cannot hold a run: {error}. Name another folder."
   )
 
 
 def is_trained(workdir: pathlib.Path) -> bool:
-  """Whether a step was saved here: then configuration and data are fixed."""
+  """Returns whether the folder holds a complete checkpoint.
+
+  From then on the configuration and the data of the run are fixed.
+  """
   saved = workdir.glob("checkpoints/*/[0-9]*")
-  return any(step.name.isdigit() for step in saved)  # whole, not in the making
+  return any(step.name.isdigit() for step in saved)  # others are unfinished
+
+
+def _check_same(workdir: pathlib.Path, old: Config, new: Config) -> None:
+  before, after = (json.loads(json.dumps(c.flat())) for c in (old, new))
+  rows = [
+    f"  {key}: {before[key]!r} in the folder, {after[key]!r} in this command"
+    for key in sorted(before)
+    if before[key] != after[key] and key not in _WITHOUT_EFFECT
+  ]
+  if rows:
+    raise ConfigError(
+      f"--workdir={workdir} holds a run with another configuration. Give the "
+      "same flags to resume it, or a new --workdir:\n" + "\n".join(rows)
+    )
+
+
+def read_config(workdir: pathlib.Path) -> Config:
+  """Returns the configuration that a run was trained with.
+
+  Keys that did not exist when the run was made take their defaults.
+
+  Raises:
+    CheckpointError: the folder holds no run, or config.json is damaged.
+    ConfigError: it has values that this version cannot use.
+  """
+  path = workdir / "config.json"
+  if not path.exists():
+    raise CheckpointError(
+      f"--workdir={workdir} holds no trained run (no config.json). Train one "
+      f"with `python -m launch.train --config=... --workdir={workdir}`."
+    )
+  config = Config.from_dict(_read_object(path))
+  config.check()
+  return config
 
 
 def check_same_data(
-  workdir: pathlib.Path, *, data_sha256: str, parts: "Parts"
+  workdir: pathlib.Path, *, data_sha256: str, parts: Parts
 ) -> None:
-  """A run goes on with the images, the split and the labels it began with.
+  """Makes sure that a resumed run has the data it began with.
 
   Raises:
-    DataError: other prepared examples, or another division of them.
+    DataError: other prepared examples, another split or other labels.
   """
   if not is_trained(workdir):
     return
   same = read_manifest(workdir).get("data_sha256") in (data_sha256, None)
-  for name, ids in _lists(parts).items():
-    path = workdir / name  # labels.json came later than the first runs
-    same &= not path.exists() or json.loads(path.read_text()) == ids
+  for name, ids in _id_lists(parts).items():
+    path = workdir / name  # the first runs had no labels.json
+    same &= not path.exists() or _read_object(path) == ids
   if not same:
     raise DataError(
       f"--workdir={workdir} holds a run on other data: the prepared examples "
-      "or their split changed since it began. Prepare the data as they were, "
-      "or train in a new --workdir."
+      "or their split have changed since it began. Prepare the data as they "
+      "were, or train in a new --workdir."
     )
 
 
-def write_parts(workdir: pathlib.Path, parts: "Parts") -> None:
-  """Writes splits.json, who is where, and labels.json, what is known of whom.
+def write_parts(workdir: pathlib.Path, parts: Parts) -> None:
+  """Writes splits.json (ids of each part) and labels.json.
 
-  labels.json holds `masks` and `classes`: the training ids whose mask, and
-  whose class, training may see.
+  labels.json lists the training ids whose mask, and whose class, the networks
+  may see.
   """
-  for name, ids in _lists(parts).items():
+  for name, ids in _id_lists(parts).items():
     files.write_json(workdir / name, ids)
 
 
+def _id_lists(parts: Parts) -> dict[str, dict[str, list[str]]]:
+  return {"splits.json": parts.as_dict(), "labels.json": parts.labels()}
+
+
 def write_findings(workdir: pathlib.Path, found: Sequence[Finding]) -> None:
-  """Writes verify.json, what the doctor says of the run's data, and tells."""
+  """Writes verify.json, the findings of data validation, and reports them."""
   content = [finding.as_dict() for finding in found]
   files.write_json(workdir / FINDINGS, {"findings": content})
-  counts = findings.counts(found)
+  counts = findings_lib.counts(found)
   if counts["error"] or counts["warning"]:
     checks = sorted({f.check for f in found if f.level != "note"})
     accepted = f"{counts['error']} accepted errors and "
-    print(
-      f"note: the data have {accepted if counts['error'] else ''}"
-      f"{counts['warning']} warnings ({', '.join(checks)}): "
-      f"{workdir / FINDINGS}",
-      file=sys.stderr,
+    LOG.info(
+      "note: data validation has %s%d warnings (%s): %s",
+      accepted if counts["error"] else "",
+      counts["warning"],
+      ", ".join(checks),
+      workdir / FINDINGS,
     )
 
 
-def remarks(workdir: pathlib.Path) -> list[str]:
-  """What a reader of a run's figures must know of its data.
+def data_remarks(workdir: pathlib.Path) -> list[str]:
+  """Returns what a reader of the run's figures must know of its data.
 
-  Errors that were accepted, and patients whom the public lists divide between
-  parts, which is a warning only.
+  These are accepted errors, and patients whom a public list divides between
+  parts, which is only a warning.
   """
-  try:
-    told = json.loads((workdir / FINDINGS).read_text())["findings"]
-  except FileNotFoundError:  # a run of an older version
+  path = workdir / FINDINGS
+  if not path.exists():  # a run of an older version
     return []
-  divided = (f for f in told if f["check"] == "patients")
-  divided = (f for f in divided if f["level"] == "warning")
+  found = [Finding.from_dict(f) for f in _read_object(path)["findings"]]
+  divided = (f for f in found if f.check == "patients" and f.level == "warning")
   return [
     *(
-      f"An error in the data was accepted: {f['what']}."
-      for f in told
-      if f["level"] == "error"
+      f"An error in the data was accepted: {f.what}."
+      for f in found
+      if f.level == "error"
     ),
-    *(f"Parts share a patient: {f['what']}." for f in divided),
+    *(f"Parts share a patient: {f.what}." for f in divided),
   ]
 
 
-def _lists(parts: "Parts") -> dict[str, dict[str, list[str]]]:
-  return {
-    "splits.json": parts.split.as_dict(),
-    "labels.json": parts.labels(),
-  }
-
-
 def read_manifest(workdir: pathlib.Path) -> dict[str, Any]:
-  """manifest.json, empty if there is none.
+  """Returns manifest.json; an empty dict if there is none.
 
   Raises:
     CheckpointError: it is damaged.
   """
   path = workdir / "manifest.json"
-  return _read(path) if path.exists() else {}
-
-
-def identity(workdirs: Sequence[pathlib.Path]) -> dict[str, Any]:
-  """What tells a run, or several together, from others: digests by name."""
-  told = [read_manifest(workdir) for workdir in workdirs]
-  digests = {
-    key: [manifest.get(key) for manifest in told]
-    for key in ("config_sha256", "data_sha256")
-  }
-  return {k: v if len(v) > 1 else v[0] for k, v in digests.items()}
-
-
-def _read(path: pathlib.Path) -> dict[str, Any]:
-  """A JSON object.
-
-  Raises:
-    CheckpointError: it cannot be read, or is none.
-  """
-  try:
-    tree = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError) as error:
-    raise CheckpointError(
-      f"{path} cannot be read ({error}), so what this run is remains unknown. "
-      "Get the file back from a copy, or train in another folder."
-    ) from error
-  if not isinstance(tree, dict):
-    raise CheckpointError(
-      f"{path} holds no run's record. Get the file back from a copy, or train "
-      "in another folder."
-    )
-  return tree
-
-
-def _same(workdir: pathlib.Path, old: Mapping, new: Mapping) -> None:
-  # Tuples as JSON keeps them, in the defaults of newer keys too.
-  old, new = (json.loads(json.dumps(tree)) for tree in (old, new))
-  rows = [
-    f"  {key}: {old.get(key)!r} there, {new.get(key)!r} here"
-    for key in sorted(old.keys() | new.keys())
-    if old.get(key) != new.get(key) and not key.startswith(_HARMLESS)
-  ]
-  if rows:
-    raise ConfigError(
-      f"--workdir={workdir} holds a run of another configuration; give the "
-      "same flags to go on with it, or a new --workdir:\n" + "\n".join(rows)
-    )
-
-
-def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
-  """The configuration a run was trained with.
-
-  Raises:
-    CheckpointError: the folder holds no run, or its record is damaged.
-  """
-  path = workdir / "config.json"
-  if not path.exists():
-    raise CheckpointError(
-      f"--workdir={workdir} holds no trained run (no config.json); train one "
-      f"with `python -m launch.train --config=... --workdir={workdir}`."
-    )
-  tree = _completed(_read(path))
-  schema.check(tree)
-  return ml_collections.ConfigDict(tree)
-
-
-def _completed(tree: Mapping[str, Any]) -> dict[str, Any]:
-  """A configuration with the keys that came after it, at their defaults.
-
-  A new key's default is what was done before there was the key.
-  """
-  defaults = base.get_config().to_dict()
-  return {
-    room: {**values, **tree.get(room, {})}
-    if isinstance(values, dict)
-    else tree.get(room, values)
-    for room, values in defaults.items()
-  } | {room: values for room, values in tree.items() if room not in defaults}
-
-
-def commit() -> str:
-  """The commit of the code, "unknown" outside a git checkout."""
-  here = pathlib.Path(__file__).parent
-  command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
-  try:
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-  except (OSError, subprocess.CalledProcessError):
-    return "unknown"
-  return done.stdout.strip()
-
-
-def environment() -> dict[str, str]:
-  """Versions, devices and the command: what a number was measured with."""
-  import jax
-
-  names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-  devices = jax.devices()
-  module = pathlib.Path(sys.argv[0]).stem
-  return {
-    "command": shlex.join(["python", "-m", f"launch.{module}", *sys.argv[1:]]),
-    "apppau_jax": __version__,
-    "commit": commit(),
-    "python": platform.python_version(),
-    **{name: importlib.metadata.version(name) for name in names},
-    "devices": f"{len(devices)} x {devices[0].device_kind}",
-    "processes": str(jax.process_count()),
-    "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-    "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
-  }
+  return _read_object(path) if path.exists() else {}
 
 
 def write_manifest(
   workdir: pathlib.Path, *, status: str, config: Mapping[str, Any], **facts
 ) -> None:
-  """manifest.json: what this run is and how far it came.
+  """Writes manifest.json: what this run is and how far it came.
 
   Args:
-    workdir: the run's folder.
+    workdir: the run folder.
     status: `running`, `done`, `interrupted` or `failed`.
-    config: as in config.json; its SHA-256 is noted.
+    config: the content of config.json; its SHA-256 is noted.
     **facts: anything else to keep.
   """
   text = json.dumps(config, sort_keys=True).encode()
@@ -323,3 +244,34 @@ def write_manifest(
     **facts,
   }
   files.write_json(workdir / "manifest.json", manifest)
+
+
+def identity(workdirs: Sequence[pathlib.Path]) -> dict[str, Any]:
+  """Returns the digests that tell a run, or an ensemble, from others."""
+  manifests = [read_manifest(workdir) for workdir in workdirs]
+  digests = {
+    key: [manifest.get(key) for manifest in manifests]
+    for key in ("config_sha256", "data_sha256")
+  }
+  return {k: v if len(v) > 1 else v[0] for k, v in digests.items()}
+
+
+def _read_object(path: pathlib.Path) -> dict[str, Any]:
+  """Returns a JSON object.
+
+  Raises:
+    CheckpointError: the file cannot be read, or holds something else.
+  """
+  try:
+    content = json.loads(path.read_text(encoding="utf-8"))
+  except (OSError, ValueError, RecursionError) as error:
+    raise CheckpointError(
+      f"{path} cannot be read ({error}), so this run cannot be identified. "
+      "Restore the file from a copy, or train in another folder."
+    ) from error
+  if not isinstance(content, dict):
+    raise CheckpointError(
+      f"{path} is not the record of a run: it holds no JSON object. Restore "
+      "the file from a copy, or train in another folder."
+    )
+  return content

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from apppau_jax.errors import DataError
-from apppau_jax.imaging import grey_levels, reading
+from apppau_jax.imaging import decode, grey_levels, resample
 
 Image = str | os.PathLike[str] | np.ndarray
 
@@ -37,7 +37,7 @@ def network_input(image: Image, *, resolution: int, bits: int) -> NetworkInput:
     raise DataError(
       f"{what} shows nothing: every pixel has the level {grey.flat[0]}."
     )
-  levels = reading.resize_area(grey, (resolution, resolution))
+  levels = resample.resize_area(grey, (resolution, resolution))
   return NetworkInput(levels, (grey.shape[0], grey.shape[1]))
 
 
@@ -62,7 +62,7 @@ def grey_of(image: Image, *, bits: int = 8) -> np.ndarray:
       finite.
   """
   if isinstance(image, str | os.PathLike):
-    return reading.read_grey(Path(image).expanduser(), bits=bits)
+    return decode.read_grey(Path(image).expanduser(), bits=bits)
   pixels = np.asarray(image)
   if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "uif":
     raise ValueError(

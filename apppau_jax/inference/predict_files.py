@@ -17,7 +17,7 @@ from PIL import Image
 
 from apppau_jax import files
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import reading
+from apppau_jax.imaging import decode, resample
 from apppau_jax.inference import overlay, prediction_table
 from apppau_jax.inference.image_input import NetworkInput
 from apppau_jax.inference.model import Model
@@ -55,13 +55,13 @@ def find_images(source: Path, *, output: Path) -> dict[str, Path]:
     str(path.relative_to(source)): path
     for path in sorted(source.rglob("*"))
     if path.is_file()
-    and path.suffix.lower() in reading.SUFFIXES
+    and path.suffix.lower() in decode.SUFFIXES
     and not any(p.startswith(".") for p in path.relative_to(source).parts)
   }
   if not found:
     raise DataError(
       f"There is no image at {source}. Give a file, or a folder that holds "
-      f"{', '.join(reading.SUFFIXES)} files."
+      f"{', '.join(decode.SUFFIXES)} files."
     )
   return found
 
@@ -183,14 +183,14 @@ def _written(name: str, path: Path, found: Prediction, *, output: Path) -> Row:
 
 def _write(name: str, path: Path, found: Prediction, *, output: Path) -> None:
   """Writes the overlay, then the masks; the last one marks completion."""
-  picture = reading.read_grey(path)
+  picture = decode.read_grey(path)
   height, width = picture.shape
   factor = min(1.0, OVERLAY / max(height, width))
   shown = (max(1, round(height * factor)), max(1, round(width * factor)))
   planes = [*np.moveaxis(np.atleast_3d(found.mask), -1, 0)]
-  small = np.stack([reading.resize_mask(m, shown) for m in planes], axis=-1)
+  small = np.stack([resample.resize_mask(m, shown) for m in planes], axis=-1)
   drawn = overlay.draw(
-    reading.resize_area(picture, shown) / 255.0,
+    resample.resize_area(picture, shown) / 255.0,
     mask=small,
     prediction=small,
     width=max(1, round(max(shown) / 512)),
@@ -199,7 +199,7 @@ def _write(name: str, path: Path, found: Prediction, *, output: Path) -> None:
   Image.fromarray(drawn).save(file, format="PNG")
   files.write_bytes(_target(output, name, kind="overlay"), file.getvalue())
   for kind, mask in zip(_mask_kinds(found.structures), planes):
-    png = reading.encode_png(mask.astype(np.uint8) * 255)
+    png = decode.encode_png(mask.astype(np.uint8) * 255)
     files.write_bytes(_target(output, name, kind=kind), png)
 
 

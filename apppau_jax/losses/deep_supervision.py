@@ -1,20 +1,22 @@
-"""Deep supervision, eq. (1): one loss for every side output, added up.
+"""Deep supervision, eq. (1): the weighted sum of one loss per side output.
 
   loss = sum over i of  w_i loss_fn(side_logits_i, target_i)
 
-The m side outputs come coarse to fine, the finest last. Output i is judged at
-its own resolution against the mask averaged over the area of its pixels and,
-for `side_target="hard"`, cut at >= 0.5; `soft` keeps the fraction of lung. At
-the mask's own resolution the target is the mask itself, under either name.
-Averaging, not striding: a strided mask drops whatever falls between its points.
+The m side outputs are ordered coarse to fine, the finest last. Output i is
+compared, at its own resolution, with the mask averaged over the area of each of
+its pixels. `side_target="hard"` thresholds this average at >= 0.5; `soft` keeps
+the fraction of lung. At the mask's own resolution both targets are the mask
+itself. The mask is averaged, not strided, because striding drops whatever lies
+between the sampled points.
 
-Default weights double with the resolution and sum to one, 1, 2, 4, 8 over 15
-for the paper's four outputs, whose weights it does not print; nnU-Net halves
-likewise. Given weights are used as they are, without normalisation.
+The default weights double with the resolution and sum to one: 1, 2, 4, 8 over
+15 for the paper's four outputs. The paper does not print its weights; nnU-Net
+also halves them per level. Weights that are passed in are used without
+normalisation.
 
-Shapes: m times `[b, h_i, w_i, c]` and a mask `[b, h, w, c]` in, `[b]` out.
-Range and value on an empty mask: those of `loss_fn`, for weights that sum to
-one; the area average of an empty mask is empty. One output: the plain loss.
+Range and value for an empty mask: those of `loss_fn`, if the weights sum to
+one. The area average of an empty mask is empty. One output gives the plain
+loss.
 
 Reference: Imran and Terzopoulos 2019, arXiv:1908.03693, eq. (1); Lee et al.
 2015, Deeply-supervised nets, arXiv:1409.5185.
@@ -27,7 +29,6 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from apppau_jax import errors
 from apppau_jax.losses import pixels
 
 LossFn = Callable[[jax.Array, jax.Array], jax.Array]
@@ -41,25 +42,37 @@ def deep_supervision_loss(
   weights: Sequence[float] | None = None,
   side_target: str = "hard",
 ) -> jax.Array:
-  """Weighted sum of the losses of all side outputs of each example, eq. (1).
+  """Compute the weighted sum of the losses of all side outputs per example.
+
+  Eq. (1) of Imran and Terzopoulos 2019, arXiv:1908.03693.
 
   Args:
     side_logits: m outputs `[b, h_i, w_i, c]`, coarse to fine, finest last.
     mask: `[b, h, w, c]` in [0, 1]; each h_i divides h, each w_i divides w.
     loss_fn: Maps logits and mask of one resolution to `[b]`.
-    weights: m numbers w_i, coarse to fine, used as they are; None stands for
-      `default_weights(m)`.
+    weights: m numbers w_i, at least 0, coarse to fine, used without
+      normalisation; None means `default_weights(m)`.
     side_target: `hard` or `soft`; see `side_targets`.
 
   Returns:
     `[b]`.
 
   Raises:
-    ValueError: If there is no output, the outputs are not coarse to fine, or a
-      resolution does not divide the mask's.
-    ConfigError: If `weights` do not suit m outputs, or `side_target` is
-      neither of the two.
-    AssertionError: If batch or structures disagree with the mask.
+    ValueError: There is no output, the outputs are not coarse to fine, a
+      resolution does not divide the mask's, `weights` do not suit m outputs,
+      or `side_target` is neither `hard` nor `soft`.
+    AssertionError: Batch size or structures differ from the mask's.
+
+  Example:
+    >>> import numpy as np
+    >>> from apppau_jax import losses
+    >>> mask = np.zeros((1, 4, 4, 1), np.float32)
+    >>> side_logits = [np.zeros((1, 2, 2, 1)), np.zeros((1, 4, 4, 1))]
+    >>> loss = losses.deep_supervision_loss(
+    ...   side_logits, mask, loss_fn=losses.cross_entropy_loss
+    ... )
+    >>> round(float(loss[0]), 3)  # (1/3 + 2/3) ln 2
+    0.693
   """
   chex.assert_rank([*side_logits, mask], 4)
   sizes = [(logits.shape[1], logits.shape[2]) for logits in side_logits]
@@ -76,7 +89,7 @@ def deep_supervision_loss(
 
 
 def default_weights(count: int) -> tuple[float, ...]:
-  """Returns 1, 2, 4, ... for `count` outputs, coarse to fine, summing to 1."""
+  """Return weights 1, 2, 4, ... for `count` outputs, scaled to a sum of 1."""
   return tuple(2**level / (2**count - 1) for level in range(count))
 
 
@@ -86,24 +99,24 @@ def side_targets(
   *,
   side_target: str = "hard",
 ) -> list[jax.Array]:
-  """The mask as it is seen at each of the side resolutions.
+  """Resample the mask to the resolution of each side output.
 
   Args:
     mask: `[b, h, w, c]` in [0, 1].
     sizes: (height, width) of each side output; they divide (h, w).
-    side_target: `hard` cuts the area average at >= 0.5, `soft` keeps it. The
-      mask at its own size is never cut.
+    side_target: `hard` thresholds the area average at >= 0.5, `soft` keeps
+      it. The mask at its own size is never thresholded.
 
   Returns:
     One float array `[b, height, width, c]` in [0, 1] for each size.
 
   Raises:
-    ValueError: If a size does not divide the mask's.
-    ConfigError: If `side_target` is neither of the two.
+    ValueError: A size does not divide the mask's, or `side_target` is neither
+      `hard` nor `soft`.
   """
   if side_target not in ("hard", "soft"):
-    raise errors.ConfigError(
-      f"side_target={side_target!r} is not a way to shrink a mask: choose "
+    raise ValueError(
+      f"side_target={side_target!r} is not a way to resample a mask: choose "
       "'hard' (area average, then >= 0.5) or 'soft' (the area average itself)."
     )
   mask = jnp.asarray(mask)
@@ -124,8 +137,8 @@ def _area_average(mask: jax.Array, size: tuple[int, int]) -> jax.Array:
     raise ValueError(
       f"A side output of {height} x {width} pixels cannot be compared with a "
       f"mask of {h} x {w}: the height and the width of every side output must "
-      "divide those of the mask, so that each of its pixels covers whole mask "
-      "pixels. Choose a resolution that the network's poolings divide."
+      "divide those of the mask. Choose a resolution that is a multiple of the "
+      "network's total pooling factor."
     )
   blocks = mask.reshape(b, height, h // height, width, w // width, c)
   return jnp.mean(blocks, axis=(2, 4))
@@ -149,8 +162,8 @@ def _checked_weights(
     return default_weights(count)
   usable = all(0 <= weight < math.inf for weight in weights)
   if len(weights) != count or not usable or not sum(weights) > 0:
-    raise errors.ConfigError(
-      f"weights={tuple(weights)} cannot weigh {count} side output(s): give one "
+    raise ValueError(
+      f"weights={tuple(weights)} do not suit {count} side output(s): give one "
       "finite weight of at least 0 for each, coarse to fine, not all of them "
       f"0, or None for {default_weights(count)}."
     )

@@ -23,6 +23,10 @@ from apppau_jax.losses import adversarial, deep_supervision
 LossFn = Callable[[jax.Array, jax.Array], jax.Array]
 Terms = dict[str, jax.Array]
 
+ADVERSARIAL = {
+  "nonsaturating": adversarial.nonsaturating_loss,  # eq. (5)
+  "saturating": adversarial.saturating_loss,  # as in Algorithm 1
+}
 FORMS = ("nonsaturating", "saturating", "feature_matching", "none")
 
 

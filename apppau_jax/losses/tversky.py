@@ -1,4 +1,4 @@
-"""Tversky loss, eq. (4) of the APPAU-Net paper: an overlap with two prices.
+"""Tversky loss, eq. (4): an overlap with separate prices for both errors.
 
 With p = sigmoid(logits) and, over the pixels of one structure of one image,
 
@@ -7,15 +7,15 @@ With p = sigmoid(logits) and, over the pixels of one structure of one image,
   loss = 1 - (TP + smooth) / (TP + fp_weight FP + fn_weight FN + smooth)
 
 `fp_weight` is the paper's alpha and multiplies the FALSE POSITIVES; `fn_weight`
-is its beta and multiplies the FALSE NEGATIVES. The paper wants missed lung to
-cost more, hence 0.3 and 0.7 (Salehi et al.). Several public versions swap the
-two letters, which is why no argument here is called alpha.
+is its beta and multiplies the FALSE NEGATIVES. The paper makes missed lung more
+expensive than invented lung; the defaults 0.3 and 0.7 are those of Salehi et
+al. Several public implementations swap the two letters, so no argument here is
+called alpha or beta.
 
-Shapes: `[b, h, w, c]` twice in, `[b]` out; the mean over the c structures.
 Range: [0, 1]; 0 for a perfect prediction, 1 for no overlap at all.
-Empty mask: TP = FN = 0, so the loss is fp_weight FP / (fp_weight FP + smooth):
-0 when nothing is predicted, else practically 1, and flat: the overlap of
-nothing teaches nothing, which a pixelwise term beside it mends.
+Empty mask: TP = FN = 0, so the loss is fp_weight FP / (fp_weight FP + smooth).
+That is 0 if nothing is predicted and practically 1 otherwise, with a vanishing
+gradient. A pixelwise term beside the Tversky loss provides the gradient.
 Special cases: weights (1/2, 1/2) give Dice, (1, 1) Jaccard, (0, 1) 1 - recall
 and (1, 0) 1 - precision, each of the soft prediction.
 
@@ -28,7 +28,6 @@ import math
 import jax
 import jax.numpy as jnp
 
-from apppau_jax import errors
 from apppau_jax.losses import pixels
 
 
@@ -40,22 +39,36 @@ def tversky_loss(
   fn_weight: float = 0.7,
   smooth: float = 1e-6,
 ) -> jax.Array:
-  """One minus the Tversky index of each example, eq. (4).
+  """Compute one minus the Tversky index of each example.
+
+  Eq. (4) of Imran and Terzopoulos 2019, arXiv:1908.03693, averaged over the c
+  structures.
 
   Args:
     logits: `[b, h, w, c]`, before the sigmoid.
     mask: `[b, h, w, c]` in [0, 1].
     fp_weight: Price of a false positive (the paper's alpha), at least 0.
     fn_weight: Price of a false negative (the paper's beta), at least 0.
-    smooth: Pixels added above and below the line, greater than 0: decides the
-      empty mask. Not per cent, not an epsilon of the logarithm.
+    smooth: Number of pixels added to numerator and denominator, greater than
+      0. It decides the value for an empty mask.
 
   Returns:
     `[b]` in [0, 1].
 
   Raises:
-    ConfigError: If a weight or `smooth` is out of range.
-    AssertionError: If the shapes differ.
+    ValueError: A weight or `smooth` is out of range.
+    AssertionError: The shapes differ.
+
+  Example:
+    >>> import numpy as np
+    >>> from apppau_jax import losses
+    >>> mask = np.zeros((1, 4, 4, 1), np.float32)
+    >>> mask[:, :2] = 1  # 8 of 16 pixels
+    >>> logits = np.zeros_like(mask)  # probability 1/2 everywhere
+    >>> round(float(losses.tversky_loss(logits, mask)[0]), 3)
+    0.5
+    >>> round(float(losses.tversky_loss(logits, mask, fp_weight=0.0)[0]), 3)
+    0.412
   """
   _check_options(fp_weight=fp_weight, fn_weight=fn_weight, smooth=smooth)
   logits, mask = pixels.as_floats(logits, mask)
@@ -73,7 +86,7 @@ def _check_options(**options: float) -> None:
   for name, value in options.items():
     if not 0 <= value < math.inf or (name == "smooth" and value == 0):
       lowest = "greater than 0" if name == "smooth" else "at least 0"
-      raise errors.ConfigError(
+      raise ValueError(
         f"{name}={value!r} cannot be used in the Tversky loss: it must be a "
         f"finite number, {lowest}. Usual values are fp_weight=0.3 (false "
         "positives), fn_weight=0.7 (false negatives) and smooth=1e-6."

@@ -1,10 +1,10 @@
-"""Answers that need no image: what any classifier has to beat.
+"""Accuracy of answers that use no image: what a classifier has to exceed.
 
-The shares of the classes are those of the evaluated images themselves, so
-these rows are the best that such answers can reach, not estimates.
+The class shares are those of the evaluated images themselves, so these values
+are the best that such answers can reach, not estimates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,17 @@ _METRICS = ("accuracy", "balanced_accuracy", "auroc")
 
 
 def without_images(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-  """Accuracy, balanced accuracy and AUROC of answers without an image.
+  """Compute the metrics of answers without an image, for one report.
 
   Args:
-    report: report.json of any run; of `per_image` the `label` is read, and in
-      a combined set the `source`.
+    report: The report.json of a run. Of `per_image`, `label` is read and, in a
+      combined set, `source`.
 
   Returns:
-    {row: {metric: value}}: `LARGEST`, the largest class for everybody, and
-    `SOURCE`, the largest class of the set that the image comes from (where
-    there are several). No row where no class is known; metrics that are not
-    defined are left out.
+    {row: {metric: value}} with accuracy, balanced accuracy and AUROC. The rows
+    are `LARGEST`, the largest class for all images, and `SOURCE`, the largest
+    class of the set that the image comes from (if there are several sets).
+    There is no row without labels; undefined metrics are left out.
   """
   block = report.get("classification")
   images = [image for image in report.get("per_image", []) if "label" in image]
@@ -35,21 +35,32 @@ def without_images(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return {}
   names = list(block["class_names"])
   label = np.array([names.index(image["label"]) for image in images])
-  source = np.array([image.get("source", "") for image in images])
-  rows = {LARGEST: _measure(np.zeros_like(label), label, count=len(names))}
-  if len(np.unique(source)) > 1:
-    group = np.unique(source, return_inverse=True)[1]
-    rows[SOURCE] = _measure(group, label, count=len(names))
+  sources = [image.get("source", "") for image in images]
+  groups = {LARGEST: [""] * len(label)}
+  if len(set(sources)) > 1:
+    groups[SOURCE] = sources
+  rows = {}
+  for row, group in groups.items():
+    found = from_class_shares(group, label=label, count=len(names))
+    values = {name: float(found[name][0]) for name in _METRICS}
+    rows[row] = {name: v for name, v in values.items() if np.isfinite(v)}
   return rows
 
 
-def _measure(
-  group: np.ndarray, label: np.ndarray, *, count: int
-) -> dict[str, float]:
-  """Metrics of answering with the class shares of an image's group."""
-  hits = np.eye(count)[label]
-  sums = np.eye(group.max() + 1)[group].T @ hits
+def from_class_shares(
+  groups: Sequence[str], *, label: np.ndarray, count: int
+) -> dict[str, np.ndarray]:
+  """Compute the metrics of predicting the class shares of an image's group.
+
+  Args:
+    groups: The group of each of m images.
+    label: `[m]` in 0..n-1.
+    count: Number n of classes.
+
+  Returns:
+    The metrics of `classes.measure` with a single weighting.
+  """
+  group = np.unique(np.asarray(groups), return_inverse=True)[1]
+  sums = np.eye(group.max() + 1)[group].T @ np.eye(count)[label]
   probs = (sums / sums.sum(axis=1, keepdims=True))[group]
-  found = classes.measure(np.ones((1, len(label))), probs=probs, label=label)
-  values = {name: float(found[name][0]) for name in _METRICS}
-  return {name: v for name, v in values.items() if np.isfinite(v)}
+  return classes.measure(np.ones((1, len(label))), probs=probs, label=label)

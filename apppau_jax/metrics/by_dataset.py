@@ -1,8 +1,8 @@
 """Metrics of a combined data set, one member at a time.
 
-A combination pools images whose class is partly told by where they come from:
-in the paper's CCX "nodule" occurs in one set only and "tb" never there. What
-the source alone is worth is printed beside what the network is worth.
+In a combination, the source of an image carries information on its class: in
+the paper's CCX, "nodule" occurs in one set only and "tb" never there. Reports
+therefore give the accuracy that the source alone reaches beside the network's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from apppau_jax.metrics import classes, classification, statistics
+from apppau_jax.metrics import baselines, classification, statistics
 
 _OF_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc")
 
@@ -21,15 +21,15 @@ def segmentation(
   per_image: Sequence[Mapping[str, float]],
   structures: Mapping[str, Sequence[Mapping[str, float]]],
 ) -> dict[str, dict[str, Any]]:
-  """The segmentation of each set's images, as the report has that of all.
+  """Summarise the segmentation of each set's images.
 
   Args:
-    sources: the set of each of n images.
-    per_image: metrics of each image.
-    structures: the same by structure; may be empty.
+    sources: The set of each of n images.
+    per_image: Metrics of each image.
+    structures: The same by structure; may be empty.
 
   Returns:
-    For each set `n`, `segmentation` and, where there are any, `structures`.
+    For each set, `n`, `segmentation` and, if there are any, `structures`.
   """
   blocks: dict[str, dict[str, Any]] = {}
   for source in sorted(set(sources)):
@@ -53,21 +53,22 @@ def diagnosis(
   label: np.ndarray,
   class_names: Sequence[str],
 ) -> dict[str, dict[str, Any]]:
-  """What of the diagnosis means something within one set.
+  """Summarise the classification within each set.
 
-  The accuracy is among all classes: naming a class that the set does not have
-  is a mistake. The AUROC is among the set's own, their probabilities brought
-  to a sum of one; with the others it would be undefined.
+  The accuracy is among all classes: predicting a class that the set does not
+  have is a mistake. The AUROC is among the set's own classes, whose
+  probabilities are rescaled to a sum of one; with the other classes it would be
+  undefined.
 
   Args:
-    sources: the set of each of m images.
+    sources: The set of each of m images.
     probs: `[m, n]`, rows that sum to 1.
     label: `[m]` in 0..n-1.
-    class_names: the n names.
+    class_names: The n names.
 
   Returns:
-    For each set `n`, `class_names` (those that occur in it), `accuracy`,
-    `majority_accuracy`, `auroc` (None with one class) and `ci95` of them.
+    For each set, `n`, `class_names` (those that occur in it), `accuracy`,
+    `majority_accuracy`, `auroc` (None with one class) and `ci95` of these.
   """
   of = np.asarray(sources)
   blocks = {}
@@ -100,22 +101,24 @@ def diagnosis(
 def source_only(
   sources: Sequence[str], *, label: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, Any]:
-  """What a classifier reaches that knows the set of an image, nothing else.
+  """Compute the metrics of a classifier that uses the set of an image only.
 
-  Its probabilities are the shares of the classes among these very images of
-  the set, so that it names each set's largest class: 513 of 912 for the
-  paper's CCX.
+  Its probabilities are the shares of the classes among the given images of the
+  set, so that it predicts each set's largest class: right for 513 of 912 images
+  of the paper's CCX.
+
+  Args:
+    sources: The set of each of m images.
+    label: `[m]` in 0..n-1.
+    class_names: The n names.
 
   Returns:
     accuracy, balanced_accuracy, macro_f1, mcc, auroc and f1 ({class: value});
-    None where undefined, as in `classification.summarise`.
+    None if undefined, as in `classification.summarise`.
   """
-  of, n = np.asarray(sources), len(class_names)
-  probs = np.empty((len(label), n))
-  for source in set(sources):
-    counts = np.bincount(label[of == source], minlength=n)
-    probs[of == source] = counts / counts.sum()
-  found = classes.measure(np.ones((1, len(label))), probs=probs, label=label)
+  found = baselines.from_class_shares(
+    sources, label=label, count=len(class_names)
+  )
   values = {name: float(found[name][0]) for name in _OF_CLASSES}
   by_class = dict(zip(class_names, map(float, found["f1"][0])))
   return {

@@ -1,37 +1,44 @@
-"""From D's logits to the class of each image, and how far to believe it.
+"""Class probabilities from D's logits, their calibration and a summary.
 
-D has n + 1 logits. The last, "this mask was predicted", is dropped and the n
-real ones are renormalised: how eqs. (9) and (10) of the paper are read for an
-image whose true mask nobody has. `class_metrics` defines the metrics; this
-module calibrates, resamples and writes them down.
+D has n + 1 logits. The last one, "this mask was predicted", is dropped, and the
+n real ones are renormalised: eqs. (9) and (10) of the paper for an image whose
+true mask is not available. `classes` defines the metrics; this module
+calibrates the probabilities and gives the metrics with their intervals.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from apppau_jax.metrics import classes as class_metrics
-from apppau_jax.metrics.classes import Floats, Labels
+from apppau_jax.metrics import bootstrap, classes
+from apppau_jax.metrics.bootstrap import Floats
+from apppau_jax.metrics.classes import Labels
 
 TEMPERATURES = (0.1, 10.0)  # the range of `fit_temperature`
-_RESAMPLES = 10_000
-_COUNTS_AT_ONCE = 2_000_000  # 16 MB of counts, however many images there are
 
 
 def posterior(logits: ArrayLike, *, temperature: float = 1.0) -> Floats:
-  """Class probabilities `[m, n]` of D's logits, the fake class dropped.
+  """Compute class probabilities from D's logits, without the fake class.
 
   Args:
     logits: `[m, n + 1]`, the fake class last; n >= 2.
-    temperature: divides the logits; above 1 is less sure, the most probable
-      class stays.
+    temperature: Divisor of the logits. Above 1 it flattens the probabilities;
+      the most probable class stays the same.
+
+  Returns:
+    `[m, n]`, rows that sum to 1.
 
   Raises:
-    ValueError: other shapes, values that are not finite, a temperature that
+    ValueError: Other shapes, values that are not finite, or a temperature that
       is not positive.
+
+  Example:
+    >>> from apppau_jax.metrics import classification
+    >>> classification.posterior([[0.0, 0.0, 9.0]])
+    array([[0.5, 0.5]])
   """
   if not (np.isfinite(temperature) and temperature > 0):
     raise ValueError(f"temperature {temperature} is not positive and finite")
@@ -39,31 +46,34 @@ def posterior(logits: ArrayLike, *, temperature: float = 1.0) -> Floats:
 
 
 def fit_temperature(logits: ArrayLike, label: ArrayLike) -> float:
-  """The temperature under which the labels are likeliest (Guo et al. 2017).
+  """Fit the temperature that maximises the likelihood of the labels.
 
-  Minimises the mean of -log posterior(logits, temperature=T)[label] over T in
-  `TEMPERATURES`. It is convex in 1 / T, so the root of its slope is the one
-  minimum. Images that the logits separate perfectly would ask for T = 0 and
-  get the lower end; logits no better than chance get the upper one.
+  Guo et al., On calibration of modern neural networks, ICML 2017. The mean of
+  -log posterior(logits, temperature=T)[label] is minimised over T in
+  `TEMPERATURES`. It is convex in 1 / T, so the root of its slope is the only
+  minimum. The lower end of the range is returned if the logits separate the
+  images perfectly, the upper end if they are no better than chance.
 
   Args:
-    logits: `[m, n + 1]` of validation images, the fake class last, not used.
-    label: `[m]` in 0..n-1; images of any other label, as -1, are left out.
+    logits: `[m, n + 1]` of validation images; the last, the fake class, is not
+      used.
+    label: `[m]` in 0..n-1; images with any other label, such as -1, are
+      ignored.
 
   Returns:
-    T; 1.0 where nothing depends on it: no label, or all real logits equal.
+    T; 1.0 if T has no effect: no label, or all real logits equal.
 
   Raises:
-    ValueError: logits that `posterior` refuses, or labels of another shape.
+    ValueError: Logits that `posterior` refuses, or labels of another shape.
   """
-  from scipy import optimize  # slow to import, and no training needs it
+  from scipy import optimize  # slow to import and not needed in training
 
   real, label = _real(logits), np.asarray(label)
   if label.shape != real.shape[:1]:
     raise ValueError(f"label {label.shape} is not [{len(real)}]")
-  known = (label >= 0) & (label < real.shape[1])
-  real, label = real[known], label[known]
-  lead = real - real[np.arange(len(label)), label][:, None]  # over the truth
+  labelled = (label >= 0) & (label < real.shape[1])
+  real, label = real[labelled], label[labelled]
+  lead = real - real[np.arange(len(label)), label][:, None]  # over the label
   if not lead.any():
     return 1.0
 
@@ -87,38 +97,49 @@ def summarise(
   class_names: Sequence[str],
   seed: int = 0,
 ) -> dict[str, Any]:
-  """Every metric of `class_metrics` with its uncertainty, ready for JSON.
+  """Compute every metric of `classes` with its interval, ready for JSON.
 
-  Intervals are percentile bootstraps (10 000 resamples, their 2.5th and
-  97.5th percentiles) over images, drawn within each class: the splits are
-  stratified, so how many images a class has is a choice, not chance, and no
-  resample lacks a class. They hold for these shares of classes (the interval
-  of `majority_accuracy` has no width). Where no image is wrong, the accuracy's
-  has none either: nothing varies, which is not certainty. A resample repeats
-  images, which raises its ECE; an interval that would miss the estimate is
-  extended to it.
+  The intervals are percentile bootstraps over images (10 000 resamples, their
+  2.5th and 97.5th percentiles), drawn within each class. The splits are
+  stratified, so the number of images of a class is fixed, and no resample lacks
+  a class. The intervals hold for these shares of classes; that of
+  `majority_accuracy` has no width. If every image is right, the interval of the
+  accuracy has no width either, although the accuracy is not certain. A
+  resample repeats images, which raises its ECE; an interval that would not
+  contain the estimate is extended to it.
 
   Args:
     probs: `[m, n]`, rows that sum to 1.
-    label: `[m]` in 0..n-1, all known.
-    class_names: the n names, all different.
-    seed: of the resampling; the same seed gives the same intervals.
+    label: `[m]` in 0..n-1.
+    class_names: The n names, all different.
+    seed: Seed of the resampling; the same seed gives the same intervals.
 
   Returns:
     n, class_names, confusion (n lists of n counts, rows true), each metric
     (`f1` as {class: value}), `ci95` (the same keys, [low, high] for each) and
-    `undefined` ({metric: why}): these, and their intervals, are None.
+    `undefined` ({metric: reason}); undefined metrics and their intervals are
+    None.
 
   Raises:
-    ValueError: no image, or other shapes, values, labels or names.
+    ValueError: There is no image, or shapes, values, labels or names do not
+      fit.
+
+  Example:
+    >>> from apppau_jax.metrics import classification
+    >>> probs = [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]]
+    >>> found = classification.summarise(
+    ...   probs, [0, 0, 1, 1], class_names=["normal", "tb"]
+    ... )
+    >>> found["accuracy"], found["auroc"], found["confusion"]
+    (0.75, 1.0, [[2, 0], [1, 1]])
   """
   probs, label = _checked(probs, label, class_names=class_names)
   data = {"probs": probs, "label": label}
   whole = np.ones((1, len(label)))
-  value = class_metrics.measure(whole, **data)
+  value = classes.measure(whole, **data)
   parts = [
-    class_metrics.measure(weights, **data)
-    for weights in _resamples(label, seed=seed)
+    classes.measure(weights, **data)
+    for weights in bootstrap.resamples(len(label), seed=seed, label=label)
   ]
   ci95 = {
     name: _interval(np.concatenate([part[name] for part in parts]), point[0])
@@ -129,7 +150,7 @@ def summarise(
   return {
     "n": len(label),
     "class_names": list(class_names),
-    "confusion": class_metrics.confusion(whole, **data)[0].astype(int).tolist(),
+    "confusion": classes.confusion(whole, **data)[0].astype(int).tolist(),
     **_plain({name: point[0] for name, point in value.items()}, class_names),
     "ci95": _plain(ci95, class_names),
     "undefined": {k: reason for k, v in value.items() if np.isnan(v).any()},
@@ -149,45 +170,31 @@ def _checked(
   probs: ArrayLike, label: ArrayLike, *, class_names: Sequence[str]
 ) -> tuple[Floats, Labels]:
   probs, label = np.asarray(probs, np.float64), np.asarray(label)
-  classes = len(class_names)
-  if classes < 2 or len(set(class_names)) < classes:
+  count = len(class_names)
+  if count < 2 or len(set(class_names)) < count:
     raise ValueError(f"class names {[*class_names]} are not two or more")
-  if label.ndim != 1 or not label.size or probs.shape != (len(label), classes):
+  if label.ndim != 1 or not label.size or probs.shape != (len(label), count):
     raise ValueError(
-      f"probs {probs.shape} and label {label.shape} are not [m, {classes}] and"
+      f"probs {probs.shape} and label {label.shape} are not [m, {count}] and"
       " [m] of at least one image"
     )
-  if not np.isin(label, range(classes)).all():
-    raise ValueError(f"labels must lie in 0 to {classes - 1}")
+  if not np.isin(label, range(count)).all():
+    raise ValueError(f"labels must lie in 0 to {count - 1}")
   if not (probs >= 0).all() or abs(probs.sum(axis=1) - 1).max() > 1e-4:
     raise ValueError("probs must be >= 0 and sum to 1 for each image")
   return probs, label.astype(int)
 
 
-def _resamples(label: Labels, *, seed: int) -> Iterator[Floats]:
-  """How often each image occurs in each resample, some [r, m] at a time."""
-  rng = np.random.default_rng(seed)
-  n = len(label)
-  classes = [np.flatnonzero(label == c) for c in np.unique(label)]
-  rows = max(1, _COUNTS_AT_ONCE // n)
-  for start in range(0, _RESAMPLES, rows):
-    size = min(rows, _RESAMPLES - start)
-    drawn = [c[rng.integers(len(c), size=(size, len(c)))] for c in classes]
-    flat = np.arange(size)[:, None] * n + np.concatenate(drawn, axis=1)
-    counts = np.bincount(flat.ravel(), minlength=size * n)
-    yield counts.reshape(size, n).astype(float)
-
-
 def _interval(values: Floats, estimate: Floats) -> Floats:
-  """[2, ...], low and high of values [r, ...], holding the estimate [...]."""
-  low, high = np.percentile(values, [2.5, 97.5], axis=0)
+  """Return [2, ...], low and high of [r, ...], containing the estimate."""
+  low, high = bootstrap.interval(values)
   return np.stack([np.fmin(low, estimate), np.fmax(high, estimate)])
 
 
 def _plain(
   values: dict[str, Floats], class_names: Sequence[str]
 ) -> dict[str, Any]:
-  """The values as JSON has them: f1 [..., n] by class, NaN as None."""
+  """Return the values for JSON: f1 [..., n] by class, NaN as None."""
 
   def plain(value: Floats) -> Any:
     return None if np.isnan(value).any() else value.tolist()

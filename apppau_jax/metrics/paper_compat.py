@@ -5,8 +5,8 @@ names do not mean what they usually mean. This module recomputes the printed
 units, only so that our runs can be laid beside the paper's rows; `metrics`
 holds the numbers to trust. What each key is, and why it is read so:
 
-  js_pixel_accuracy       "JS" equals the pixel accuracy a of its row (to .001
-                          in 30 of 35 rows), as scikit-learn's withdrawn
+  js_pixel_accuracy       "JS" equals the pixel accuracy a of its row (to 0.001
+                          in 31 of 36 rows), as scikit-learn's withdrawn
                           `jaccard_similarity_score` gave on binary input.
   ds_from_accuracy        "DS" equals 2a / (1 + a): Dice from Jaccard, applied
                           to the accuracy.

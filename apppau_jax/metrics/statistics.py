@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
-_RESAMPLES = 10_000
-_COUNTS_AT_ONCE = 2_000_000  # 16 MB of counts, however many images there are
+from apppau_jax.metrics import bootstrap
+from apppau_jax.metrics.bootstrap import Floats
 
 
 class Summary(TypedDict):
   """One metric over a set of images, in the metric's own unit.
 
   Attributes:
-    mean: the arithmetic mean over images.
-    sd: the standard deviation between images, ddof 1; 0 for one image.
+    mean: The arithmetic mean over images.
+    sd: The standard deviation between images, ddof 1; 0 for one image.
     ci95: [low, high], the percentile bootstrap interval of the mean.
   """
 
@@ -27,34 +26,41 @@ class Summary(TypedDict):
 def summarise(
   per_image: Sequence[Mapping[str, float]], *, seed: int = 0
 ) -> dict[str, Summary]:
-  """Summarises each metric over the images of one evaluation.
+  """Summarise each metric over the images of one evaluation.
 
-  The interval is the percentile bootstrap of Efron (1979): 10 000 resamples
-  of the images with replacement, the 2.5th and 97.5th percentiles of their
-  means. All metrics share the resamples, so `f1` and `dice` agree exactly.
-  It tells how far the mean would move with other images of the same kind, not
-  with another training seed, and images of one patient are taken as separate.
+  The interval is the percentile bootstrap: 10 000 resamples of the images with
+  replacement, the 2.5th and 97.5th percentiles of their means. All metrics
+  share the resamples, so `f1` and `dice` agree exactly. The interval shows how
+  far the mean would move with other images of the same kind, not with another
+  training seed. Images of one patient count as independent.
 
   Args:
-    per_image: one mapping per image, all with the same keys and finite values.
-    seed: of the resampling; the same seed gives the same intervals.
+    per_image: One mapping per image, all with the same keys and finite values.
+    seed: Seed of the resampling; the same seed gives the same intervals.
 
   Returns:
     {metric: {"mean", "sd", "ci95": [low, high]}} of Python floats, in the key
     order of the first image; ready for JSON.
 
   Raises:
-    ValueError: no image, keys that differ, or a value that is not finite.
+    ValueError: There is no image, keys differ, or a value is not finite.
+
+  Example:
+    >>> from apppau_jax import metrics
+    >>> found = metrics.summarise([{"dice": 0.9}, {"dice": 1.0}])
+    >>> round(found["dice"]["mean"], 2), found["dice"]["ci95"]
+    (0.95, [0.9, 1.0])
   """
   names, values = _table(per_image)
-  # Measured from the first image: a metric equal on all images then has
-  # mean = low = high and sd = 0 exactly, without rounding dust.
+  # Measured from the first image: a metric that is equal on all images then
+  # has mean = low = high and sd = 0 exactly, without rounding errors.
   origin = values[0]
   offsets = values - origin
+  n = len(values)
   mean = origin + offsets.mean(axis=0)
-  sd = offsets.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(names))
-  means = _resampled_means(offsets, seed=seed)
-  low, high = origin + np.percentile(means, [2.5, 97.5], axis=0)
+  sd = offsets.std(axis=0, ddof=1) if n > 1 else np.zeros(len(names))
+  parts = [counts @ offsets / n for counts in bootstrap.resamples(n, seed=seed)]
+  low, high = origin + bootstrap.interval(np.concatenate(parts))
   return {
     name: Summary(
       mean=float(mean[i]), sd=float(sd[i]), ci95=[float(low[i]), float(high[i])]
@@ -65,8 +71,8 @@ def summarise(
 
 def _table(
   per_image: Sequence[Mapping[str, float]],
-) -> tuple[list[str], NDArray[np.float64]]:
-  """The metrics' names and their values [n, m]."""
+) -> tuple[list[str], Floats]:
+  """Return the metrics' names and their values [n, m]."""
   if not per_image:
     raise ValueError("there is no image to summarise")
   names = list(per_image[0])
@@ -85,22 +91,3 @@ def _table(
       " value must be given a number before averaging, not dropped"
     )
   return names, values
-
-
-def _resampled_means(
-  values: NDArray[np.float64], *, seed: int
-) -> NDArray[np.float64]:
-  """Means of bootstrap resamples of the rows of `values` [n, m]: [10000, m].
-
-  A resample is drawn as how often each row occurs in it (multinomial): one
-  matrix product then serves all metrics, with no [resamples, n, m] array.
-  """
-  n = len(values)
-  rng = np.random.default_rng(seed)
-  rows = max(1, _COUNTS_AT_ONCE // n)
-  means = []
-  for start in range(0, _RESAMPLES, rows):
-    size = min(rows, _RESAMPLES - start)
-    counts = rng.multinomial(n, np.full(n, 1 / n), size=size)
-    means.append(counts @ values / n)
-  return np.concatenate(means)

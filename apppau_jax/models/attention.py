@@ -1,7 +1,5 @@
 """The attention gate, eq. (2)."""
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,51 +8,43 @@ from apppau_jax.models import blocks
 
 
 class AttentionGate(nn.Module):
-  """Weighs a skip connection by where the coarser decoder map looks.
+  """Weighs a skip connection by the coarser decoder features.
 
-  Eq. (2) with its misprints mended: sigma_1 is a ReLU, sigma_2 a sigmoid, and
-  of the two biases inside one suffices,
+  Eq. (2) of arXiv:1908.03693 with its misprints corrected: sigma_1 is a ReLU,
+  sigma_2 a sigmoid, and one of the two inner biases is redundant:
 
       alpha = up2( sigmoid( psi( relu( theta(x) + phi(g) ) ) ) )
       out   = BN( W( alpha * x ) )
 
-  with theta a 2x2 convolution of stride 2 onto the grid of g (no bias), phi
-  and psi 1x1 (bias), W 1x1 (no bias: BN, or another `norm`, follows). The grid
-  gate of Oktay et al., Attention U-Net, 2018; `inner` defaults to half the
-  skip's channels.
+  theta is a 2x2 convolution of stride 2 to the resolution of g (no bias), phi
+  and psi are 1x1 (bias), W is 1x1 (no bias, because a normalisation follows).
+  theta and phi have half the skip's channels. This is the grid gate of Oktay et
+  al. 2018, Attention U-Net, arXiv:1804.03999.
   """
 
-  inner: int | None = None
-  dtype: jnp.dtype = jnp.float32
-  norm: str = "batch"
-  convolutions: blocks.Convolutions = blocks.XLA
+  layers: blocks.Layers = blocks.Layers()
 
   @nn.compact
   def __call__(
     self, skip: jax.Array, gating: jax.Array, *, train: bool
   ) -> tuple[jax.Array, jax.Array]:
-    """Gates a skip connection.
+    """Gate a skip connection.
 
     Args:
       skip: `[b, 2h, 2w, c]` encoder features x.
       gating: `[b, h, w, d]` decoder features g, one level coarser.
-      train: whether BatchNorm uses the batch's statistics.
+      train: Whether BatchNorm uses the batch's statistics.
 
     Returns:
       The gated skip `[b, 2h, 2w, c]` and the attention coefficients alpha
       `[b, 2h, 2w, 1]` in (0, 1), float32.
     """
     width = skip.shape[-1]
-    inner = self.inner or max(1, width // 2)
-    conv = functools.partial(
-      blocks.conv, self.convolutions.conv, dtype=self.dtype
-    )
+    inner, conv = max(1, width // 2), self.layers.conv
     theta = conv(inner, (2, 2), (2, 2), use_bias=False, name="theta")(skip)
     phi = conv(inner, (1, 1), name="phi")(gating)
     psi = conv(1, (1, 1), name="psi")(nn.relu(theta + phi))
     alpha = blocks.upsample(nn.sigmoid(psi.astype(jnp.float32)))
-    out = conv(width, (1, 1), use_bias=False, name="out")(
-      alpha.astype(skip.dtype) * skip
-    )
-    norm = blocks.Norm(self.dtype, self.norm, name="norm")
-    return norm(out, train=train), alpha
+    gated = alpha.astype(skip.dtype) * skip
+    out = conv(width, (1, 1), use_bias=False, name="out")(gated)
+    return self.layers.norm(name="norm")(out, train=train), alpha

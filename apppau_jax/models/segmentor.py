@@ -1,4 +1,4 @@
-"""The segmentor S: one network, three switches, eight presets.
+"""The segmentor S: U-Net with three switches, hence eight presets.
 
     stage  size  plain                          pyramid adds to its input
     E1     1     2 x conv3x3(F)
@@ -6,70 +6,64 @@
     B      1/16  pool, 2 x conv3x3(16F)
     D4-D1  ..1   up, concat the skip, 2 x conv  (attention gates the skip)
 
-`progressive` puts a 1x1 head on every decoder stage and adds each one's
-logits to the next finer (P-HNN, Harrison et al. 2017): eq. (1)'s four side
-outputs, the finest being the prediction. Without it one head on D1.
+`progressive` puts a 1x1 head on every decoder stage and adds the logits of each
+to those of the next finer one (P-HNN, Harrison et al. 2017): these are the four
+side outputs of eq. (1), and the finest is the prediction. Without it there is
+one head, on D1.
+
+To add another architecture, write a file beside this one with a subclass of
+`network.Network` that
+
+* has the fields `base_width`, `num_structures`, `norm`, `dtype`, `remat` and
+  `convolutions` of `Segmentor`, and builds its layers by `blocks.Layers`;
+* has `progressive`, True if it returns several side outputs;
+* maps images `[b, h, w, 1]` and `train` to a `network.SegmentorOutput`;
+
+then add a line to `PRESETS` and a test. `config.model.preset` takes its name.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from apppau_jax.exportable import exportable
+from apppau_jax.hints import did_you_mean
 from apppau_jax.models import attention as attention_lib
 from apppau_jax.models import blocks
-
-# (pyramid, progressive, attention), the menu of the authors' README.
-PRESETS: dict[str, tuple[bool, bool, bool]] = {
-  "unet": (False, False, False),
-  "pyramid_unet": (True, False, False),
-  "progressive_unet": (False, True, False),
-  "attention_unet": (False, False, True),
-  "pyramid_progressive_unet": (True, True, False),
-  "pyramid_attention_unet": (True, False, True),
-  "progressive_attention_unet": (False, True, True),
-  "ppau_unet": (True, True, True),
-}
+from apppau_jax.models.network import Network, SegmentorOutput
 
 
-@exportable
-@chex.dataclass(frozen=True, mappable_dataclass=False)
-class SegmentorOutput:
-  """What S says of a batch; all float32.
+class Segmentor(Network):
+  """PPAU-Net, and the seven networks that lack some of its three parts.
 
   Attributes:
-    logits: `[b, h, w, k]`, before the sigmoid; the finest side output.
-    side_logits: each `[b, h/2^i, w/2^i, k]`, coarse to fine, finest last;
-      a single entry without `progressive`.
-    attention: coefficients in (0, 1) by stage ("D4" .. "D1"), each
-      `[b, h_i, w_i, 1]` at that stage's size; empty without `attention`.
-  """
-
-  logits: jax.Array
-  side_logits: tuple[jax.Array, ...]
-  attention: dict[str, jax.Array]
-
-
-class Segmentor(nn.Module):
-  """PPAU-Net and the seven networks that lack some of its three parts.
-
-  Attributes:
-    pyramid: the image enters every encoder level, as in M-Net.
-    progressive: side outputs at every decoder level, progressively added.
-    attention: attention gates on the skips of `gated_levels`.
-    base_width: channels F of the first level; they double at each pooling.
-    depth: number of poolings; h and w must be multiples of 2**depth.
-    num_structures: k masks, independent sigmoids.
-    gated_levels: levels whose skip is gated, 1 the finest; None means all.
+    pyramid: Whether the image enters every encoder level, as in M-Net.
+    progressive: Whether every decoder level has a side output, added to the
+      next finer one.
+    attention: Whether attention gates weigh the skips.
+    base_width: Channels F of the first level; they double at each pooling.
+    depth: Number of poolings; h and w must be multiples of 2**depth.
+    num_structures: Number k of masks, independent sigmoids.
     norm: `batch` or `group`, see `blocks.Norm`.
-    dtype: type of the convolutions' arithmetic; parameters, statistics and
+    dtype: Type of the convolutions' arithmetic; parameters, statistics and
       outputs stay float32.
-    remat: whether blocks and gates are computed again for their gradients
-      instead of kept: less memory, a third more work.
-    convolutions: what computes the convolutions.
+    remat: Whether blocks and gates are recomputed for their gradients instead
+      of stored: less memory, a third more work.
+    convolutions: Functions that compute the convolutions.
+
+  Example:
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from apppau_jax import models
+    >>> network = models.Segmentor(progressive=True, base_width=2, depth=1)
+    >>> image = jnp.zeros((2, 16, 16, 1))
+    >>> variables = network.init(jax.random.key(0), image, train=False)
+    >>> output = network.apply(variables, image, train=False)
+    >>> output.logits.shape
+    (2, 16, 16, 1)
   """
 
   pyramid: bool = False
@@ -78,7 +72,6 @@ class Segmentor(nn.Module):
   base_width: int = 32
   depth: int = 4
   num_structures: int = 1
-  gated_levels: tuple[int, ...] | None = None
   norm: str = "batch"
   dtype: jnp.dtype = jnp.float32
   remat: bool = False
@@ -86,26 +79,27 @@ class Segmentor(nn.Module):
 
   @nn.compact
   def __call__(self, image: jax.Array, *, train: bool) -> SegmentorOutput:
-    """Segments float images `[b, h, w, 1]`, as normalised by the data room."""
+    """Segment images.
+
+    Args:
+      image: Float `[b, h, w, 1]`, normalised as in training.
+      train: Whether BatchNorm uses the batch's statistics.
+
+    Raises:
+      ValueError: Height or width is no multiple of 2**depth.
+    """
     self._check(image)
     features, skips = self._encode(image.astype(self.dtype), train=train)
     side_logits, attention = [], {}
     for level in range(self.depth, 0, -1):
       skip = skips[level]
-      if self.attention and level in self._gated:
-        gate = attention_lib.AttentionGate(
-          dtype=self.dtype,
-          norm=self.norm,
-          convolutions=self.convolutions,
-          name=f"AG{level}",
-        )
+      if self.attention:
+        gate = attention_lib.AttentionGate(self._layers, name=f"AG{level}")
         skip, attention[f"D{level}"] = self._run(
           gate, skip, features, train=train
         )
       width = self._width(level)
-      up = blocks.Up(
-        width, self.dtype, self.norm, self.convolutions, name=f"up{level}"
-      )
+      up = blocks.Up(width, self._layers, name=f"up{level}")
       features = jnp.concatenate([up(features, train=train), skip], axis=-1)
       features = self._run(
         self._block(f"D{level}", width), features, train=train
@@ -119,8 +113,8 @@ class Segmentor(nn.Module):
     )
 
   @property
-  def _gated(self) -> tuple[int, ...]:
-    return self.gated_levels or tuple(range(1, self.depth + 1))
+  def _layers(self) -> blocks.Layers:
+    return blocks.Layers(self.dtype, self.norm, self.convolutions)
 
   def _check(self, image: jax.Array) -> None:
     multiple = 2**self.depth
@@ -134,20 +128,18 @@ class Segmentor(nn.Module):
     return self.base_width * 2 ** (level - 1)
 
   def _block(self, name: str, width: int, repeats: int = 2) -> nn.Module:
-    return blocks.ConvBlock(
-      width, repeats, self.dtype, self.norm, self.convolutions, name=name
-    )
+    return blocks.ConvBlock(width, repeats, self._layers, name=name)
 
   def _run(self, block: nn.Module, *inputs: jax.Array, train: bool) -> Any:
     if not self.remat:
       return block(*inputs, train=train)
-    # `train` is bound outside: what is rematerialised takes arrays only.
+    # `train` is bound outside, because nn.remat takes arrays only.
     return nn.remat(lambda block, *x: block(*x, train=train))(block, *inputs)
 
   def _encode(
     self, image: jax.Array, *, train: bool
   ) -> tuple[jax.Array, dict[int, jax.Array]]:
-    """Returns the bottleneck features and the skips by level."""
+    """Return the bottleneck features and the skips by level."""
     features, skips = image, {}
     for level in range(1, self.depth + 1):
       width = self._width(level)
@@ -168,21 +160,51 @@ class Segmentor(nn.Module):
   def _head(
     self, level: int, features: jax.Array, coarser: list[jax.Array]
   ) -> jax.Array:
-    """s_i = conv1x1(d_i) + up2(s_{i-1}), the progressive sum of logits."""
-    head = blocks.conv(
-      self.convolutions.conv,
-      self.num_structures,
-      (1, 1),
-      dtype=self.dtype,
-      name=f"head{level}",
-    )
+    """Compute s_i = conv1x1(d_i) + up2(s_{i-1}), a progressive sum."""
+    head = self._layers.conv(self.num_structures, (1, 1), name=f"head{level}")
     logits = head(features).astype(jnp.float32)
     return logits + blocks.upsample(coarser[-1]) if coarser else logits
 
 
-def from_preset(name: str, **options) -> Segmentor:
-  """Returns the segmentor called `name` in `PRESETS`, other fields by name."""
-  pyramid, progressive, attention = PRESETS[name]
-  return Segmentor(
-    pyramid=pyramid, progressive=progressive, attention=attention, **options
-  )
+# The menu of the authors' README, and further architectures.
+PRESETS: dict[str, Callable[..., Network]] = {
+  "unet": Segmentor,
+  "pyramid_unet": functools.partial(Segmentor, pyramid=True),
+  "progressive_unet": functools.partial(Segmentor, progressive=True),
+  "attention_unet": functools.partial(Segmentor, attention=True),
+  "pyramid_progressive_unet": functools.partial(
+    Segmentor, pyramid=True, progressive=True
+  ),
+  "pyramid_attention_unet": functools.partial(
+    Segmentor, pyramid=True, attention=True
+  ),
+  "progressive_attention_unet": functools.partial(
+    Segmentor, progressive=True, attention=True
+  ),
+  "ppau_unet": functools.partial(
+    Segmentor, pyramid=True, progressive=True, attention=True
+  ),
+}
+
+
+def from_preset(name: str, **options: Any) -> Network:
+  """Return the segmentor of that name in `PRESETS`.
+
+  Args:
+    name: One of `PRESETS`.
+    **options: Fields of the network, such as `base_width`.
+
+  Raises:
+    ValueError: No preset has that name.
+
+  Example:
+    >>> from apppau_jax import models
+    >>> models.from_preset("attention_unet", base_width=16).attention
+    True
+  """
+  if name not in PRESETS:
+    raise ValueError(
+      f"{name!r} is not a preset of the segmentor."
+      f"{did_you_mean(name, PRESETS)} Presets: {', '.join(PRESETS)}."
+    )
+  return PRESETS[name](**options)

@@ -1,11 +1,11 @@
-/* oneDNN's convolutions as custom calls of XLA's, for one CPU.
+/* oneDNN's convolutions as custom calls of XLA, for one CPU.
 
-   Both libraries are spoken to through their C interfaces, as far as they are
-   needed here and as documented: XLA's foreign function interface, version 0.x
+   This file declares the parts that it needs of the documented C interfaces of
+   both libraries: XLA's foreign function interface, version 0.x
    (https://openxla.org/xla/custom_call), and oneDNN 3
-   (https://uxlfoundation.github.io/oneDNN). Neither has to be there when this
-   is compiled; oneDNN is opened by name. No Python: XLA's threads call this
-   while the interpreter may be at its end. */
+   (https://uxlfoundation.github.io/oneDNN). Neither library is needed for
+   compilation; oneDNN is opened by name. There is no Python here, because XLA's
+   threads may call this code while the interpreter shuts down. */
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -97,7 +97,7 @@ typedef struct {
   attributes attributes;
 } call_frame;
 
-/* oneDNN: what it calls dnnl_cpu, dnnl_f32, DNNL_ARG_SRC and so on. */
+/* oneDNN: the values of dnnl_cpu, dnnl_f32, DNNL_ARG_SRC and so on. */
 
 enum { CPU = 1, IN_ORDER = 1, FLOAT = 3, ANY_LAYOUT = 1, DIRECT = 1 };
 enum { FORWARD_TRAINING = 64, WEIGHTS_LAYOUT = 131, DIFF_WEIGHTS_LAYOUT = 132 };
@@ -145,8 +145,8 @@ static handle engine, stream;
 
 /* A convolution y = x * k of one shape, or one of its two gradients.
 
-   Images lie as XLA has them (batch, rows, columns, channels); oneDNN lays out
-   the kernel as it likes, and `reorder` goes between that and XLA's (rows,
+   Images have XLA's layout (batch, rows, columns, channels). oneDNN chooses the
+   layout of the kernel, and `reorder` converts between it and XLA's (rows,
    columns, input, output). */
 
 typedef enum { FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT } kind;
@@ -154,7 +154,7 @@ enum { X, K, Y };
 
 typedef struct convolution {
   kind what;
-  int64_t stride, dims[3][4]; /* of x, k, y as XLA has them */
+  int64_t stride, dims[3][4]; /* of x, k, y in XLA's layout */
   handle primitive, reorder, memory[3];
   argument arguments[3], reordered[2];
   struct convolution *next;
@@ -180,7 +180,7 @@ static int free_kernel_layout(handle *layout, const int64_t d[4]) {
   return dnnl.memory_desc_create_with_tag(layout, 4, dims, FLOAT, ANY_LAYOUT);
 }
 
-/* As XLA pads with "SAME": what an odd number leaves over goes behind. */
+/* XLA's "SAME" padding: an odd total puts the extra pixel behind. */
 static void padding(const convolution *c, int64_t *before, int64_t *behind) {
   for (int i = 0; i < 2; i++) {
     int64_t all = (c->dims[Y][i + 1] - 1) * c->stride + c->dims[K][i] -
@@ -252,14 +252,14 @@ static int prepare(convolution *c) {
   return 0;
 }
 
-/* All that this process has met; a network has some dozens. */
-static convolution *known;
+/* The convolutions that this process has prepared; a network has dozens. */
+static convolution *prepared;
 
 static convolution *find(kind what, int64_t stride, const buffer *b[3]) {
   convolution wanted = {.what = what, .stride = stride};
   for (int i = 0; i < 3; i++)
     memcpy(wanted.dims[i], b[i]->dims, sizeof wanted.dims[i]);
-  for (convolution *c = known; c; c = c->next)
+  for (convolution *c = prepared; c; c = c->next)
     if (c->what == what && c->stride == stride &&
         !memcmp(c->dims, wanted.dims, sizeof wanted.dims))
       return c;
@@ -269,8 +269,8 @@ static convolution *find(kind what, int64_t stride, const buffer *b[3]) {
     return NULL;
   }
   *made = wanted;
-  made->next = known;
-  return known = made;
+  made->next = prepared;
+  return prepared = made;
 }
 
 static int execute(convolution *c, const buffer *b[3]) {
@@ -284,27 +284,28 @@ static int execute(convolution *c, const buffer *b[3]) {
   return dnnl.stream_wait(stream);
 }
 
-/* One thread of ours makes all of them, one at a time. Each has all cores, and
-   primitives share their scratch memory; and OpenMP keeps a team of threads for
-   every thread that asks it, which any of XLA's might be: cores squared. */
+/* One worker thread executes all convolutions, one at a time. Each uses all
+   cores, and primitives share their scratch memory. OpenMP keeps a team of
+   threads for every thread that calls it; if XLA's threads called it directly,
+   the number of threads would be the square of the number of cores. */
 
 typedef struct {
   kind what;
   int64_t stride;
   const buffer *buffers[3];
   int failed;
-} order;
+} request;
 
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* one order a time */
-static pthread_mutex_t desk = PTHREAD_MUTEX_INITIALIZER; /* of `waiting` */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* one at a time */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards `waiting` */
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static order *waiting;
+static request *waiting;
 
 static void *work(void *unused) {
-  pthread_mutex_lock(&desk);
+  pthread_mutex_lock(&lock);
   for (;;) {
-    while (!waiting) pthread_cond_wait(&changed, &desk);
-    order *o = waiting;
+    while (!waiting) pthread_cond_wait(&changed, &lock);
+    request *o = waiting;
     convolution *c = find(o->what, o->stride, o->buffers);
     o->failed = !c || execute(c, o->buffers);
     waiting = NULL;
@@ -313,27 +314,27 @@ static void *work(void *unused) {
   return unused;
 }
 
-static int fill(order *o) {
+static int fill(request *o) {
   pthread_mutex_lock(&turn);
-  pthread_mutex_lock(&desk);
+  pthread_mutex_lock(&lock);
   waiting = o;
   pthread_cond_broadcast(&changed);
-  while (waiting) pthread_cond_wait(&changed, &desk);
-  pthread_mutex_unlock(&desk);
+  while (waiting) pthread_cond_wait(&changed, &lock);
+  pthread_mutex_unlock(&lock);
   pthread_mutex_unlock(&turn);
   return o->failed;
 }
 
 static void *error(const call_frame *frame, const char *message) {
-  error_arguments told = {sizeof told, NULL, message, INTERNAL};
-  return frame->api->create_error(&told);
+  error_arguments arguments = {sizeof arguments, NULL, message, INTERNAL};
+  return frame->api->create_error(&arguments);
 }
 
-/* `place` says which of x, k, y the two arguments and the result are. */
+/* `place` maps the two arguments and the result to x, k and y. */
 static void *run(call_frame *frame, kind what, const int place[3]) {
   if (frame->extensions && frame->extensions->type == METADATA) {
     metadata_extension *asked = (metadata_extension *)frame->extensions;
-    asked->metadata->api.major = 0; /* what is used here is in all of these */
+    asked->metadata->api.major = 0; /* all minor versions have what is used */
     asked->metadata->api.minor = frame->api ? frame->api->api.minor : 1;
     asked->metadata->traits = 0;
     return NULL;
@@ -341,16 +342,16 @@ static void *run(call_frame *frame, kind what, const int place[3]) {
   if (frame->stage != EXECUTE) return NULL;
   if (frame->arguments.count != 2 || frame->results.count != 1 ||
       frame->attributes.count != 1)
-    return error(frame, "oneDNN: two arguments, a result and a stride wanted");
-  order o = {.what = what};
+    return error(frame, "oneDNN: expected two arguments, one result, a stride");
+  request o = {.what = what};
   o.buffers[place[0]] = frame->arguments.items[0];
   o.buffers[place[1]] = frame->arguments.items[1];
   o.buffers[place[2]] = frame->results.items[0];
   for (int i = 0; i < 3; i++)
     if (o.buffers[i]->type != F32 || o.buffers[i]->rank != 4)
-      return error(frame, "oneDNN: float32 arrays of four axes wanted");
+      return error(frame, "oneDNN: expected float32 arrays of four axes");
   o.stride = *(int64_t *)frame->attributes.items[0]->value;
-  if (fill(&o)) return error(frame, "oneDNN: no such convolution, or no memory");
+  if (fill(&o)) return error(frame, "oneDNN: unsupported, or out of memory");
   return NULL;
 }
 
@@ -366,9 +367,9 @@ void *onednn_kernel_gradient(call_frame *frame) {
   return run(frame, KERNEL_GRADIENT, (const int[]){X, Y, K});
 }
 
-/* Opens oneDNN; once, before any other call.
+/* Open oneDNN; call it once, before any other function.
 
-   Returns 0, or else leaves in `why` what is missing. */
+   Returns 0 on success, otherwise writes the reason to `why`. */
 int onednn_open(const char *path, char *why, size_t room) {
   static const struct {
     const char *name;
@@ -401,19 +402,19 @@ int onednn_open(const char *path, char *why, size_t room) {
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
     void *found = dlsym(library, wanted[i].name);
     if (!found) {
-      snprintf(why, room, "%s has no %s", path, wanted[i].name);
+      snprintf(why, room, "%s has no symbol %s", path, wanted[i].name);
       return 1;
     }
     memcpy(wanted[i].function, &found, sizeof found);
   }
   if (dnnl.engine_create(&engine, CPU, 0) ||
       dnnl.stream_create(&stream, engine, IN_ORDER)) {
-    snprintf(why, room, "%s finds no CPU to run on", path);
+    snprintf(why, room, "%s cannot create a CPU engine", path);
     return 1;
   }
   pthread_t worker;
   if (pthread_create(&worker, NULL, work, NULL)) {
-    snprintf(why, room, "no thread is left for it");
+    snprintf(why, room, "the worker thread cannot be created");
     return 1;
   }
   pthread_detach(worker);

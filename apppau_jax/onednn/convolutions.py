@@ -1,10 +1,10 @@
-"""oneDNN's convolutions, in XLA's place on a CPU.
+"""oneDNN's convolutions, in place of XLA's on a CPU.
 
-On two cores with AVX-512 XLA's convolutions take 250 ms of a U-Net's training
-step and oneDNN's 120; results/archive/performance.md has the comparison. XLA calls
-them as custom calls, through `_bridge.c`, which `pip install` compiles where
-there is a C compiler; oneDNN itself is the library of the package
-`onednn-cpu-gomp` (x86-64 Linux).
+On two cores with AVX-512, XLA's convolutions take 250 ms of a U-Net's training
+step and oneDNN's take 120 ms; results/archive/performance.md has the
+comparison. XLA reaches them by custom calls, through `_bridge.c`, which `pip
+install` compiles if there is a C compiler. oneDNN itself is the library in the
+package `onednn-cpu-gomp` (x86-64 Linux).
 """
 
 import ctypes
@@ -27,15 +27,16 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _FORWARD = "apppau_onednn_forward"
 _INPUT_GRADIENT = "apppau_onednn_input_gradient"
 _KERNEL_GRADIENT = "apppau_onednn_kernel_gradient"
-# The custom calls that a program of these convolutions has.
+# Names of the custom calls in a program that uses these convolutions.
 CALLS = (_FORWARD, _INPUT_GRADIENT, _KERNEL_GRADIENT)
 
 
 def why_not() -> str:
-  """Why `CONVOLUTIONS` are not for this process; empty if they are.
+  """Return why `CONVOLUTIONS` cannot be used in this process, or "".
 
-  They are for one CPU: a custom call knows nothing of sharding, so with several
-  devices, of this process or of others, XLA would gather whole batches for it.
+  They work on one CPU only. A custom call has no sharding rule, so with several
+  devices, in this process or in others, XLA would gather the whole batch for
+  it.
   """
   if jax.default_backend() != "cpu":
     return f"JAX runs on {jax.default_backend()}, not on a CPU"
@@ -46,9 +47,9 @@ def why_not() -> str:
 
 @functools.cache
 def missing() -> str:
-  """What of the library is missing; empty if it is there.
+  """Return what is missing of bridge or library, or "".
 
-  The first call opens it and registers the custom calls with JAX.
+  The first call opens the library and registers the custom calls with JAX.
   """
   bridge = _bridge()
   if bridge is None:
@@ -61,8 +62,8 @@ def missing() -> str:
     return f"{_PACKAGE} is not installed (it is for x86-64 Linux)"
   why = ctypes.create_string_buffer(1024)
   opened = ctypes.CDLL(str(bridge))
-  room = ctypes.c_size_t(len(why))
-  if opened.onednn_open(str(library).encode(), why, room):
+  size = ctypes.c_size_t(len(why))
+  if opened.onednn_open(str(library).encode(), why, size):
     return why.value.decode(errors="replace")
   for name in CALLS:
     handler = getattr(opened, name.removeprefix("apppau_"))
@@ -79,25 +80,26 @@ def convolution(
   padding: Any,
   **more: Any,
 ) -> jax.Array:
-  """`jax.lax.conv_general_dilated`, for `flax.linen.Conv` to call.
+  """Convolve like `jax.lax.conv_general_dilated`, for `flax.linen.Conv`.
 
-  By oneDNN what S and D consist of: float32, padding "SAME", one stride, no
-  dilation, no groups, with gradients in both arguments (reverse mode). By XLA
-  all else, and a single image, which is done before it pays to lay out kernels
-  and wake threads. Equal to XLA's to rounding, to the bit the same each time.
-  For programs of one CPU device, see `why_not`.
+  oneDNN computes the convolutions that S and D consist of: float32, padding
+  "SAME", equal strides, no dilation, no groups, with gradients in both
+  arguments (reverse mode). XLA computes all others, and those of a single
+  image, for which the reordering of kernels and the start of threads cost more
+  than they save. The result equals XLA's up to rounding and is bitwise
+  reproducible. Use it in programs for one CPU device, see `why_not`.
 
   Args:
     image: `[b, h, w, c]`.
     kernel: `[kh, kw, c, d]`.
-    strides: of rows and columns.
-    padding: as `conv_general_dilated` takes it.
-    **more: its other arguments.
+    strides: Strides of rows and columns.
+    padding: As for `conv_general_dilated`.
+    **more: Its other arguments.
 
   Returns:
     `[b, ceil(h / stride), ceil(w / stride), d]`.
   """
-  if not _simple(image, kernel, strides, padding, more) or missing():
+  if not _supported(image, kernel, strides, padding, more) or missing():
     return lax.conv_general_dilated(image, kernel, strides, padding, **more)
   return _convolve(image, kernel, strides[0])
 
@@ -109,12 +111,13 @@ def up_convolution(
   padding: Any,
   **more: Any,
 ) -> jax.Array:
-  """`blocks.Convolutions.up`: a 2x2 transposed convolution of stride 2.
+  """Upsample by a 2x2 transposed convolution of stride 2.
 
-  That is the gradient, in its input, of a 2x2 convolution of stride 2: no
-  pixel is moved after it.
+  This is `blocks.Convolutions.up`. It is computed as the gradient of a 2x2
+  convolution of stride 2 with respect to its input, so no depth-to-space
+  follows.
   """
-  if not _simple(image, kernel, strides, padding, more) or missing():
+  if not _supported(image, kernel, strides, padding, more) or missing():
     return blocks.XLA.up(image, kernel, strides, padding, **more)
   unfolded = kernel.reshape(kernel.shape[2], 2, 2, -1).transpose(1, 2, 3, 0)
   return _transposed(image, unfolded)
@@ -123,16 +126,16 @@ def up_convolution(
 CONVOLUTIONS = blocks.Convolutions(conv=convolution, up=up_convolution)
 
 
-def _simple(
+def _supported(
   image: jax.Array,
   kernel: jax.Array,
   strides: tuple[int, ...],
   padding: Any,
   more: dict[str, Any],
 ) -> bool:
-  numbers = more.get("dimension_numbers")
-  told = lax.conv_dimension_numbers(image.shape, kernel.shape, numbers)
-  plain = lax.conv_dimension_numbers(image.shape, kernel.shape, _LAYOUT)
+  shapes = image.shape, kernel.shape
+  layout = lax.conv_dimension_numbers(*shapes, more.get("dimension_numbers"))
+  supported_layout = lax.conv_dimension_numbers(*shapes, _LAYOUT)
   dilations = (more.get("lhs_dilation"), more.get("rhs_dilation"))
   return (
     image.ndim == 4
@@ -141,7 +144,7 @@ def _simple(
     and image.size > 0
     and padding == "SAME"
     and len(set(strides)) == 1
-    and told == plain
+    and layout == supported_layout
     and all(d is None or set(d) == {1} for d in dilations)
     and more.get("feature_group_count", 1) == 1
     and more.get("batch_group_count", 1) == 1
@@ -160,8 +163,8 @@ def _forward(image, kernel, stride):
   return _convolve(image, kernel, stride), (image, kernel)
 
 
-def _backward(stride, kept, slope):
-  image, kernel = kept
+def _backward(stride, residuals, slope):
+  image, kernel = residuals
   return (
     _call(_INPUT_GRADIENT, kernel, slope, shape=image.shape, stride=stride),
     _call(_KERNEL_GRADIENT, image, slope, shape=kernel.shape, stride=stride),
@@ -173,7 +176,7 @@ _convolve.defvjp(_forward, _backward)
 
 @jax.custom_vjp
 def _transposed(image: jax.Array, kernel: jax.Array) -> jax.Array:
-  """`[b, h, w, c]` by `[2, 2, d, c]` to `[b, 2h, 2w, d]`."""
+  """Map `[b, h, w, c]` with a kernel `[2, 2, d, c]` to `[b, 2h, 2w, d]`."""
   b, h, w, _ = image.shape
   shape = (b, 2 * h, 2 * w, kernel.shape[2])
   return _call(_INPUT_GRADIENT, kernel, image, shape=shape, stride=2)
@@ -183,8 +186,8 @@ def _transposed_forward(image, kernel):
   return _transposed(image, kernel), (image, kernel)
 
 
-def _transposed_backward(kept, slope):
-  image, kernel = kept
+def _transposed_backward(residuals, slope):
+  image, kernel = residuals
   return (
     _call(_FORWARD, slope, kernel, shape=image.shape, stride=2),
     _call(_KERNEL_GRADIENT, slope, image, shape=kernel.shape, stride=2),
@@ -204,7 +207,7 @@ def _call(
 
 
 def _bridge() -> pathlib.Path | None:
-  """The compiled `_bridge.c`, beside it."""
+  """Return the path of the compiled `_bridge.c`; None if there is none."""
   here = pathlib.Path(__file__)
   for suffix in importlib.machinery.EXTENSION_SUFFIXES:
     path = here.with_name(f"_bridge{suffix}")
@@ -214,7 +217,7 @@ def _bridge() -> pathlib.Path | None:
 
 
 def _library() -> pathlib.Path | None:
-  """oneDNN, where pip put it."""
+  """Return the path of oneDNN's library as pip installed it, or None."""
   try:
     listed = importlib.metadata.files(_PACKAGE) or []
   except importlib.metadata.PackageNotFoundError:

@@ -1,11 +1,11 @@
-"""Runs beside each other: mean and spread over seeds, paired tests.
+"""Statistics of several runs: mean and spread over seeds, and paired tests.
 
-The images of a part are the same for every run, so two rows are compared image
-by image: d_i = mean over the common seeds of (a - b) on image i. The p-value is
-Wilcoxon's signed-rank test of the d_i, the interval a percentile bootstrap of
-their mean that draws images and seeds anew; several comparisons are corrected
-by Holm's method. The test asks about other images, the spread over seeds about
-other trainings: both are given.
+All runs on a data set are measured on the same images. Two rows are therefore
+compared image by image: d_i is the mean over the common seeds of (a - b) on
+image i. The p-value is that of Wilcoxon's signed-rank test of the d_i. The
+interval is a percentile bootstrap of their mean that resamples images and
+seeds. Several p-values are corrected by Holm's method. The test concerns other
+images, the spread over seeds concerns other trainings, so both are reported.
 """
 
 import dataclasses
@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from apppau_jax.metrics import bootstrap
+
 _RESAMPLES = 5000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
-  """One finished run: its row, its data set, its seed and its report.json."""
+class Result:
+  """A finished run: names of its row and data set, seed and report.json."""
 
   row: str
   dataset: str
@@ -30,14 +32,14 @@ class Run:
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-  """{mean, sd, n}: sd over seeds, ddof 1; None for a single one."""
+  """Returns {mean, sd, n}; sd has ddof 1 and is None for a single seed."""
   array = np.asarray(values, float)
   sd = float(array.std(ddof=1)) if len(array) > 1 else None
   return {"mean": float(array.mean()), "sd": sd, "n": len(array)}
 
 
 def metric(report: Mapping[str, Any], name: str) -> float | None:
-  """A number of report.json by its dotted name; None if it has none.
+  """Returns a number of a report by its dotted name, or None.
 
   Segmentation metrics are their mean over images.
   """
@@ -51,69 +53,68 @@ def metric(report: Mapping[str, Any], name: str) -> float | None:
   return None if value is None else float(value)
 
 
-def summary(runs: Iterable[Run], names: Sequence[str]) -> list[dict[str, Any]]:
-  """One entry a row and data set, in order of appearance.
+def by_row(
+  results: Iterable[Result],
+) -> dict[str, dict[str, list[Result]]]:
+  """Returns {data set: {row: its results by seed}}, in order of appearance."""
+  groups: dict[str, dict[str, list[Result]]] = {}
+  for result in results:
+    rows = groups.setdefault(result.dataset, {})
+    rows.setdefault(result.row, []).append(result)
+  for rows in groups.values():
+    for group in rows.values():
+      group.sort(key=lambda result: result.seed)
+  return groups
 
-  Args:
-    runs: finished runs.
-    names: dotted names of metrics.
 
-  Returns:
-    {dataset, row, seeds, values: {name: {mean, sd, n}}} each; metrics that no
-    run of the row has are left out.
+def summary(
+  results: Iterable[Result], names: Sequence[str]
+) -> list[dict[str, Any]]:
+  """Returns {dataset, row, seeds, values} for each row of each data set.
+
+  `values` is {name: {mean, sd, n}} of the metrics `names` (see `metric`) that
+  a run of the row has.
   """
-  groups: dict[tuple[str, str], list[Run]] = {}
-  for run in runs:
-    groups.setdefault((run.dataset, run.row), []).append(run)
   entries = []
-  for (dataset, row), group in groups.items():
-    group = sorted(group, key=lambda run: run.seed)
-    values = {}
-    for name in names:
-      found = [metric(run.report, name) for run in group]
-      known = [value for value in found if value is not None]
-      if known:
-        values[name] = over_seeds(known)
-    entries.append(
-      {
-        "dataset": dataset,
-        "row": row,
-        "seeds": [run.seed for run in group],
-        "values": values,
-      }
-    )
+  for dataset, rows in by_row(results).items():
+    for row, group in rows.items():
+      found = {n: [metric(r.report, n) for r in group] for n in names}
+      present = {n: [v for v in vs if v is not None] for n, vs in found.items()}
+      entries.append(
+        {
+          "dataset": dataset,
+          "row": row,
+          "seeds": [result.seed for result in group],
+          "values": {n: over_seeds(v) for n, v in present.items() if v},
+        }
+      )
   return entries
 
 
-def on_different_images(runs: Iterable[Run]) -> list[str]:
-  """Data sets whose runs were not all measured on the same prepared images."""
-  seen: dict[str, set] = {}
-  for run in runs:
-    ids = tuple(image["id"] for image in run.report.get("per_image", ()))
-    of = (run.report.get("data_sha256"), ids)
-    seen.setdefault(run.dataset, set()).add(of)
-  return sorted(name for name, found in seen.items() if len(found) > 1)
+def on_different_images(results: Iterable[Result]) -> list[str]:
+  """Returns data sets whose runs were measured on different images."""
+  measured: dict[str, set] = {}
+  for result in results:
+    ids = tuple(image["id"] for image in result.report.get("per_image", ()))
+    images = (result.report.get("data_sha256"), ids)
+    measured.setdefault(result.dataset, set()).add(images)
+  return sorted(name for name, found in measured.items() if len(found) > 1)
 
 
 def paired(
-  first: Sequence[Run], second: Sequence[Run], *, name: str = "dice"
+  first: Sequence[Result], second: Sequence[Result], *, name: str = "dice"
 ) -> dict[str, Any] | None:
-  """Compares two rows of one data set image by image.
-
-  Args:
-    first: runs of one row.
-    second: runs of the other.
-    name: a key of `per_image`.
+  """Compares two rows of one data set by a key of `per_image`.
 
   Returns:
-    {difference, ci95, p, seeds, by_seed}: first minus second; None without a
-    common seed.
+    {difference, ci95, p, seeds, by_seed} of first minus second, or None
+    without a common seed.
 
   Raises:
-    ValueError: runs measured on different images.
+    ValueError: the runs were measured on different images.
   """
-  left = {run.seed: _by_image(run, name) for run in first}
-  right = {run.seed: _by_image(run, name) for run in second}
+  left = {result.seed: _by_image(result, name) for result in first}
+  right = {result.seed: _by_image(result, name) for result in second}
   seeds = sorted(left.keys() & right.keys())
   if not seeds:
     return None
@@ -131,7 +132,7 @@ def paired(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-  """Holm's step-down adjustment of p-values, in their order."""
+  """Returns p-values after Holm's step-down adjustment, in their order."""
   p = np.asarray(p_values, float)
   order = np.argsort(p, kind="stable")
   scaled = p[order] * np.arange(len(p), 0, -1)
@@ -140,8 +141,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
   return adjusted.tolist()
 
 
-def _by_image(run: Run, name: str) -> dict[str, float]:
-  return {image["id"]: image[name] for image in run.report["per_image"]}
+def _by_image(result: Result, name: str) -> dict[str, float]:
+  return {image["id"]: image[name] for image in result.report["per_image"]}
 
 
 def _signed_rank(differences: np.ndarray) -> float:
@@ -151,17 +152,19 @@ def _signed_rank(differences: np.ndarray) -> float:
 
 
 def _interval(each: np.ndarray) -> list[float]:
-  """Percentile bootstrap of the mean of `[seeds, images]`, both redrawn."""
-  rows, columns = _redrawn(*each.shape)
+  """Percentile bootstrap of the mean of `[seeds, images]`, both resampled."""
+  rows, columns = _counts(*each.shape)
   means = np.sum((rows @ each) * columns, axis=1) / each.size
-  low, high = np.percentile(means, [2.5, 97.5])
+  low, high = bootstrap.interval(means)
   return [float(low), float(high)]
 
 
 @functools.lru_cache(maxsize=4)
-def _redrawn(seeds: int, images: int) -> tuple[np.ndarray, np.ndarray]:
-  """How often each seed and each image counts; the same for every pair."""
+def _counts(seeds: int, images: int) -> tuple[np.ndarray, np.ndarray]:
+  """How often a resample has each seed and image; the same for every pair."""
   rng = np.random.default_rng(0)
-  rows = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=_RESAMPLES)
-  columns = rng.multinomial(images, np.full(images, 1 / images), _RESAMPLES)
+  rows, columns = (
+    np.concatenate([*bootstrap.resamples(n, seed=rng, count=_RESAMPLES)])
+    for n in (seeds, images)
+  )
   return rows, columns

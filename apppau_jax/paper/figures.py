@@ -1,4 +1,4 @@
-"""The figures of a sweep, into its own folder."""
+"""Draws the figures of a sweep and writes them to its folder."""
 
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,62 +9,56 @@ import numpy as np
 from apppau_jax import files
 from apppau_jax.experiment import data, loading
 from apppau_jax.inference import prediction_masks
-from apppau_jax.paper import (
-  cross_dataset_table,
-  sweep,
-  sweep_figures,
-  table_page,
-  tables,
-)
+from apppau_jax.paper import sweep_figures, tables
+from apppau_jax.paper.sweep import Run
+from apppau_jax.paper.table_page import Figure
 from apppau_jax.reports import montage
 from apppau_jax.training import writer
 
-FILMS = 4  # images a montage
+_IMAGES = 4  # of a montage
 
 _OVERLAYS = (
-  "Lungs of the same {part} images, evenly spaced from the worst to the best "
-  "by the mean Dice of all rows, {by} (seed {seed}). Blue: only the truth, "
-  "orange: only the prediction, white: both."
+  "{data}. Lungs of the same {part} images, evenly spaced from the worst to "
+  "the best mean Dice of all rows; different {by} (seed {seed}). Blue: only "
+  "the reference mask, orange: only the prediction, white: both."
 )
 _CURVES = (
-  "Validation Dice over the steps; line: mean over seeds, band: from the "
-  "lowest to the highest seed; grey: the other rows."
+  "{data}. Validation Dice over the steps. Line: mean over seeds, band: from "
+  "the lowest to the highest seed, grey: the other rows."
 )
 _FOREST = (
-  "Difference of lung Dice over images and seeds with its 95 % interval; p "
-  "corrected by Holm's method over all pairs, blue below .05."
+  "{data}. Difference of lung Dice over images and seeds with its 95 % "
+  "interval. p is corrected by Holm's method over all pairs; blue: below 0.05."
 )
 _ATTENTION = (
-  "What the attention gates of {row} let through (seed {seed}), coarse (D4) "
-  "to fine (D1), each over its own range."
-)
-_TRANSFER = (
-  "{what} on the {part} part of each set, mean over seeds; a dash where the "
-  "question has no answer (see the table)."
+  "{data}. Attention coefficients of {row} (seed {seed}), coarse (D4) to fine "
+  "(D1), each scaled to its own range."
 )
 
 
 def draw(
-  done: Sequence[sweep.Run],
+  done: Sequence[Run],
   table: Mapping[str, Any],
   *,
   out: pathlib.Path,
   reference: str,
-) -> list[table_page.Figure]:
-  """Draws everything that the finished runs allow and writes it below `out`.
+) -> list[Figure]:
+  """Draws everything that the finished runs allow.
 
   Args:
     done: finished runs.
     table: see `tables.make`.
-    out: gets NAME.png and NAME.svg.
-    reference: the row that others are held against where pairs are many.
+    out: the folder of NAME.png and NAME.svg.
+    reference: the row that others are compared with if pairs are many.
   """
-  made = []
-  for dataset in dict.fromkeys(run.cell.dataset for run in done):
-    own = [run for run in done if run.cell.dataset == dataset]
+  made: list[Figure] = []
+  for dataset in dict.fromkeys(run.row.dataset for run in done):
+    own = [run for run in done if run.row.dataset == dataset]
     pairs = [p for p in table["comparisons"] if p["dataset"] == dataset]
-    made += _of_set(own, dataset, pairs, table["part"], reference)
-  made += _transfers(table)
+    images = _images(own, table["part"])
+    made += _overlays(own, images, dataset, table["part"])
+    made += _curves_and_forest(own, pairs, dataset, reference)
+    made += _attention(own, images, dataset, reference)
   made = [figure for figure in made if figure.content]
   for figure in made:
     for suffix, content in figure.content.items():
@@ -72,60 +66,15 @@ def draw(
   return made
 
 
-def _of_set(
-  runs: Sequence[sweep.Run], dataset: str, pairs, part: str, reference: str
-) -> Iterator[table_page.Figure]:
-  first = {run.cell.row: run for run in reversed(runs)}  # its first seed
-  reports = {run.name: run.report(part) for run in runs}
-  films = _films(runs[0].config, list(reports.values()))
-  masks = {
-    row: prediction_masks.read_predictions(
-      run.folder / "eval" / part / "predictions.npz"
-    )
-    for row, run in first.items()
-  }
-  for kind, by in (("networks", "by network"), ("losses", "by loss")):
-    rows = groups(list(dict.fromkeys(run.cell.row for run in runs)))[kind]
-    columns = {row: masks[row] for row in rows if masks[row]}
-    if films and columns:
-      name = f"{dataset}-{kind}"
-      seeds = " and ".join(sorted({str(first[row].seed) for row in columns}))
-      yield table_page.Figure(
-        name,
-        f"{dataset}. " + _OVERLAYS.format(part=part, by=by, seed=seeds),
-        montage.overlays(films, columns, title=name),
-      )
-  histories: dict[str, list] = {}
-  for run in runs:
-    lines = writer.read_history(run.folder / "metrics.jsonl")
-    histories.setdefault(run.cell.row, []).append(lines)
-  for name, caption, content in (
-    ("curves", _CURVES, sweep_figures.curves(histories, title=dataset)),
-    (
-      "forest",
-      _FOREST,
-      sweep_figures.forest(
-        sweep_figures.chosen(pairs, reference=reference),
-        level=tables.LEVEL,
-        title=dataset,
-      ),
-    ),
-  ):
-    yield table_page.Figure(
-      f"{dataset}-{name}", f"{dataset}. {caption}", content
-    )
-  yield from _attention(first, dataset, films, reference)
-
-
 def groups(rows: Sequence[str]) -> dict[str, list[str]]:
-  """The rows to lay side by side: as many networks, or losses, as there are.
+  """Returns the rows to show side by side.
 
   Args:
     rows: names, "network, loss".
 
   Returns:
-    `networks`: rows of the one loss that has most networks; `losses`: of the
-    one network that has most losses. Empty with fewer than two.
+    `networks`: the rows of the loss with most networks; `losses`: the rows of
+    the network with most losses. Either is empty with fewer than two rows.
   """
   by_loss: dict[str, list[str]] = {}
   by_network: dict[str, list[str]] = {}
@@ -133,80 +82,115 @@ def groups(rows: Sequence[str]) -> dict[str, list[str]]:
     network, _, loss = row.rpartition(", ")
     by_loss.setdefault(loss, []).append(row)
     by_network.setdefault(network, []).append(row)
-  most = {
+  longest = {
     "networks": max(by_loss.values(), key=len, default=[]),
     "losses": max(by_network.values(), key=len, default=[]),
   }
-  return {kind: found if len(found) > 1 else [] for kind, found in most.items()}
+  return {kind: rows if len(rows) > 1 else [] for kind, rows in longest.items()}
 
 
-def _films(config, reports: Sequence[Mapping[str, Any]]) -> list[montage.Film]:
-  """The images to show: of those that every run measured."""
+def _first_seeds(runs: Sequence[Run]) -> dict[str, Run]:
+  """The first run of each row, by name of the row."""
+  found: dict[str, Run] = {}
+  for run in runs:
+    found.setdefault(run.row.name, run)
+  return found
+
+
+def _images(runs: Sequence[Run], part: str) -> list[montage.Film]:
+  """Images to show, from those that every run was measured on."""
   scores: dict[str, list[float]] = {}
-  for report in reports:
-    for image in report["per_image"]:
+  for run in runs:
+    for image in run.report(part)["per_image"]:
       scores.setdefault(image["id"], []).append(image["dice"])
   means = {
     name: float(np.mean(values))
     for name, values in scores.items()
-    if len(values) == len(reports)
+    if len(values) == len(runs)
   }
-  ids = montage.pick(means, count=FILMS)
+  ids = montage.pick(means, count=_IMAGES)
   if not ids:
     return []
-  loaded = data.load(config, ids).take(range(len(ids)))
+  config = runs[0].config
+  source = data.load(config, data.open_dataset(config), ids=ids)
+  loaded = source.take(range(len(ids)))
   return [
     montage.Film(id=name, image=image[..., 0], mask=mask[..., 0].astype(bool))
     for name, image, mask in zip(loaded.ids, loaded.image, loaded.mask)
   ]
 
 
-def _attention(
-  first: Mapping[str, sweep.Run],
-  dataset: str,
-  films: Sequence[montage.Film],
-  reference: str,
-) -> Iterator[table_page.Figure]:
-  """Of the reference row if it has gates, else of the first that has."""
-  order = [reference, *first]
-  for row in [row for row in order if row in first and films]:
-    run = first[row]
-    model = loading.restore(run.config, workdir=run.folder)
-    image = np.stack([film.image for film in films])[..., None]
-    # As many images as in evaluation: no other batch size is compiled.
-    output = model.segment(
-      np.resize(image, (model.batch_size, *image.shape[1:]))
-    )
-    if not output.attention:
-      continue
-    name = f"{dataset}-attention"
-    maps = {
-      gate: np.asarray(values)[: len(films), ..., 0]
-      for gate, values in output.attention.items()
+def _overlays(
+  runs: Sequence[Run], images: Sequence[montage.Film], dataset: str, part: str
+) -> Iterator[Figure]:
+  first = _first_seeds(runs)
+  for by, rows in groups(list(first)).items():
+    columns = {
+      row: masks
+      for row in rows
+      if (masks := _masks(first[row].folder / "eval" / part))
     }
-    yield table_page.Figure(
-      name,
-      f"{dataset}. " + _ATTENTION.format(row=row, seed=run.seed),
-      montage.attention(films, maps, title=name),
-    )
-    return
-
-
-def _transfers(table: Mapping[str, Any]) -> Iterator[table_page.Figure]:
-  entries = table.get("cross") or []
-  columns = list(dict.fromkeys(entry["measured_on"] for entry in entries))
-  for name, what, low in (
-    ("dice", "Lung Dice", 0.5),
-    ("auroc_tb", "AUROC of tuberculosis", 0.5),
-  ):
-    rows, values = cross_dataset_table.matrix(
-      entries, name=name, datasets=columns
-    )
-    if np.isfinite(values).any():
-      yield table_page.Figure(
-        f"cross-{name.removesuffix('_tb')}",
-        _TRANSFER.format(what=what, part=table["part"]),
-        sweep_figures.heat_map(
-          values, rows=rows, columns=columns, low=low, title=what
+    if images and columns:
+      name = f"{dataset}-{by}"
+      seeds = sorted({str(first[row].seed) for row in columns})
+      yield Figure(
+        name,
+        _OVERLAYS.format(
+          data=dataset, part=part, by=by, seed=" and ".join(seeds)
         ),
+        montage.overlays(images, columns, title=name),
       )
+
+
+def _masks(folder: pathlib.Path) -> dict[str, np.ndarray]:
+  return prediction_masks.read_predictions(folder / "predictions.npz")
+
+
+def _curves_and_forest(
+  runs: Sequence[Run], pairs: Sequence[Any], dataset: str, reference: str
+) -> Iterator[Figure]:
+  histories: dict[str, list] = {}
+  for run in runs:
+    lines = writer.read_history(run.folder / "metrics.jsonl")
+    histories.setdefault(run.row.name, []).append(lines)
+  yield Figure(
+    f"{dataset}-curves",
+    _CURVES.format(data=dataset),
+    sweep_figures.curves(histories, title=dataset),
+  )
+  chosen = sweep_figures.chosen(pairs, reference=reference)
+  yield Figure(
+    f"{dataset}-forest",
+    _FOREST.format(data=dataset),
+    sweep_figures.forest(chosen, level=tables.LEVEL, title=dataset),
+  )
+
+
+def _attention(
+  runs: Sequence[Run],
+  images: Sequence[montage.Film],
+  dataset: str,
+  reference: str,
+) -> Iterator[Figure]:
+  """Of the reference row if it has attention gates, else of the first row."""
+  first = _first_seeds(runs)
+  for row in [row for row in (reference, *first) if row in first and images]:
+    maps = _attention_maps(first[row], np.stack([i.image for i in images]))
+    if maps:
+      name = f"{dataset}-attention"
+      caption = _ATTENTION.format(data=dataset, row=row, seed=first[row].seed)
+      content = montage.attention(images, maps, title=name)
+      yield Figure(name, caption, content)
+      return
+
+
+def _attention_maps(run: Run, images: np.ndarray) -> dict[str, np.ndarray]:
+  """{gate: `[n, h_i, w_i]`} of images `[n, h, w]`; empty without gates."""
+  model = loading.restore(run.config, workdir=run.folder)
+  # The usual batch size, so that no other program is compiled.
+  shape = (model.batch_size, *images.shape[1:], 1)
+  output = model.segment(np.resize(images, shape))
+  return {
+    gate: np.asarray(values)[: len(images), ..., 0]
+    for gate, values in output.attention.items()
+  }

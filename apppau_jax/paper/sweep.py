@@ -1,7 +1,8 @@
-"""The runs of a table: which are left, how long they take, what failed."""
+"""The runs of a table: which there are, which remain, and how to train them."""
 
 import copy
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
@@ -9,21 +10,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import rich.console
-import rich.table
-
-from apppau_jax.errors import Interrupted, OccupiedError, UserError
+from apppau_jax.errors import ConfigError, Interrupted, OccupiedError, UserError
 from apppau_jax.experiment import run_folder
-from apppau_jax.paper import table_rows as cells_lib
-
-PARTS = ("test", "validation")
+from apppau_jax.paper import table_rows
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
 class Run:
-  """One cell with one seed, in a folder of its own."""
+  """A row with a seed, in a folder of its own."""
 
-  cell: cells_lib.Cell
+  row: table_rows.Row
   seed: int
   config: Any
   folder: pathlib.Path
@@ -32,164 +28,158 @@ class Run:
   @property
   def name(self) -> str:
     """For messages."""
-    return f"{self.cell.dataset}, {self.cell.row}, seed {self.seed}"
+    return f"{self.row.dataset}, {self.row.name}, seed {self.seed}"
 
   def is_done(self) -> bool:
-    """Whether it is finished; of another configuration it is an error."""
+    """Whether the run is finished.
+
+    Raises:
+      ConfigError: the folder holds a run of another configuration.
+    """
     if not self._done:
       if run_folder.is_trained(self.folder):
-        self.config = _settled(self.config, self.folder)
+        self.config = _completed(self.config, self.folder)
         run_folder.claim(self.folder, self.config.to_dict())
       manifest = run_folder.read_manifest(self.folder)
       self._done = manifest.get("status") == "done"
     return self._done
 
   def report(self, part: str) -> dict[str, Any]:
-    """report.json of a part; empty if it has none."""
+    """Returns report.json of a part, or an empty one."""
     path = self.folder / "eval" / part / "report.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _settled(config: Any, folder: pathlib.Path) -> Any:
-  """With what only the prepared set told the run that is trained there."""
-  config, told = copy.deepcopy(config), run_folder.read_config(folder).data
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sweep:
+  """What one command reproduces.
+
+  Attributes:
+    table: 1 or 2.
+    protocol: `paper`, `best` or either with `:quick`.
+    datasets: names of data sets.
+    seeds: different whole numbers, as text.
+    out: folder of the table and, below, its runs.
+    data_dir: folder of the prepared data.
+    extra: whether to add the rows that the paper lacks.
+    texts: parts of the names of the rows, see `table_rows.select`.
+    overrides: `key=value` texts for every run.
+  """
+
+  table: int
+  protocol: str
+  datasets: Sequence[str]
+  seeds: Sequence[str]
+  out: pathlib.Path
+  data_dir: str = "data"
+  extra: bool = True
+  texts: Sequence[str] = ()
+  overrides: Sequence[str] = ()
+
+  @functools.cached_property
+  def runs(self) -> tuple[Run, ...]:
+    """Every row with every seed, seed by seed: a whole table comes early.
+
+    Raises:
+      ConfigError: an attribute of another form.
+    """
+    protocol, quick = table_rows.parse_protocol(self.protocol)
+    rows = table_rows.rows(
+      self.table, protocol=protocol, datasets=self.datasets, extra=self.extra
+    )
+    changes = table_rows.parse_overrides(self.overrides)
+    folder = self.out / "runs" / f"table{self.table}-{protocol}"
+    return tuple(
+      Run(
+        row=row,
+        seed=seed,
+        config=row.run_config(
+          seed, data_dir=self.data_dir, overrides=changes, quick=quick
+        ),
+        folder=folder / row.dataset / row.folder / f"seed-{seed}",
+      )
+      for seed in _whole_numbers(self.seeds)
+      for row in table_rows.select(rows, self.texts)
+    )
+
+
+def _whole_numbers(seeds: Sequence[str]) -> list[int]:
+  words = [seed.strip() for seed in seeds]
+  numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
+  if len(set(numbers)) < max(1, len(words)):
+    raise ConfigError(
+      f"--seeds={','.join(seeds)} must be different whole numbers from 0, as "
+      "in 0,1,2."
+    )
+  return numbers
+
+
+def _completed(config: Any, folder: pathlib.Path) -> Any:
+  """Fills in what the run took from its prepared data set."""
+  config, saved = copy.deepcopy(config), run_folder.read_config(folder).data
   if config.data.split == "auto":
-    config.data.split = told.split
-  config.data.class_names = config.data.class_names or told.class_names
+    config.data.split = saved.split
+  config.data.class_names = config.data.class_names or saved.class_names
   return config
 
 
 def common_part(done: Sequence[Run]) -> str:
-  """`test` if every finished run was measured on it, else `validation`."""
-  tested = all(
-    (run.folder / "eval" / "test" / "report.json").exists() for run in done
-  )
+  """Returns `test` if every run was measured on it, else `validation`."""
+  tested = all(run.report("test") for run in done)
   return "test" if done and tested else "validation"
 
 
-def sweep(
-  runs: Sequence[Run], *, after_each: Callable[[dict[str, str]], None]
+def train(
+  runs: Sequence[Run],
+  *,
+  fit: Callable[[Any, pathlib.Path], None],
+  after_each: Callable[[dict[str, str]], None] = lambda failed: None,
+  steps: Callable[[Any], int] = lambda config: 0,
+  now: Callable[[], float] = time.monotonic,
 ) -> dict[str, str]:
-  """Runs what is left, whatever becomes of single runs.
+  """Trains the runs that remain; a failed run does not stop the others.
 
-  What another process works on is left to it, so that several may share a
-  sweep; some runs may then be unfinished at the end.
+  A run that another process trains is skipped, so that several processes can
+  share a sweep. Some runs may then be unfinished at the end.
 
   Args:
     runs: all of them.
-    after_each: called with what failed so far.
+    fit: trains and measures a configuration in a folder.
+    after_each: called with the failures so far.
+    steps: of a configuration, to estimate the remaining time; 0 if unknown.
+    now: the clock, in seconds.
 
   Returns:
-    Why runs failed, by name.
+    The reason of each failure, by name of the run.
 
   Raises:
-    Interrupted: a signal came; the same call goes on later.
+    Interrupted: a signal arrived; the same call continues later.
   """
-  from apppau_jax.experiment import fit
-
   failed: dict[str, str] = {}
-  clock = _Clock([run for run in runs if not run.is_done()])
-  while clock.left:
-    run = clock.left[0]
-    if run.is_done():  # by another process, since
-      clock.advance()
-      continue
-    _show(runs, running=run, failed=failed, eta=clock.eta())
-    try:
-      fit.run(run.config, run.folder)
-    except Interrupted:
-      raise
-    except OccupiedError:
-      print("another process is at it", file=sys.stderr)
-    except Exception as error:
-      # Whatever ends one run, the others are worth having; it is told below.
-      words = str(error) if isinstance(error, UserError) else repr(error)
-      failed[run.name] = words
-      print(words, file=sys.stderr)
-    clock.advance()
-    after_each(failed)
+  remaining = [run for run in runs if not run.is_done()]
+  began, done = now(), 0
+  while remaining:
+    run = remaining[0]
+    if not run.is_done():  # nor by another process meanwhile
+      left = sum(steps(r.config) for r in remaining)
+      minutes = f"{(now() - began) / done * left / 60:.0f} min" if done else ""
+      print(
+        f"== run {runs.index(run) + 1} of {len(runs)}: {run.name} "
+        f"(all done in: {minutes or 'unknown'}; failed: {len(failed)})",
+        file=sys.stderr,
+        flush=True,
+      )
+      try:
+        fit(run.config, run.folder)
+      except Interrupted:
+        raise
+      except OccupiedError:
+        print("another process trains this run", file=sys.stderr)
+      except Exception as error:  # reported at the end
+        reason = str(error) if isinstance(error, UserError) else repr(error)
+        failed[run.name] = reason
+        print(reason, file=sys.stderr)
+      after_each(failed)
+    done += max(1, steps(run.config))
+    remaining.pop(0)
   return failed
-
-
-class _Clock:
-  """Time left, by the steps of the runs that are still to do."""
-
-  def __init__(self, left: Sequence[Run]):
-    self.left = list(left)
-    self._steps = {run.name: 0 for run in left}
-    self._known: dict[str, int] = {}
-    self._began = time.monotonic()
-    self._done = 0
-
-  def eta(self) -> str:
-    """Words for the time until everything is done."""
-    for run in self.left:
-      self._steps[run.name] = _steps(run, known=self._known)
-    if not self._done:
-      return "unknown"
-    each = (time.monotonic() - self._began) / self._done
-    left = sum(self._steps[run.name] for run in self.left)
-    return f"{each * left / 60:.0f} min"
-
-  def advance(self) -> None:
-    """The first run is over, well or not."""
-    run = self.left.pop(0)
-    # Asked again: phantoms are drawn by the first run that needs them.
-    self._done += max(1, _steps(run, known=self._known))
-
-
-def _steps(run: Run, *, known: dict[str, int]) -> int:
-  """Steps of a run; 0 while its data are not there."""
-  from apppau_jax.experiment import data
-  from apppau_jax.experiment.assemble import plan
-
-  # How many images train depends on neither the labels nor the network.
-  knobs = {**run.config.data.to_dict(), "label_seed": 0}
-  key = json.dumps([knobs, run.config.train.to_dict()], sort_keys=True)
-  if key not in known:
-    try:
-      config = run.config
-      known[key] = plan(
-        config, data.parts(config, data.catalogue(config))
-      ).steps
-    except UserError:  # told when its turn comes; phantoms may come first
-      return 0
-  return known[key]
-
-
-def _show(
-  runs: Sequence[Run], *, running: Run, failed: dict[str, str], eta: str
-) -> None:
-  """What is done: a table on a terminal, elsewhere a line a run."""
-  console = rich.console.Console(stderr=True)
-  position = runs.index(running) + 1
-  line = f"run {position} of {len(runs)}: {running.name} (all done in: {eta})"
-  if console.is_terminal:
-    console.print(board(runs, running=running, failed=failed))
-  print(f"== {line}", file=sys.stderr, flush=True)
-
-
-def board(
-  runs: Sequence[Run], *, running: Run | None, failed: dict[str, str]
-) -> rich.table.Table:
-  """Cells by seeds: lung Dice of what is done, words for the rest."""
-  seeds = list(dict.fromkeys(run.seed for run in runs))
-  table = rich.table.Table("data", "row", *(f"seed {s}" for s in seeds))
-  rows: dict[tuple[str, str], dict[int, str]] = {}
-  for run in runs:
-    key = (run.cell.dataset, run.cell.row)
-    rows.setdefault(key, {})[run.seed] = _state(run, running, failed)
-  for key, states in rows.items():
-    table.add_row(*key, *(states.get(seed, "") for seed in seeds))
-  return table
-
-
-def _state(run: Run, running: Run | None, failed: dict[str, str]) -> str:
-  if run is running:
-    return "running"
-  if run.name in failed:
-    return "failed"
-  if not run.is_done():
-    return "·"
-  report = run.report(common_part([run]))
-  return f"{report['segmentation']['dice']['mean']:.4f}"

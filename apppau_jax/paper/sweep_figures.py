@@ -1,4 +1,4 @@
-"""Figures of many runs: learning curves, comparisons, transfer."""
+"""Figures of several runs: learning curves and comparisons."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,28 +8,26 @@ import numpy as np
 from apppau_jax.reports import figure_style
 
 _COLUMNS = 4  # panels side by side
-_MANY = 15  # comparisons that are still read at a glance
+_MANY = 15  # comparisons in one figure
 
 
 def curves(
   histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], *, title: str
 ) -> dict[str, bytes]:
-  """Validation Dice over the steps: a panel a row, the others faint.
+  """Draws validation Dice over the steps, a panel for each row.
 
-  The line is the mean over seeds, the band from the lowest to the highest.
+  The line is the mean over seeds, the band reaches from the lowest to the
+  highest seed, and the other rows are grey.
 
   Args:
     histories: {row: lines of metrics.jsonl of each seed}.
-    title: tells this figure from others; not drawn.
+    title: distinguishes the figure from others; not drawn.
 
   Returns:
-    The figure by suffix, see `sheets.encode`; empty without a validation.
+    See `figure_style.encode`; empty without a validation.
   """
-  spreads = {
-    row: values
-    for row, runs in histories.items()
-    if len(values := spread(runs))
-  }
+  spreads = {row: spread(runs) for row, runs in histories.items()}
+  spreads = {row: values for row, values in spreads.items() if len(values)}
   if not spreads:
     return {}
   columns = min(_COLUMNS, len(spreads))
@@ -39,13 +37,12 @@ def curves(
     )
     for axis in axes.flat[len(spreads) :]:
       axis.set_visible(False)
-    low = min(spread[:, 1:].min() for spread in spreads.values())
+    low = min(values[:, 1:].min() for values in spreads.values())
     for axis, (row, own) in zip(axes.flat, spreads.items()):
       for other in spreads.values():
         axis.plot(*other[:, :2].T, color=figure_style.GREY, lw=0.6, alpha=0.5)
-      axis.fill_between(
-        *own[:, [0, 2, 3]].T, color=figure_style.BLUE, alpha=0.25, lw=0
-      )
+      band = own[:, [0, 2, 3]].T
+      axis.fill_between(*band, color=figure_style.BLUE, alpha=0.25, lw=0)
       axis.plot(*own[:, :2].T, color=figure_style.BLUE, lw=1.6)
       axis.set(
         title=figure_style.wrapped(row), ylim=(max(0.0, low - 0.02), 1.0)
@@ -58,7 +55,7 @@ def curves(
 
 
 def spread(runs: Sequence[Sequence[Mapping[str, Any]]]) -> np.ndarray:
-  """[k, 4]: step, mean, lowest and highest Dice where all seeds have one."""
+  """Returns `[k, 4]`: step, mean, lowest and highest Dice of all seeds."""
   by_seed = [
     {
       line["step"]: line["dice"]
@@ -79,23 +76,20 @@ def spread(runs: Sequence[Sequence[Mapping[str, Any]]]) -> np.ndarray:
 def chosen(
   pairs: Sequence[Mapping[str, Any]], *, reference: str
 ) -> list[dict[str, Any]]:
-  """The comparisons to draw: all, or where they are many, the reference's.
+  """Returns all comparisons, or if they are many those of the reference row.
 
-  Args:
-    pairs: `comparisons` of one data set, see `tables.make`.
-    reference: the row that the others are held against; it comes first.
+  The reference row becomes the first of each pair.
   """
   if len(pairs) <= _MANY:
     return [dict(pair) for pair in pairs]
   return [
-    dict(pair) if pair["first"] == reference else _turned(pair)
+    dict(pair) if pair["first"] == reference else _reversed(pair)
     for pair in pairs
     if reference in (pair["first"], pair["second"])
   ]
 
 
-def _turned(pair: Mapping[str, Any]) -> dict[str, Any]:
-  """The same comparison from the other side."""
+def _reversed(pair: Mapping[str, Any]) -> dict[str, Any]:
   low, high = pair["ci95"]
   return {
     **pair,
@@ -111,78 +105,31 @@ def forest(
 ) -> dict[str, bytes]:
   """Draws differences of lung Dice with their intervals and p-values.
 
-  Args:
-    pairs: as `chosen` returns them.
-    level: corrected p-values below it are drawn in colour.
-    title: tells this figure from others; not drawn.
-
-  Returns:
-    The figure by suffix, see `sheets.encode`; empty without a comparison.
+  Pairs whose corrected p-value is below `level` are blue, others grey. The
+  result is empty without a pair; see `curves` for the rest.
   """
   if not pairs:
     return {}
   with figure_style.settings(title):
     height = 0.24 * len(pairs) + 0.9
     figure, ((axis,),) = figure_style.grid(1, 1, cell=(7.2, height))
-    where = np.arange(len(pairs))[::-1]
-    for y, pair in zip(where, pairs):
-      colour = (
-        figure_style.BLUE if pair["p_holm"] < level else figure_style.GREY
-      )
+    places = np.arange(len(pairs))[::-1]
+    for y, pair in zip(places, pairs):
+      significant = pair["p_holm"] < level
+      colour = figure_style.BLUE if significant else figure_style.GREY
       axis.plot(pair["ci95"], [y, y], color=colour, lw=1.6)
       axis.plot(pair["difference"], y, "s", color=colour, ms=4)
     axis.axvline(0, color="black", lw=0.8)
-    axis.set_yticks(
-      where, [f"{pair['first']}  –  {pair['second']}" for pair in pairs]
-    )
+    names = [f"{pair['first']}  –  {pair['second']}" for pair in pairs]
+    axis.set_yticks(places, names)
     axis.set_xlabel("difference of lung Dice, first – second")
     axis.locator_params(axis="x", nbins=5)
     right = axis.secondary_yaxis("right")
-    right.set_yticks(where, [_p(pair["p_holm"]) for pair in pairs])
+    right.set_yticks(places, [_p(pair["p_holm"]) for pair in pairs])
     right.tick_params(length=0)
     right.spines["right"].set_visible(False)
     return figure_style.encode(figure)
 
 
 def _p(value: float) -> str:
-  return "p < .001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def heat_map(
-  values: np.ndarray,
-  *,
-  rows: Sequence[str],
-  columns: Sequence[str],
-  low: float,
-  title: str,
-) -> dict[str, bytes]:
-  """Draws a matrix with its numbers in the cells; NaN is a dash.
-
-  Args:
-    values: `[n, m]`, at most 1.
-    rows: n names.
-    columns: m names.
-    low: the value that has the palest colour.
-    title: above the matrix.
-
-  Returns:
-    The figure by suffix, see `sheets.encode`.
-  """
-  with figure_style.settings(title):
-    size = (1.1 * len(columns) + 2.6, 0.3 * len(rows) + 1.0)
-    figure, ((axis,),) = figure_style.grid(1, 1, cell=size)
-    axis.imshow(values, cmap="Blues", vmin=low, vmax=1.0, aspect="auto")
-    for (i, j), value in np.ndenumerate(values):
-      deep = value > (1 + low) / 2
-      axis.text(
-        j,
-        i,
-        "–" if np.isnan(value) else f"{value:.3f}",
-        ha="center",
-        va="center",
-        color="white" if deep else "black",
-      )
-    axis.set_xticks(range(len(columns)), columns)
-    axis.set_yticks(range(len(rows)), rows)
-    axis.set(title=title, xlabel="measured on")
-    return figure_style.encode(figure)
+  return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

@@ -1,22 +1,22 @@
-"""Table 3 of the paper from the complete public lists of ids.
+"""Table 3 of the paper, from the complete public lists of ids.
 
-The lists are public, so the counts need no image: what a complete set would
-give, and what `splits.make_split` cuts down to the files at hand.
+The lists are public, so counting needs no image. The counts are those of a
+complete set, from which `splits.make_split` selects the images that are there.
 """
 
 import dataclasses
 from collections import Counter
 from itertools import chain
 
-from apppau_jax.datasets import names, published, splits
+from apppau_jax.datasets import ccx, registry, splits
 
-NAMES = (*names.CCX, "ccx")
-CLASSES = names.class_names("ccx")
+NAMES = (*ccx.MEMBERS, ccx.NAME)
+CLASSES = registry.class_names(ccx.NAME)
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One set: images by class (of `CLASSES`) and by part."""
+  """A data set: images by class (of `CLASSES`) and by part."""
 
   dataset: str
   classes: tuple[int, ...]
@@ -26,30 +26,30 @@ class Row:
 
   @property
   def images(self) -> int:
-    """All of them."""
+    """The number of all images."""
     return sum(self.classes)
 
 
 def rows(*, seed: int = 0) -> list[Row]:
-  """The four rows; every seed gives the same numbers."""
+  """Returns the four rows; every seed gives the same numbers."""
   return [_row(name, seed=seed) for name in NAMES]
 
 
 def _row(dataset: str, *, seed: int) -> Row:
-  own = {m: published.published_ids(m) or () for m in names.members(dataset)}
+  specs = [registry.spec(member) for member in registry.members(dataset)]
   split = splits.make_split(
     "paper",
     dataset=dataset,
-    ids=[*chain(*own.values())],
+    ids=[*chain(*(spec.masked_ids or () for spec in specs))],
     labels={},
     groups={},
     seed=seed,
   )
   kept = {*chain(*split.as_dict().values())}
   counted = Counter(
-    names.CLASSES[member][published.published_label(i)]
-    for member, ids in own.items()
-    for i in ids
+    spec.class_names[spec.label(i)]
+    for spec in specs
+    for i in spec.masked_ids or ()
     if i in kept
   )
   return Row(

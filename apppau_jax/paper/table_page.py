@@ -1,4 +1,4 @@
-"""`table.html`: a table of runs and its figures as one self-contained page."""
+"""The table of a sweep and its figures as one self-contained HTML page."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -7,17 +7,15 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from apppau_jax.paper import tables
-
-_TEMPLATE = "table.html.jinja"
+from apppau_jax.paper import table_text
 
 
 class Figure(NamedTuple):
-  """A drawing for the page.
+  """A figure of the page.
 
   Attributes:
     name: of its files, without suffix.
-    caption: what it shows; any text.
+    caption: any text.
     content: `{"png": bytes, "svg": bytes}`.
   """
 
@@ -28,17 +26,16 @@ class Figure(NamedTuple):
   @property
   def uri(self) -> str:
     """The PNG as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(
-      self.content["png"]
-    ).decode("ascii")
+    png = base64.b64encode(self.content["png"]).decode("ascii")
+    return f"data:image/png;base64,{png}"
 
 
 def page(table: Mapping[str, Any], *, figures: Sequence[Figure] = ()) -> str:
-  """The page: no script and nothing to load; equal input, equal text.
+  """Returns the page, which has no script and loads nothing.
 
   Args:
     table: see `tables.make`.
-    figures: drawings, shown in this order.
+    figures: in the order in which they are shown.
   """
   environment = jinja2.Environment(
     autoescape=True,
@@ -46,7 +43,7 @@ def page(table: Mapping[str, Any], *, figures: Sequence[Figure] = ()) -> str:
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  file = resources.files("apppau_jax.paper") / _TEMPLATE
+  file = resources.files("apppau_jax.paper") / "table.html.jinja"
   return environment.from_string(file.read_text(encoding="utf-8")).render(
-    table=table, blocks=tables.blocks(table), figures=figures
+    table=table, blocks=table_text.blocks(table), figures=figures
   )

@@ -1,35 +1,34 @@
-"""The cells of the paper's tables: which networks, losses and data, by row.
+"""The rows of the paper's tables: networks, losses and their configurations.
 
-`paper` is the literal protocol (configs/paper_table1.py, paper_table2.py),
-`best` the same networks and losses under our recipes. The rows the paper lacks
-follow its own: cross-entropy and Dice (its Fig. 5), the eight presets, and for
-Table 2 what the semi-supervised recipe has to beat.
+The protocol `paper` follows the text (configs/paper_table1.py, paper_table2.py)
+and `best` uses the same networks and losses with this project's recipes. The
+rows that the paper lacks follow its own: cross-entropy and Dice (its Fig. 5),
+the other presets, and for Table 2 ablations and baselines.
 """
 
 import copy
 import dataclasses
 import importlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from apppau_jax.datasets import names
+from apppau_jax.config import KEYS, Config
+from apppau_jax.datasets import registry
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import schema
+from apppau_jax.keys import did_you_mean
+from apppau_jax.models.segmentor import PRESETS
 from apppau_jax.reports import report
 from configs import base
 
 PROTOCOLS = ("paper", "best")
-# Keys that make a cell what its name says.
-_OWNED = (
-  "seed",
-  "data.dataset",
-  "data.data_dir",
-  "data.label_seed",
-  "loss.name",
-  "discriminator.enabled",
+PROPOSED = {1: "PPAU-Net, KLTV", 2: "APPAU-Net, KLTV"}  # by the paper
+# Keys that rows and runs set themselves.
+_RESERVED = (
+  *("seed", "data.dataset", "data.data_dir", "data.label_seed"),
+  *("loss.name", "discriminator.enabled"),
 )
-_LOSS_NAMES = {
+_LOSSES = {
   "tversky": "TV",
   "kl_tversky": "KLTV",
   "cross_entropy_tversky": "XETV",
@@ -38,56 +37,63 @@ _LOSS_NAMES = {
 }
 _PAPER_MODELS = ("unet", "attention_unet", "ppau_unet")
 
-# What each part of our recipe is worth in Table 2.
-_WITHOUT = {
-  "adversarial term": base.without_adversarial,
-  "classes": base.without_classes,
-  "pseudo-labels": base.without_consistency,
-}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Cell:
-  """One row of one data set; with a seed, one run.
+class Row:
+  """A row of a table for one data set.
 
   Attributes:
-    row: its name in the table.
-    dataset: the data set.
+    name: network and loss, as in "PPAU-Net, KLTV".
+    dataset: name of the data set.
     in_paper: whether the paper's table has this row.
-    config: the whole configuration but for the seeds.
+    config: the configuration without seeds.
   """
 
-  row: str
+  name: str
   dataset: str
   in_paper: bool
   config: Any
 
-  def seeded(
-    self, seed: int, *, data_dir: str, overrides: dict[str, Any], quick: bool
+  def run_config(
+    self,
+    seed: int,
+    *,
+    data_dir: str,
+    overrides: Mapping[str, Any],
+    quick: bool,
   ) -> Any:
-    """The configuration of one run: network, order and labels by its seed.
+    """Returns the configuration of a run, seeded in network, order and labels.
 
     Raises:
       ConfigError: an override of the wrong type or out of range.
     """
     config = copy.deepcopy(self.config)
     config = base.quick(config) if quick else config
-    flat = {**schema.flatten(config.to_dict()), **overrides}
-    schema.check(flat)
-    for key, value in overrides.items():
-      *rooms, last = key.split(".")
-      room = config
-      for name in rooms:
-        room = room[name]
-      room[last] = value
+    flat = Config.from_dict(config.to_dict()).flat()
+    config = Config.from_dict({**flat, **overrides})
     config.data.data_dir = data_dir
     config.seed = config.data.label_seed = seed
     return config
 
   @property
   def folder(self) -> str:
-    """The row's name as a folder."""
-    return self.row.lower().replace(" ", "_").replace(",", "")
+    """The name in the form of a folder's name."""
+    return self.name.lower().replace(" ", "_").replace(",", "")
+
+
+def parse_protocol(text: str) -> tuple[str, bool]:
+  """Reads one of `PROTOCOLS`, and whether `:quick` follows it.
+
+  Raises:
+    ConfigError: any other text.
+  """
+  protocol, colon, argument = text.partition(":")
+  if protocol not in PROTOCOLS or (colon and argument != "quick"):
+    raise ConfigError(
+      f"--protocol={text} must be {' or '.join(PROTOCOLS)}, optionally "
+      "followed by :quick, as in paper:quick."
+    )
+  return protocol, bool(colon)
 
 
 def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
@@ -99,15 +105,15 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
   overrides = {}
   for item in items:
     key, equals, value = item.partition("=")
-    if key in _OWNED:
+    if key in _RESERVED:
       raise ConfigError(
-        f"--set={item}: {key} is what tells the cells apart; choose them by "
-        "--table, --datasets, --seeds and --data_dir."
+        f"--set={item}: the rows of the table set {key} themselves. Choose "
+        "them by --table, --datasets, --seeds, --row and --data_dir."
       )
-    if not equals or key not in schema.SCHEMA:
-      hint = schema.did_you_mean(key, schema.SCHEMA)
+    if not equals or key not in KEYS:
+      hint = did_you_mean(key, KEYS)
       raise ConfigError(
-        f"--set={item} is not key=value with a key of configs/base.py.{hint}"
+        f"--set={item} is not key=value with a configuration key.{hint}"
       )
     try:
       overrides[key] = json.loads(
@@ -118,141 +124,124 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
   return overrides
 
 
-def cells(
+def rows(
   table: int, *, protocol: str, datasets: Sequence[str], extra: bool
-) -> list[Cell]:
-  """The cells of a table, data set by data set.
+) -> list[Row]:
+  """Returns the rows of a table, data set by data set.
 
   Args:
     table: 1 (segmentation alone) or 2 (both tasks, a tenth of the labels).
-    protocol: `paper` or `best`.
+    protocol: one of `PROTOCOLS`.
     datasets: names of data sets.
     extra: whether to add the rows that the paper lacks.
 
   Raises:
-    ConfigError: no such table, protocol or data set.
+    ConfigError: no such data set.
   """
-  if table not in (1, 2) or protocol not in PROTOCOLS:
-    raise ConfigError(
-      f"--table={table} --protocol={protocol}: there are tables 1 and 2 and "
-      f"protocols {' and '.join(PROTOCOLS)}."
-    )
   for dataset in datasets:
-    names.members(dataset)  # a name that means nothing stops here
-  rows = _table1 if table == 1 else _table2
+    registry.members(dataset)  # refuses unknown names
+  generate = {1: _table1, 2: _table2}[table]
   return [
-    cell
+    row
     for dataset in datasets
-    for cell in rows(dataset, protocol)
-    if extra or cell.in_paper
+    for row in generate(dataset, protocol)
+    if extra or row.in_paper
   ]
 
 
-def named(chosen: Sequence[Cell], parts: Sequence[str]) -> list[Cell]:
-  """The cells whose row is one of `parts`, or has one in its name, in any case.
+def select(rows: Sequence[Row], texts: Sequence[str]) -> list[Row]:
+  """Returns the rows whose name contains one of the texts, in any case.
 
-  Args:
-    chosen: the cells.
-    parts: whole names, which mean their own rows alone, or parts of names;
-      none for every cell.
+  A text that is a whole name selects that row alone. Without texts all rows
+  are returned.
 
   Raises:
-    ConfigError: a part that no name has.
+    ConfigError: a text that no name contains.
   """
-  rows = dict.fromkeys(cell.row for cell in chosen)
-  wanted = set() if parts else set(rows)
-  for part in parts:
-    whole = [row for row in rows if row.lower() == part.lower()]
-    found = whole or [row for row in rows if part.lower() in row.lower()]
+  every = dict.fromkeys(row.name for row in rows)
+  chosen = set() if texts else set(every)
+  for text in texts:
+    whole = [name for name in every if name.lower() == text.lower()]
+    found = whole or [n for n in every if text.lower() in n.lower()]
     if not found:
       raise ConfigError(
-        f"--row={part} is in no row's name; there are: {'; '.join(rows)}."
+        f"--row={text}: no row's name contains it. The rows are: "
+        f"{'; '.join(every)}."
       )
-    wanted.update(found)
-  return [cell for cell in chosen if cell.row in wanted]
+    chosen.update(found)
+  return [row for row in rows if row.name in chosen]
 
 
-def _table1(dataset: str, protocol: str) -> Iterator[Cell]:
-  def cell(model: str, loss: str, *, in_paper: bool) -> Cell:
+def _table1(dataset: str, protocol: str) -> Iterator[Row]:
+  def row(model: str, loss: str, *, in_paper: bool = False) -> Row:
     if protocol == "paper":
       arg = f"dataset={dataset},model={model},loss={loss}"
-      config = _load("paper_table1", arg)
+      config = _config("paper_table1", arg)
     else:
       config = base.segmentor_alone(_recipe(dataset))
       config.data.label_fraction = 1.0
       config.model.preset = model
-      _weigh(config, loss)
-    return Cell(
-      row=f"{report.model_name(model)}, {_LOSS_NAMES[loss]}",
-      dataset=dataset,
-      in_paper=in_paper,
-      config=config,
-    )
+      _set_loss(config, loss)
+    name = f"{report.model_name(model)}, {_LOSSES[loss]}"
+    return Row(name=name, dataset=dataset, in_paper=in_paper, config=config)
 
   for model in _PAPER_MODELS:
     for loss in ("tversky", "kl_tversky"):
-      yield cell(model, loss, in_paper=True)
+      yield row(model, loss, in_paper=True)
   for loss in ("cross_entropy", "dice"):
-    yield cell("ppau_unet", loss, in_paper=False)
-  for model in schema.PRESETS:
+    yield row("ppau_unet", loss)
+  for model in PRESETS:
     if model not in _PAPER_MODELS:
-      yield cell(model, "kl_tversky", in_paper=False)
+      yield row(model, "kl_tversky")
 
 
-def _table2(dataset: str, protocol: str) -> Iterator[Cell]:
+def _table2(dataset: str, protocol: str) -> Iterator[Row]:
   def recipe(loss: str) -> Any:
     if protocol == "paper":
-      return _load("paper_table2", f"dataset={dataset},loss={loss}")
+      return _config("paper_table2", f"dataset={dataset},loss={loss}")
     config = base.semi_supervised(_recipe(dataset))
-    _weigh(config, loss)
+    _set_loss(config, loss)
     return config
 
+  def row(name: str, loss: str, *changes: Callable, in_paper=False) -> Row:
+    config = recipe(loss)
+    for change in changes:
+      config = change(config)
+    name = f"{name}, {_LOSSES[loss]}"
+    return Row(name=name, dataset=dataset, in_paper=in_paper, config=config)
+
   for loss in ("tversky", "cross_entropy_tversky", "kl_tversky"):
-    yield Cell(
-      row=f"APPAU-Net, {_LOSS_NAMES[loss]}",
-      dataset=dataset,
-      in_paper=True,
-      config=recipe(loss),
-    )
-  if protocol == "best":
-    for name, without in _WITHOUT.items():
-      yield Cell(
-        row=f"APPAU-Net without {name}, KLTV",
-        dataset=dataset,
-        in_paper=False,
-        config=without(recipe("kl_tversky")),
-      )
-  alone = base.segmentor_alone(recipe("cross_entropy_tversky"))
-  others = {"PPAU-Net supervised only": alone}
-  if protocol == "best":
-    whole = recipe("cross_entropy_tversky")
-    others |= {
-      "PPAU-Net with pseudo-labels": base.without_discriminator(
-        copy.deepcopy(whole)
-      ),
-      "PPAU-Net with all masks": base.all_labelled(copy.deepcopy(alone)),
-      "APPAU-Net with all labels": base.all_labelled(whole),
-    }
-  for name, config in others.items():
-    yield Cell(
-      row=f"{name}, XETV", dataset=dataset, in_paper=False, config=config
-    )
+    yield row("APPAU-Net", loss, in_paper=True)
+  best = protocol == "best"
+  if best:
+    for part, change in (
+      ("adversarial term", base.without_adversarial),
+      ("classes", base.without_classes),
+      ("pseudo-labels", base.without_consistency),
+    ):
+      yield row(f"APPAU-Net without {part}", "kl_tversky", change)
+  loss, alone = "cross_entropy_tversky", base.segmentor_alone
+  yield row("PPAU-Net supervised only", loss, alone)
+  if best:
+    yield row("PPAU-Net with pseudo-labels", loss, base.without_discriminator)
+    yield row("PPAU-Net with all masks", loss, alone, base.all_labelled)
+    yield row("APPAU-Net with all labels", loss, base.all_labelled)
 
 
-def _weigh(config: Any, loss: str) -> None:
-  """The loss; alpha and beta alike for all, so that they decide nothing."""
+def _set_loss(config: Any, loss: str) -> None:
+  """Sets the loss, with the same alpha and beta for all losses."""
   config.loss.name = loss
   config.loss.fp_weight, config.loss.fn_weight = 0.3, 0.7
 
 
 def _recipe(dataset: str) -> Any:
-  """Our recipe: a set's own, the union's for a combination, a user's set's."""
-  name = "ccx" if names.is_combined(dataset) else names.kind(dataset)
+  """This project's recipe for a data set, a combination or a user's set."""
+  name = "ccx" if registry.is_combined(dataset) else registry.kind(dataset)
   module = importlib.import_module(f"configs.{name}")
   config = getattr(module, "recipe", module.get_config)()
   config.data.dataset = dataset
   return config
 
 
-def _load(name: str, arg: str) -> Any:
+def _config(name: str, arg: str) -> Any:
   return importlib.import_module(f"configs.{name}").get_config(arg)

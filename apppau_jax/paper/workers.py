@@ -1,42 +1,37 @@
-"""Processes beside this one that share its sweep."""
+"""Processes that share the runs of this one's sweep."""
 
 import contextlib
 import os
 import pathlib
 import subprocess
-import sys
-from collections.abc import Iterator
-
-_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+from collections.abc import Iterator, Sequence
 
 
 @contextlib.contextmanager
-def sharing(count: int, *, logs: pathlib.Path) -> Iterator[None]:
-  """Has `count - 1` more processes work on this command's runs.
+def sharing(
+  command: Sequence[str], *, count: int, logs: pathlib.Path
+) -> Iterator[None]:
+  """Starts `count - 1` processes more and waits for them at the end.
 
-  A run of small networks leaves most of a GPU idle, and all of it while images
-  are measured and reports written. Each process takes what none is at; each
-  gets its share of the device's memory. Leaves when all have ended; what ends
-  this process early ends them too, their runs saved.
+  The runs of small networks leave most of a GPU idle. Each process takes runs
+  that no other process trains, and gets its share of the device's memory. If
+  this process ends early, the others are terminated; they save their runs.
 
   Args:
-    count: processes altogether, this one among them.
-    logs: folder of what the others print.
+    command: of one process.
+    count: number of processes, including this one.
+    logs: folder for the output of the others.
   """
-  if count == 1:
-    yield
-    return
-  os.environ.setdefault(_MEMORY, f"{0.9 / count:.3f}")
-  logs.mkdir(parents=True, exist_ok=True)
-  command = [sys.executable, "-m", "launch.reproduce", *sys.argv[1:]]
+  if count > 1:
+    share = f"{0.9 / count:.3f}"
+    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", share)
+    logs.mkdir(parents=True, exist_ok=True)
   others = []
   try:
     for number in range(1, count):
       with (logs / f"{number}.log").open("w") as log:
         others.append(
-          subprocess.Popen(
-            [*command, "--helper"], stdout=log, stderr=subprocess.STDOUT
-          )
+          subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         )
     yield
   except BaseException:

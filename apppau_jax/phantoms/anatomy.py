@@ -1,12 +1,12 @@
-"""A procedural chest, in millimetres: outlines of organs and vessels.
+"""Outlines of the organs and vessels of one procedural chest, in millimetres.
 
-The chest frame: x to the right of the picture (the patient's left), y down,
-the origin in the midline just below the carina. A frontal (PA) view, as it is
-hung: the patient's left lung lies on the right of the picture.
+The coordinate frame of the chest has x to the right of the image (the patient's
+left), y downwards, and its origin in the midline just below the carina. The
+view is frontal (PA): the patient's left lung lies on the right of the image.
 
-The reference outlines are drawn by hand after textbook anatomy; no shape is
-taken from a patient. `draw_chest` varies them: width, height, heart size,
-domes, asymmetry and vessels (the bones: `bones`).
+The reference outlines were drawn by hand after textbook anatomy; no shape was
+taken from a patient. `draw_chest` varies width, height, heart size, diaphragm,
+asymmetry and vessels; `bones` varies the skeleton.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ import numpy as np
 
 from apppau_jax.phantoms import bones, raster
 
-# Up the mediastinum, over the apex, down the chest wall, for the patient's
-# left lung; `_DOME_*` close the outline along the diaphragm.
+# The outline of a lung runs up the mediastinum (`_MEDIAL_*`), over the apex and
+# down the chest wall (`_WALL`); the diaphragm (`_DOME_*`) closes it.
 _WALL = [(61, -139), (82, -131), (100, -112), (114, -84), (125, -46),
          (134, 0), (140, 50), (142, 95)]  # fmt: skip
 _MEDIAL_LEFT = [(88, 112), (93, 92), (85, 66), (69, 40), (51, 18), (39, 1),
@@ -26,7 +26,7 @@ _MEDIAL_RIGHT = [(28, 106), (35, 82), (37, 55), (31, 28), (25, 2), (23, -30),
                  (23, -64), (25, -90), (31, -114), (43, -133)]  # fmt: skip
 _DOME_LEFT = [(139, 135), (128, 120), (114, 111), (100, 108), (88, 112)]
 _DOME_RIGHT = [(139, 130), (123, 110), (99, 97), (73, 92), (48, 96), (28, 106)]
-# Clockwise from the right cardiophrenic angle; x of the patient's right < 0.
+# Clockwise from the right cardiophrenic angle; x < 0 is the patient's right.
 _HEART = [(-29, 106), (-36, 82), (-38, 55), (-31, 28), (-20, 8), (6, -4),
           (32, -6), (45, 10), (69, 40), (85, 66), (94, 92), (88, 113),
           (58, 122), (18, 118)]  # fmt: skip
@@ -34,7 +34,21 @@ _HEART = [(-29, 106), (-36, 82), (-38, 55), (-31, 28), (-20, 8), (6, -4),
 
 @dataclasses.dataclass(frozen=True)
 class Chest:
-  """One chest in millimetres. Outlines are [m, 2]; see the module's frame."""
+  """One chest in the frame of this module.
+
+  Attributes:
+    left_lung: outline [m, 2] in millimetres; `right_lung` and `heart` likewise.
+    right_lung: outline of the patient's right lung.
+    heart: outline of the heart.
+    skeleton: the bones.
+    vessels: outlines of the lung's vessels and what each adds.
+    airways: outlines of trachea and main bronchi and what each removes.
+    stretch: [2], size relative to the reference chest in x and y.
+    girth: soft tissue outside the ribs; 1 is the average.
+    breast: attenuation of the breasts, 0 for none.
+    arm_angle: angle between arm and trunk in radians.
+    gas: [3], x, y and size of the gas bubble in the stomach.
+  """
 
   left_lung: np.ndarray
   right_lung: np.ndarray
@@ -42,16 +56,16 @@ class Chest:
   skeleton: bones.Skeleton
   vessels: list[raster.Batch]
   airways: list[raster.Batch]
-  stretch: np.ndarray  # [2], this chest over the reference chest
-  girth: float  # soft tissue outside the ribs, 1 is average
-  breast: float  # 0 for none
-  arm_angle: float  # radians away from the trunk
-  gas: np.ndarray  # [3], x, y and size of the stomach bubble
+  stretch: np.ndarray
+  girth: float
+  breast: float
+  arm_angle: float
+  gas: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class _Build:
-  """The numbers that the parts of one chest share."""
+  """Parameters that the parts of one chest share."""
 
   stretch: np.ndarray
   heart: float
@@ -60,7 +74,7 @@ class _Build:
   yaw: float
 
   def fit(self, points: np.ndarray) -> np.ndarray:
-    """Reference millimetres to this chest's; the heart pushes the lungs."""
+    """Maps reference coordinates to this chest; a large heart moves lungs."""
     points = np.array(points, np.float64)
     x, y = points[..., 0], points[..., 1]
     near = np.clip((y + 10) / 50, 0, 1) * np.clip((135 - np.abs(x)) / 40, 0, 1)
@@ -69,7 +83,7 @@ class _Build:
 
 
 def draw_chest(rng: np.random.Generator) -> Chest:
-  """Draws one chest; the same generator state gives the same chest."""
+  """Draws one chest at random; one state of `rng` always gives one chest."""
   build = _Build(
     stretch=np.clip(rng.normal(1, [0.06, 0.09]), 0.82, 1.2),
     heart=float(np.clip(rng.normal(0.97, 0.1), 0.75, 1.2)),
@@ -107,7 +121,7 @@ def _lung(build: _Build, rng: np.random.Generator, *, left: bool) -> np.ndarray:
   wall += rng.normal(0, 1.8, wall.shape) + rng.normal(0, 3, 2)
   dome[1:-1, 1] += rng.normal(0, 2.5, len(dome) - 2)
   dome[:, 1] += lift
-  # The dome slides along the heart's border: what lay below it is dropped.
+  # The dome slides along the border of the heart; points below it are dropped.
   medial[0] = dome[-1]
   medial[1:, 1] += lift[-1] * np.clip(medial[1:, 1] / 105, 0, 1)
   side = np.concatenate([medial, wall, dome[:1]])
@@ -121,19 +135,19 @@ def _heart(build: _Build) -> np.ndarray:
   shift = np.where(points[:, 0] > 40, build.dome_left, build.dome_right)
   points[:, 1] += 1.2 * shift * low
   closed = np.concatenate([points[-2:], points, points[:3]])
-  # Two spans of overlap at either end make the curve smooth all the way round.
+  # An overlap of two spans at either end makes the closed curve smooth.
   return build.fit(raster.spline(closed)[16:-16])
 
 
 def _vessels(
   build: _Build, rng: np.random.Generator, *, side: int, count: int = 26
 ) -> list[raster.Batch]:
-  """Branches from the hilum, each a bent tapering ribbon, and their twigs."""
+  """Draws tapering vessels from the hilum, their branches and the hilum."""
   hilum = np.array([38.0, 0.0 if side > 0 else 10.0])
   angle = np.linspace(-1.4, 1.65, count) + rng.normal(0, 0.15, count)
   start = hilum + rng.normal(0, 1, (count, 2)) * (6, 16)
   length = rng.uniform(40, 95, count) * np.where(angle > 0.3, 1.15, 0.8)
-  # Gravity: the lower vessels are the wider ones.
+  # Gravity widens the lower vessels.
   width = rng.uniform(2.0, 4.2, count) * np.where(angle > 0.3, 1.2, 0.85)
   contrast = rng.uniform(0.6, 1.3)
   trunk = _branches(rng, start, angle=angle, length=length)
@@ -163,7 +177,7 @@ def _branches(
   angle: np.ndarray,
   length: np.ndarray,
 ) -> np.ndarray:
-  """Bent paths [k, 14, 2] from `start` [k, 2]; angle 0 is away from midline."""
+  """Draws bent paths [k, 14, 2] from `start` [k, 2]; angle 0 is lateral."""
   t = np.linspace(0, 1, 14)
   bend = rng.normal(0, 0.5, len(angle))[:, None] * t
   wave = 0.14 * np.sin(8 * t + rng.uniform(0, 6, len(angle))[:, None])

@@ -1,7 +1,8 @@
-"""The bones of a phantom, drawn to fit its lungs; see `anatomy`.
+"""The bones of a phantom, drawn to fit its lungs.
 
-Every bone is a batch of outlines in millimetres with what it adds to the
-attenuation; the cortex of a rib is a wide outline less a narrow one.
+Every bone is a batch of outlines in millimetres (the frame of `anatomy`) with
+the attenuation that it adds. The cortex of a rib is a wide outline minus a
+narrow one.
 """
 
 import dataclasses
@@ -18,13 +19,13 @@ _SCAPULA = [(176, -128), (152, -112), (136, -80), (130, -30), (134, 0),
 
 @dataclasses.dataclass(frozen=True)
 class Skeleton:
-  """Outlines in millimetres; left and right are the patient's.
+  """Outlines in millimetres; left and right are those of the patient.
 
   Attributes:
-    left_clavicle: [m, 2].
-    right_clavicle: [m, 2].
-    spine: [n, 2], the line through the vertebral bodies, downwards.
-    parts: all bones with their attenuation, the clavicles included.
+    left_clavicle: outline [m, 2].
+    right_clavicle: outline [m, 2].
+    spine: line [n, 2] through the vertebral bodies, from top to bottom.
+    parts: all bones, including the clavicles, with their attenuation.
   """
 
   left_clavicle: np.ndarray
@@ -40,15 +41,15 @@ def draw_skeleton(
   stretch: np.ndarray,
   yaw: float,
 ) -> Skeleton:
-  """Draws the bones around the left and right lung of one chest.
+  """Draws the bones around the lungs of one chest.
 
   Args:
-    rng: advanced by the same number of draws for every chest.
-    lungs: outlines of the patient's left and right lung.
-    stretch: [2], this chest over the reference chest.
-    yaw: millimetres by which the breastbone leaves the midline.
+    rng: random generator.
+    lungs: outlines [m, 2] of the patient's left and right lung.
+    stretch: [2], size relative to the reference chest in x and y.
+    yaw: distance of the sternum from the midline in millimetres.
   """
-  # The spine moves against the breastbone, and less.
+  # The spine moves in the opposite direction of the sternum, by less.
   spine = (_spine_line(rng) + np.array([-0.4 * yaw, 0])) * stretch
   left, right = (_clavicle(rng, stretch) * (side, 1) for side in (1, -1))
   left, right = (c + np.array([yaw, 0]) for c in (left, right))
@@ -100,14 +101,14 @@ def _ribs(
       amount = contrast * weight * rng.uniform(0.85, 1.15, len(path))
       path = path * (side, 1)
       batches.append((raster.ribbons(path, wide), amount))
-      # The marrow is lighter than the cortex around it.
+      # The marrow attenuates less than the cortex around it.
       batches.append((raster.ribbons(path, wide * 0.62), -0.4 * amount))
   return batches
 
 
 def _posterior(lateral: np.ndarray, drop: np.ndarray) -> np.ndarray:
-  """Arcs [12, n, 2] from the spine down to the `lateral` points [12, 2]."""
-  # The last two ribs end free in the flank.
+  """Returns arcs [12, n, 2] from the spine down to `lateral` [12, 2]."""
+  # The last two ribs are floating ribs.
   reach = np.interp(np.arange(12), [9, 10, 11], [1, 0.62, 0.4])[:, None]
   t = reach * np.linspace(0, np.pi / 2, 18)
   start = 13.0
@@ -118,7 +119,7 @@ def _posterior(lateral: np.ndarray, drop: np.ndarray) -> np.ndarray:
 
 
 def _anterior(lateral: np.ndarray, tilt: float) -> np.ndarray:
-  """Arcs [k, n, 2] from the `lateral` points [k, 2] down to the cartilage."""
+  """Returns arcs [k, n, 2] from `lateral` [k, 2] down to the cartilage."""
   number = np.arange(len(lateral))[:, None]
   t = np.linspace(0, np.pi / 2, 18)
   end = np.interp(number, [0, 6], [0.3, 0.62]) * lateral[:, :1]
@@ -128,7 +129,7 @@ def _anterior(lateral: np.ndarray, tilt: float) -> np.ndarray:
 
 
 def _wall_x(lung: np.ndarray, y: np.ndarray) -> np.ndarray:
-  """Distance of the chest wall from the midline at the heights `y`."""
+  """Returns the distance of the chest wall from the midline at heights `y`."""
   outline = np.abs(lung) * (1, 0) + lung * (0, 1)
   wall = outline[np.argmin(outline[:, 1]) : np.argmax(outline.sum(axis=1)) + 1]
   return np.interp(y, np.maximum.accumulate(wall[:, 1]), wall[:, 0])

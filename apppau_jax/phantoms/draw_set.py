@@ -1,4 +1,4 @@
-"""Draws the raw files of the phantom data set, once."""
+"""Draws the raw files of the phantom data set, unless they exist already."""
 
 import json
 import os
@@ -10,10 +10,12 @@ import filelock
 
 from apppau_jax import files
 from apppau_jax.datasets.phantom import COUNT
+from apppau_jax.errors import ConfigError
+from apppau_jax.phantoms import jobs
 from apppau_jax.phantoms.raw_files import write_montgomery
 
 SIZE = 256
-# Raise it, and the builder's version, when the code comes to draw others.
+# Increase this, and the version of the builder, when other pixels are drawn.
 DRAWING = 2
 _RECORD = "phantom.json"
 
@@ -27,19 +29,29 @@ def draw(
   workers: int = 1,
   progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-  """Draws raw phantoms into `data_dir`/raw/phantom, unless they are there.
+  """Draws phantoms into `data_dir`/raw/phantom unless they exist already.
+
+  Phantoms of other arguments or of another version of the code are replaced.
+  A lock keeps two processes from drawing at the same time.
 
   Args:
-    data_dir: where prepared datasets live.
-    count: how many images.
-    seed: the same seed draws the same images.
-    size: the side of the raw images, in pixels.
-    workers: drawing processes.
-    progress: called with (images done, images in all).
+    data_dir: folder of the prepared data sets.
+    count: number of images, 1 to 9999.
+    seed: seed of the collection, >= 0.
+    size: side of the images in pixels.
+    workers: number of processes.
+    progress: called with (images drawn, count).
 
   Returns:
-    The folder, to be given to `prepare` as `raw_dir`.
+    The folder, which is the `raw_dir` of `datasets.prepare.prepare`.
+
+  Raises:
+    ConfigError: `count` or `seed` is out of range.
   """
+  try:
+    jobs.check(count, seed=seed, digits=4)
+  except ValueError as error:
+    raise ConfigError(f"The phantoms cannot be drawn: {error}") from error
   folder = Path(data_dir).expanduser() / "raw" / "phantom"
   arguments = {"count": count, "seed": seed, "size": size}
   wanted = {**arguments, "drawing": DRAWING}

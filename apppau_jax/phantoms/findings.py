@@ -1,7 +1,7 @@
-"""What a phantom can have: tuberculosis-like and nodule-like densities.
+"""Findings of a phantom: densities that look like tuberculosis or nodules.
 
-A finding only adds to (in a cavity: takes from) what the rays meet inside the
-lungs; masks, projection and film never depend on it.
+A finding adds attenuation inside the lungs, or removes it in a cavity. Masks,
+projection and exposure never depend on it.
 """
 
 import dataclasses
@@ -14,12 +14,12 @@ from apppau_jax.phantoms import raster
 
 @dataclasses.dataclass(frozen=True)
 class Densities:
-  """Densities to add inside the lungs, in units of the picture's attenuation.
+  """Attenuation to add inside the lungs; 1 is about that of the mediastinum.
 
   Attributes:
     haze: float [r, c] on the coarse grid, >= 0.
-    solid: outlines in millimetres that add to it.
-    holes: outlines in millimetres of air, where neither haze nor lung is seen.
+    solid: outlines in millimetres that add attenuation.
+    holes: outlines in millimetres of air, which replace haze and lung.
   """
 
   haze: np.ndarray
@@ -29,27 +29,27 @@ class Densities:
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-  """Where a finding may go, on the coarse grid of r x c cells.
+  """Where a finding may lie, on the coarse grid of r x c cells.
 
   Attributes:
-    x: float [r, c], millimetres in the chest frame.
-    y: likewise.
-    right: float [r, c], coverage of the patient's right lung.
-    left: likewise, left lung.
-    grain: float [r, c], smooth noise of about unit variance.
+    x: float [r, c], millimetres in the frame of `anatomy`.
+    y: float [r, c], millimetres.
+    right: float [r, c], coverage by the patient's right lung.
+    left: float [r, c], coverage by the patient's left lung.
+    texture: float [r, c], smooth noise of about unit variance.
   """
 
   x: np.ndarray
   y: np.ndarray
   right: np.ndarray
   left: np.ndarray
-  grain: np.ndarray
+  texture: np.ndarray
 
 
 def tuberculosis(site: Site, *, rng: np.random.Generator) -> Densities:
-  """Patchy opacities, mostly apical; some cavities, some effusions.
+  """Draws patchy, mostly apical opacities, some with cavities or effusions.
 
-  About a third is mild (one small faint patch).
+  About a third of the cases are mild: one small and faint patch.
   """
   severity = float(rng.uniform(0, 1))
   haze = np.zeros_like(site.x)
@@ -74,14 +74,14 @@ def tuberculosis(site: Site, *, rng: np.random.Generator) -> Densities:
 
 
 def nodules(site: Site, *, rng: np.random.Generator) -> Densities:
-  """One to three round densities of 5 to 30 mm with slightly uneven rims."""
+  """Draws one to three round densities of 5 to 30 mm with uneven margins."""
   count = int(rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1]))
   solid = []
   for _ in range(count):
     lung = (site.left, site.right)[int(rng.integers(2))]
     centre = _pick(site, rng, lung=lung, low=None)
     diameter = 5 + 25 * rng.beta(1.6, 2.2)
-    # The smaller, the denser (calcified), or it could not be seen at all.
+    # Small nodules are denser (calcified); otherwise they would be invisible.
     peak = rng.uniform(0.08, 0.16) * (1 + 3.0 / diameter)
     rim = _uneven(rng, 0.06)
     shells = np.sqrt(1 - ((np.arange(6) + 0.5) / 6) ** 2)
@@ -94,7 +94,7 @@ def nodules(site: Site, *, rng: np.random.Generator) -> Densities:
 def _pick(
   site: Site, rng: np.random.Generator, *, lung: np.ndarray, low: bool | None
 ) -> np.ndarray:
-  """A point [2] well inside a lung: high up, low down, or (None) anywhere."""
+  """Draws a point [2] in a lung: apical, basal (`low`) or anywhere (None)."""
   weight = ndimage.gaussian_filter(lung, 2.0, truncate=2.0) ** 4
   inside = lung > 0.5
   height = np.where(inside, site.y, np.nan)
@@ -110,20 +110,20 @@ def _pick(
 def _patch(
   site: Site, rng: np.random.Generator, *, centre: np.ndarray, radius: float
 ) -> np.ndarray:
-  """An irregular cloud around `centre`, in [0, about 1]."""
+  """Draws an irregular opacity around `centre`, in [0, about 1]."""
   stretch = rng.uniform(0.7, 1.4)
   dx, dy = (site.x - centre[0]) * stretch, (site.y - centre[1]) / stretch
   core = np.exp(-(((dx**2 + dy**2) / radius**2) ** 1.3))
   turn = int(rng.integers(4))
-  grain = np.rot90(site.grain, 2) if turn % 2 else site.grain
-  grain = grain[:, ::-1] if turn // 2 else grain
-  return rng.uniform(0.5, 1) * core * np.clip(0.7 + 0.6 * grain, 0, 1.8)
+  texture = np.rot90(site.texture, 2) if turn % 2 else site.texture
+  texture = texture[:, ::-1] if turn // 2 else texture
+  return rng.uniform(0.5, 1) * core * np.clip(0.7 + 0.6 * texture, 0, 1.8)
 
 
 def _nodes(
   rng: np.random.Generator, centre: np.ndarray, *, radius: float
 ) -> raster.Batch:
-  """Small knots strewn over a patch."""
+  """Draws small dense spots scattered over a patch."""
   count = int(rng.integers(5, 28))
   at = centre + rng.normal(0, 0.5 * radius, (count, 2))
   size = rng.uniform(0.8, 3.2, count)
@@ -133,7 +133,7 @@ def _nodes(
 def _cavity(
   rng: np.random.Generator, centre: np.ndarray
 ) -> tuple[raster.Batch, raster.Batch]:
-  """A thick ring (three steps, soft outside) and the air inside it."""
+  """Draws the wall of a cavity (three rings, soft outside) and its air."""
   inner = rng.uniform(5, 15)
   thick = rng.uniform(2.5, 6)
   rim = _uneven(rng, 0.12)
@@ -147,7 +147,7 @@ def _cavity(
 
 
 def _uneven(rng: np.random.Generator, amount: float) -> np.ndarray:
-  """Factors [1, 32] around 1 for the radius of a closed outline."""
+  """Draws factors [1, 32] around 1 for the radius of a closed outline."""
   angle = np.arange(32) * (2 * np.pi / 32)
   order = np.arange(2, 6)[:, None]
   wave = np.cos(order * angle + rng.uniform(0, 6.3, (4, 1)))
@@ -157,7 +157,7 @@ def _uneven(rng: np.random.Generator, amount: float) -> np.ndarray:
 def _effusion(
   site: Site, rng: np.random.Generator, *, lung: np.ndarray
 ) -> np.ndarray:
-  """Fluid that blunts the costophrenic angle, with a rising meniscus."""
+  """Draws fluid that blunts the costophrenic angle, with a meniscus."""
   inside = lung > 0.5
   lateral = np.abs(site.x)
   edge = lateral[inside].max()

@@ -1,110 +1,107 @@
-"""Running the writers of phantoms; each file whole or not at all."""
+"""Writes the images of a data set of phantoms, in several processes if asked.
+
+The functions that all layouts share are here: the `Job` of one image, the
+numbers of images, and the writing of single files.
+"""
 
 import dataclasses
 import io
 import multiprocessing
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from apppau_jax.errors import DataError
+from apppau_jax import files
+from apppau_jax.phantoms import phantom
 
 Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """One image to write; all that a worker process needs.
+  """One image to write: everything that a worker process needs.
 
   Attributes:
-    write: a function of a module, which writes it.
-    folder: below which.
-    number: the image's in its file name, from 1.
-    ill: whether it has its set's finding.
-    index: the person's in the collection.
-    seed: the collection's.
+    write: module-level function that writes the image and its masks.
+    folder: root folder of the data set.
+    number: number of the image in its file name, from 1.
+    abnormal: whether the image shows the finding of its data set.
+    index: index of the person in the collection.
+    seed: seed of the collection.
     size: (h, w) in pixels.
   """
 
   write: Callable[["Job"], None]
-  folder: str
+  folder: Path
   number: int
-  ill: bool
+  abnormal: bool
   index: int
   seed: int
   size: tuple[int, int]
 
+  def draw(self, finding: phantom.Finding) -> phantom.Phantom:
+    """Draws the phantom of this job, with `finding` if it is abnormal."""
+    return phantom.make_phantom(
+      seed=self.seed,
+      index=self.index,
+      finding=finding if self.abnormal else "normal",
+      size=self.size,
+    )
+
   def rng(self, *, purpose: int) -> np.random.Generator:
-    """A stream for what is no part of the picture, never its finding."""
+    """Returns a generator for everything but the image, one per `purpose`."""
     return np.random.default_rng([self.seed, self.index, purpose])
 
 
 def check(count: int, *, seed: int, digits: int) -> None:
-  """Refuses a count or a seed that cannot be had."""
+  """Raises ValueError unless `count` images have names and `seed` >= 0."""
   if seed < 0:
-    raise DataError(f"The seed of phantoms is {seed}: choose 0 or more.")
+    raise ValueError(f"seed of the phantoms is {seed}; it must be >= 0.")
   most = 10**digits - 1
   if not 1 <= count <= most:
-    raise DataError(
-      f"{count} phantoms cannot be written: the owners' file names have "
-      f"{digits} digits, so a set holds 1 to {most} images. Choose a count in "
-      "that range."
+    raise ValueError(
+      f"count of phantoms is {count}; it must be from 1 to {most}, since the "
+      f"file names have {digits} digits."
     )
 
 
 def shape(size: int | tuple[int, int]) -> tuple[int, int]:
-  """(h, w) of a size that may be one number for squares."""
-  return (size, size) if isinstance(size, int) else (size[0], size[1])
+  """Returns (h, w) of a size; one number means a square."""
+  return (size, size) if isinstance(size, int) else size
 
 
 def at_least_one(count: int, *, share: float) -> int:
-  """A share of `count`; of two, at least one is in it and one is not."""
+  """Returns `share` of `count`, leaving at least one of two on either side."""
   return min(max(1, round(count * share)), max(1, count - 1))
 
 
 def run(jobs: list[Job], *, workers: int, progress: Progress | None) -> None:
-  """Does all jobs, with more than one worker in processes of their own."""
+  """Writes all images, in `workers` processes if there is more than one."""
   if workers <= 1:
-    _count(map(_do, jobs), len(jobs), progress)
+    _count(map(_write, jobs), len(jobs), progress)
     return
-  # Spawned, not forked: the caller may have started JAX's threads.
+  # Forking is not safe after JAX has started its threads.
   context = multiprocessing.get_context("spawn")
   with futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-    _count(pool.map(_do, jobs, chunksize=4), len(jobs), progress)
+    _count(pool.map(_write, jobs, chunksize=4), len(jobs), progress)
 
 
-def _do(job: Job) -> None:
+def _write(job: Job) -> None:
   job.write(job)
 
 
-def _count(done: Iterable[None], total: int, progress: Progress | None) -> None:
-  for number, _ in enumerate(done, start=1):
+def _count(results, total: int, progress: Progress | None) -> None:
+  for number, _ in enumerate(results, start=1):
     if progress is not None:
       progress(number, total)
 
 
-def save_png(path: Path, image: Image.Image) -> None:
-  """Replaces `path` by a PNG."""
-  save(path, image, "PNG", compress_level=4)
-
-
-def save(path: Path, image: Image.Image, kind: str, **options: int) -> None:
-  """Replaces `path` by a picture of a kind that Pillow writes."""
+def save(path: Path, image: Image.Image, kind: str = "PNG") -> None:
+  """Replaces `path` by `image`, encoded as `kind` ("PNG" or "GIF")."""
+  options = {"PNG": {"compress_level": 4}, "GIF": {"optimize": False}}[kind]
   buffer = io.BytesIO()
   image.save(buffer, kind, **options)
-  replace(path, buffer.getvalue())
-
-
-def replace(path: Path, content: bytes) -> None:
-  """Writes beside the target first, so that no reader sees half a file."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  try:
-    partial.write_bytes(content)
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
+  files.write_bytes(path, buffer.getvalue())

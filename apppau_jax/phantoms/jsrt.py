@@ -1,10 +1,11 @@
-"""Phantoms as raw files in the layout of JSRT, with SCR's masks.
+"""Writes phantoms in the published layouts of JSRT and of its SCR masks.
 
-Everything that makes that layout a trap is there: no header, big-endian 12
-bits, black film high, masks of half the size as GIFs in folders whose names
-have blanks, clinical text with bare CRs and words cut across fields.
+Images have no header and hold big-endian 12-bit numbers, high where the film is
+black. Masks are GIFs of half the size in folders whose names contain blanks.
+Lines of the clinical texts end in CR, and words are cut across fields.
 """
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -12,21 +13,21 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from apppau_jax import files
 from apppau_jax.datasets import jsrt
-from apppau_jax.imaging import reading
+from apppau_jax.imaging import resample
 from apppau_jax.phantoms import jobs as jobs_lib
-from apppau_jax.phantoms import picture
 from apppau_jax.phantoms.jobs import Job, Progress
 
-_MILLIMETRES = 0.175  # of a pixel
-_SKETCH = 256  # pixels; nodules are looked up in pictures of this size
+_MILLIMETRES = 0.175  # per pixel of 2048
+_SKETCH = 256  # side of the images in which nodules are located
 _UNKNOWN_AGE = frozenset({106, 117})
 _POSITIONS = ("l.upper lobe", "r.upper lobe(S1)", "r.middle lobe", "l.lingula")
 _DIAGNOSES = {
   "malignant": ("lung cancer", "metastasis of colon cancer"),
   "benign": ("pulmonary hematoma", "granuloma", "tuberculoma"),
 }
-# After so many letters the text goes on in the next field.
+# Number of letters after which a text continues in the next field.
 _POSITION_CUT, _DIAGNOSIS_CUT = 7, 12
 
 
@@ -39,21 +40,21 @@ def write_jsrt(
   workers: int = 1,
   progress: Progress | None = None,
 ) -> None:
-  """Writes `All247images/`, `Clinical_Information/` and SCR's `scratch/`.
+  """Writes `All247images/`, `Clinical_Information/` and `scratch/` (masks).
 
-  62 % have a nodule (JPCLN), the others none (JPCNN), each numbered from 001.
-  The odd ones of the list have their masks in fold1, the even ones in fold2.
+  62 % of the images have a nodule (JPCLN), the others have none (JPCNN); both
+  are numbered from 001. Masks alternate between fold1 and fold2.
 
   Args:
-    raw_dir: the folder that will hold the three.
-    count: how many images, 1 to 999.
-    seed: non-negative; the same arguments write the same bytes.
-    size: pixels a side, even; any but 2048 is refused by the builder.
-    workers: processes; see `raw.write_montgomery`.
-    progress: called with (written, count) after every image.
+    raw_dir: folder that will contain the three.
+    count: number of images, 1 to 999.
+    seed: seed of the collection, >= 0. The same arguments write the same bytes.
+    size: side in pixels, even. The builder of JSRT refuses all but 2048.
+    workers: number of processes; see `raw_files.write_montgomery`.
+    progress: called with (images written, count) after every image.
 
   Raises:
-    DataError: a count or size that cannot be had.
+    ValueError: an argument is out of range.
   """
   jobs_lib.check(count, seed=seed, digits=3)
   share = jsrt.NODULES / (jsrt.NODULES + jsrt.NORMAL)
@@ -61,9 +62,9 @@ def write_jsrt(
   jobs = [
     Job(
       write=_write,
-      folder=os.fspath(raw_dir),
+      folder=Path(raw_dir),
       number=index + 1 - (index >= nodules) * nodules,
-      ill=index < nodules,
+      abnormal=index < nodules,
       index=index,
       seed=seed,
       size=(size, size),
@@ -77,19 +78,19 @@ def write_jsrt(
     ("CNNDAT_EN.TXT", [_normal_line(j) for j in jobs[nodules:]]),
   ):
     text = "".join(f"{line}\r" for line in lines)
-    jobs_lib.replace(texts / name, text.encode("ascii"))
+    files.write_bytes(texts / name, text.encode("ascii"))
 
 
 def to_raw(image: np.ndarray, *, rng: np.random.Generator) -> bytes:
-  """A picture as JSRT would have digitised it.
+  """Encodes an image as JSRT does.
 
   Args:
-    image: uint8 [h, w], lungs dark.
-    rng: of the four bits that a picture does not have.
+    image: uint8 [h, w] with dark lungs.
+    rng: generator of the four lowest bits, which `image` does not have.
 
   Returns:
-    Big-endian 16-bit numbers, 4095 - 16 * image - (0 to 15); a few of the
-    black ones above 4095.
+    Big-endian 16-bit numbers 4095 - 16 * image - (0 to 15). About 1 % of the
+    black pixels are above 4095.
   """
   fine = rng.integers(0, 16, image.shape, dtype=np.uint16)
   density = jsrt.BLACKEST - (image.astype(np.uint16) << 4) - fine
@@ -97,25 +98,18 @@ def to_raw(image: np.ndarray, *, rng: np.random.Generator) -> bytes:
   return density.astype(">u2").tobytes()
 
 
-def _draw(job: Job, *, finding: picture.Finding, side: int) -> picture.Phantom:
-  return picture.make_phantom(
-    seed=job.seed, index=job.index, finding=finding, size=(side, side)
-  )
-
-
 def _id(job: Job) -> str:
-  return f"JPC{'LN' if job.ill else 'NN'}{job.number:03d}"
+  return f"JPC{'LN' if job.abnormal else 'NN'}{job.number:03d}"
 
 
 def _write(job: Job) -> None:
-  root, side = Path(job.folder), job.size[0]
-  finding = "nodule" if job.ill else "normal"
-  phantom = _draw(job, finding=finding, side=side)
+  side = job.size[0]
+  phantom = job.draw("nodule")
   image = phantom.image.copy()
-  image[: side // 40, : side // 8] = 0  # blacked out, as names are there
+  image[: side // 40, : side // 8] = 0  # JSRT's names were blackened here
   content = to_raw(image, rng=job.rng(purpose=1))
-  jobs_lib.replace(root / "All247images" / f"{_id(job)}.IMG", content)
-  masks = root / "scratch" / f"fold{1 + job.index % 2}" / "masks"
+  files.write_bytes(job.folder / "All247images" / f"{_id(job)}.IMG", content)
+  masks = job.folder / "scratch" / f"fold{1 + job.index % 2}" / "masks"
   for name, mask in (
     ("left lung", phantom.left_lung),
     ("right lung", phantom.right_lung),
@@ -123,13 +117,13 @@ def _write(job: Job) -> None:
     ("left clavicle", phantom.left_clavicle),
     ("right clavicle", phantom.right_clavicle),
   ):
-    half = reading.resize_mask(mask, (side // 2, side // 2))
+    half = resample.resize_mask(mask, (side // 2, side // 2))
     grey = Image.fromarray(half.astype(np.uint8) * 255)
-    jobs_lib.save(masks / name / f"{_id(job)}.gif", grey, "GIF", optimize=False)
+    jobs_lib.save(masks / name / f"{_id(job)}.gif", grey, "GIF")
 
 
 def _nodule_line(job: Job, *, of: int) -> str:
-  """A line of CLNDAT_EN: the nodule is where it was drawn."""
+  """Returns a line of CLNDAT_EN with the position of the drawn nodule."""
   rng = job.rng(purpose=2)
   age = "?" if job.number in _UNKNOWN_AGE else str(rng.integers(30, 85))
   kind = "malignant" if rng.uniform() < 100 / 154 else "benign"
@@ -154,12 +148,12 @@ def _sex(rng: np.random.Generator) -> str:
 
 
 def _nodule(job: Job) -> tuple[int, int, int]:
-  """Where the densest nodule is (x, y in the 2048 frame), and about its mm."""
-  with_it, without = (
-    _draw(job, finding=finding, side=_SKETCH).image.astype(int)
-    for finding in ("nodule", "normal")
+  """Returns x and y (of 2048) of the densest nodule and its size in mm."""
+  sketch = dataclasses.replace(job, size=(_SKETCH, _SKETCH))
+  with_nodule, without = (
+    sketch.draw(finding).image.astype(int) for finding in ("nodule", "normal")
   )
-  more = with_it - without
+  more = with_nodule - without
   y, x = np.unravel_index(more.argmax(), more.shape)
   scale = jsrt.SIDE / _SKETCH
   parts, _ = ndimage.label(more > more.max() / 4)

@@ -1,8 +1,8 @@
-"""What the rays meet on their way through a phantom's chest.
+"""The attenuation of X-rays on their way through a phantom's chest.
 
-Attenuation in units of about the mediastinum: 0 is air, an aerated lung in the
-trunk is left with 0.25 to 0.45. Smooth parts (trunk, arms, depth of the lungs)
-are computed on a coarse grid over the picture, edges at full size.
+Attenuation 0 is air, 1 is about the mediastinum, and an aerated lung within the
+trunk has 0.25 to 0.45. Smooth parts (trunk, arms, depth of the lungs) are
+computed on a coarse grid over the image, edges at full resolution.
 """
 
 import dataclasses
@@ -12,10 +12,10 @@ from scipy import ndimage
 
 from apppau_jax.phantoms import anatomy, findings, raster
 
-# Cells of the coarse grid along the picture's longer side.
+# Cells of the coarse grid along the longer side of the image.
 _GRID = 144
 
-# Half width (mm) and thickness of neck, shoulders, trunk by height (mm).
+# Half width (mm) and thickness of neck, shoulders and trunk by height (mm).
 _TRUNK_Y = [-420, -250, -225, -190, -172, -155, -135, -110, -70, -35, 20, 90,
             150, 220, 300, 420]  # fmt: skip
 _TRUNK_X = [78, 74, 58, 60, 78, 128, 172, 196, 190, 172, 164, 162, 160, 156,
@@ -26,24 +26,29 @@ _TRUNK_Z = [0.85, 0.8, 0.6, 0.56, 0.54, 0.54, 0.6, 0.7, 0.82, 0.88, 0.93, 1.08,
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-  """Where the chest lies: millimetres to shares of the longer side."""
+  """Maps millimetres of the chest to fractions of the image's longer side.
 
-  matrix: np.ndarray  # [2, 2], rotation times scale
-  offset: np.ndarray  # [2]
+  Attributes:
+    matrix: [2, 2], rotation times scale.
+    offset: [2].
+  """
+
+  matrix: np.ndarray
+  offset: np.ndarray
 
   def place(self, points: np.ndarray, *, scale: float) -> np.ndarray:
-    """Millimetres [..., 2] to pixels of a picture `scale` pixels long."""
+    """Maps millimetres [..., 2] to pixels; the longer side has `scale`."""
     flat = points.reshape(-1, 2) @ (scale * self.matrix.T)
     return (flat + scale * self.offset).reshape(points.shape)
 
   def batches(
     self, batches: list[raster.Batch], *, scale: float
   ) -> list[raster.Batch]:
-    """Places every outline; the weights stay."""
+    """Maps the outlines of batches to pixels; weights are unchanged."""
     return [(self.place(o, scale=scale), w) for o, w in batches]
 
   def grid(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Millimetres x and y of the cells of a grid over the picture."""
+    """Returns x and y in millimetres of the cells of a grid over the image."""
     row, column = ((np.arange(n) + 0.5) / max(shape) for n in shape)
     dx, dy = column - self.offset[0], row[:, None] - self.offset[1]
     (a, b), (c, d) = np.linalg.inv(self.matrix)
@@ -53,16 +58,16 @@ class Pose:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-  """A chest in front of the detector, still without a finding.
+  """A positioned chest without finding.
 
   Attributes:
-    chest: its outlines.
-    pose: its place.
-    size: (h, w) of the picture.
-    site: where a finding may go.
-    coarse: float [r, c], smooth part of the attenuation, lungs included.
-    tissue: float [r, c], attenuation without the air in the lungs.
-    air: float [r, c], what the lungs take off, before their edges.
+    chest: outlines.
+    pose: position in the image.
+    size: (h, w) of the image in pixels.
+    site: where a finding may lie.
+    coarse: float [r, c], smooth part of the attenuation with the lungs' air.
+    tissue: float [r, c], smooth part of the attenuation without it.
+    air: float [r, c], attenuation that the air in the lungs removes.
     lungs: float32 [h, w], coverage by the lungs.
   """
 
@@ -83,7 +88,7 @@ def make_scene(
   size: tuple[int, int],
   rng: np.random.Generator,
 ) -> Scene:
-  """Places the chest and computes everything that a finding cannot change."""
+  """Positions the chest and computes everything that no finding changes."""
   rows, columns = (max(8, round(_GRID * s / max(size))) for s in size)
   shape = (rows, columns)
   x, y = pose.grid(shape)
@@ -113,19 +118,16 @@ def make_scene(
 def project(
   scene: Scene, densities: findings.Densities | None, *, blur: float
 ) -> np.ndarray:
-  """Adds up what the rays meet.
+  """Returns the attenuation of every pixel, float32 [h, w].
 
   Args:
-    scene: chest and place.
-    densities: the finding, inside the lungs only; None if healthy.
-    blur: unsharpness in millimetres.
-
-  Returns:
-    float32 [h, w].
+    scene: the positioned chest.
+    densities: the finding, or None for a normal chest.
+    blur: standard deviation of the unsharpness in millimetres.
   """
   chest, size, lungs = scene.chest, scene.size, scene.lungs
   scale = max(size)
-  # The blur that follows hides coarse scan lines.
+  # Two scan lines per pixel are enough because of the blur that follows.
   vessels = scene.pose.batches(chest.vessels, scale=scale)
   inner = raster.fill(vessels, size=size, lines=2)
   np.minimum(inner, 0.12, out=inner)
@@ -150,7 +152,7 @@ def _cover(
 
 
 def _clouds(rng: np.random.Generator) -> np.ndarray:
-  """Smooth noise over the whole grid, about unit variance: three octaves."""
+  """Draws smooth noise of about unit variance: the sum of three octaves."""
   total = np.zeros((_GRID, _GRID), np.float32)
   for cells, amount in ((9, 0.6), (20, 0.6), (48, 0.55)):
     octave = rng.standard_normal((cells, cells), np.float32)
@@ -161,13 +163,13 @@ def _clouds(rng: np.random.Generator) -> np.ndarray:
 def _tissue(
   chest: anatomy.Chest, *, x: np.ndarray, y: np.ndarray
 ) -> np.ndarray:
-  """Trunk, arms, breasts, spine and abdomen on the coarse grid."""
+  """Returns trunk, arms, breasts, spine and abdomen on the coarse grid."""
   u, v = x / chest.stretch[0], y / chest.stretch[1]
   half = np.interp(v, _TRUNK_Y, _TRUNK_X) * (0.4 + 0.6 * chest.girth)
   trunk = np.interp(v, _TRUNK_Y, _TRUNK_Z) * (0.75 + 0.25 * chest.girth)
   trunk *= np.sqrt(np.clip(1 - np.square(u / half), 0, 1))
   limbs = _limbs(u, v, angle=chest.arm_angle)
-  # Shoulder and trunk are one body where they meet, not two.
+  # A quadratic sum keeps shoulder and trunk from counting twice.
   total = np.sqrt(trunk**2 + limbs**2) + chest.breast * _breasts(u, v)
   bend = np.interp(y, chest.skeleton.spine[:, 1], chest.skeleton.spine[:, 0])
   total += 0.11 * np.exp(
@@ -181,7 +183,7 @@ def _tissue(
 
 
 def _limbs(u: np.ndarray, v: np.ndarray, *, angle: float) -> np.ndarray:
-  """The upper arms: capsules from the shoulders, away from the trunk."""
+  """Returns the upper arms: capsules that start at the shoulders."""
   u, sine, cosine = np.abs(u), np.sin(angle), np.cos(angle)
   t = np.clip((u - 188) * sine + (v + 92) * cosine, 0, 330)
   far = np.square(u - 188 - t * sine) + np.square(v + 92 - t * cosine)
@@ -195,7 +197,7 @@ def _breasts(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _air(lungs: np.ndarray, y: np.ndarray, *, cell: float) -> np.ndarray:
-  """Depth of air: full inside, less towards the walls and above the domes."""
+  """Returns the depth of air, which decreases towards walls and diaphragm."""
   deep = ndimage.gaussian_filter(lungs, 16 * cell, truncate=2.5)
   near = ndimage.gaussian_filter(lungs, 6 * cell, truncate=2.5)
   base = np.interp(y, [-60, 20, 130], [1, 0.97, 0.8])
@@ -203,7 +205,7 @@ def _air(lungs: np.ndarray, y: np.ndarray, *, cell: float) -> np.ndarray:
 
 
 def _density(scene: Scene, densities: findings.Densities) -> np.ndarray:
-  """The finding at full size; in a cavity there is only air."""
+  """Returns the finding at full resolution; a cavity contains air only."""
   scale = max(scene.size)
   haze = raster.enlarge(densities.haze, size=scene.size).clip(0, None)
   if densities.solid:

@@ -1,11 +1,11 @@
-"""Curves to pixels: the small rasteriser under the chest phantoms.
+"""A small rasteriser: closed outlines in, pixel coverage out.
 
-Everything is drawn from outlines in continuous coordinates, so that one chest
-looks the same at every resolution. Coordinates are (x, y) in pixels, x to the
-right and y down; pixel [i, j] covers x in [j, j + 1] and y in [i, i + 1].
+Outlines have continuous coordinates, so a chest looks the same at every
+resolution. Coordinates are (x, y) in pixels, x to the right and y downwards;
+pixel [i, j] covers x in [j, j + 1] and y in [i, i + 1].
 
-A *batch* is `(outlines [k, m, 2], weight [k])`: k closed outlines of m points,
-each of which adds its weight to the pixels inside.
+A `Batch` is `(outlines [k, m, 2], weight [k])`: k closed outlines of m points
+each. Every outline adds its weight to the pixels inside it.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ def spline(points: Sequence[Sequence[float]] | np.ndarray, *, samples: int = 8):
   """Returns the open Catmull-Rom curve through `points`.
 
   Args:
-    points: [n, 2], n >= 2.
-    samples: points per span.
+    points: [n, 2] with n >= 2.
+    samples: samples per span.
 
   Returns:
-    float64 [(n - 1) * samples + 1, 2]; passes through every point.
+    float64 [(n - 1) * samples + 1, 2]; it contains every point.
   """
   p = np.asarray(points, np.float64)
   p = np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
@@ -37,10 +37,14 @@ def spline(points: Sequence[Sequence[float]] | np.ndarray, *, samples: int = 8):
 
 
 def ribbons(paths: np.ndarray, width: np.ndarray | float) -> np.ndarray:
-  """Thickens open paths [k, n, 2] by `width` ([k, n] or less) to outlines.
+  """Thickens open paths to closed outlines.
+
+  Args:
+    paths: [k, n, 2].
+    width: pixels, of a shape that broadcasts to [k, n].
 
   Returns:
-    [k, 2 n, 2], the right edge of each path and back along the left.
+    [k, 2 n, 2]: the right edge of each path, then the left edge backwards.
   """
   step = np.diff(paths, axis=1)
   along = np.concatenate([step[:, :1], step], axis=1)
@@ -54,7 +58,13 @@ def ribbons(paths: np.ndarray, width: np.ndarray | float) -> np.ndarray:
 def rings(
   centres: np.ndarray, radius: np.ndarray, *, points: int = 24
 ) -> np.ndarray:
-  """Returns circles [k, points, 2]; `radius` is [k] or [k, points]."""
+  """Returns closed outlines [k, points, 2] around `centres` [k, 2].
+
+  Args:
+    centres: [k, 2].
+    radius: [k] for regular polygons, or [k, points].
+    points: points per outline.
+  """
   angle = np.arange(points) * (2 * np.pi / points)
   unit = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
   radius = np.asarray(radius, np.float64)
@@ -66,16 +76,16 @@ def rings(
 def fill(
   batches: Sequence[Batch], *, size: tuple[int, int], lines: int = 4
 ) -> np.ndarray:
-  """Sums weight times covered pixel area over every outline.
+  """Sums weight times covered pixel area over all outlines.
 
-  Outlines may leave the picture and overlap; either orientation is fine. The
-  change of coverage along each scan line is collected at its crossings, and a
-  running sum along the rows turns changes into coverage.
+  Outlines may leave the image, overlap, and have either orientation. Each
+  crossing of a scan line with an edge changes the coverage; a cumulative sum
+  along the row turns these changes into coverage.
 
   Args:
-    batches: outlines and weights, see the module.
+    batches: outlines and weights.
     size: (h, w) in pixels.
-    lines: scan lines per pixel row; across a row the coverage is exact.
+    lines: scan lines per pixel row. Coverage along a row is exact.
 
   Returns:
     float32 [h, w].
@@ -106,11 +116,11 @@ def fill(
 def stencil(
   batches: Sequence[Batch], *, size: tuple[int, int]
 ) -> tuple[tuple[slice, slice], np.ndarray]:
-  """Like `fill`, for what covers little of the picture.
+  """Does the work of `fill` within the bounding box of the outlines only.
 
   Returns:
-    The window (rows, columns) of the picture that the outlines can touch, and
-    float32 coverage of its pixels; the window may be empty.
+    The window (rows, columns) of the image that the outlines can touch, and
+    the float32 coverage of its pixels. The window may be empty.
   """
   points = [o.reshape(-1, 2) for o, _ in batches]
   low = np.floor(np.min([p.min(axis=0) for p in points], axis=0))
@@ -123,7 +133,10 @@ def stencil(
 
 
 def _edges(batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Start, step and orientation-free weight of every edge of a batch."""
+  """Returns start, step and signed weight of every edge of a batch.
+
+  The sign makes the weight independent of the outline's orientation.
+  """
   outline, weight = batch
   following = np.concatenate([outline[:, 1:], outline[:, :1]], axis=1)
   x, y = outline[..., 0], outline[..., 1]
@@ -142,7 +155,7 @@ def area(outline: np.ndarray) -> float:
 
 
 def inside(outline: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
-  """Returns bool [h, w]: pixels at least half covered by one [m, 2] outline."""
+  """Returns bool [h, w]: pixels at least half covered by an outline [m, 2]."""
   mask = np.zeros(size, bool)
   window, covered = stencil([(outline[None], np.ones(1))], size=size)
   mask[window] = covered >= 0.5
@@ -150,7 +163,7 @@ def inside(outline: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
 
 
 def enlarge(field: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
-  """Resamples a float field [r, c] that spans the picture to float32 [h, w]."""
+  """Resamples a field [r, c] that spans the image to float32 [h, w]."""
   if field.shape == size:
     return field.astype(np.float32, copy=False)
   image = Image.fromarray(np.ascontiguousarray(field, np.float32))

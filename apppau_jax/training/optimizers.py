@@ -16,6 +16,23 @@ for _part in (
   )
 
 
+def _cosine(rate: float, *, start: float, steps: int, warmup_steps: int):
+  return optax.warmup_cosine_decay_schedule(
+    start,
+    rate,
+    warmup_steps=warmup_steps,
+    decay_steps=max(steps, warmup_steps + 1),
+  )
+
+
+def _constant(rate: float, *, start: float, steps: int, warmup_steps: int):
+  del steps
+  return optax.warmup_constant_schedule(start, rate, warmup_steps=warmup_steps)
+
+
+SCHEDULES = {"cosine": _cosine, "constant": _constant}
+
+
 def make_schedule(
   name: str, *, learning_rate: float, steps: int, warmup_steps: int = 0
 ) -> optax.Schedule:
@@ -23,20 +40,12 @@ def make_schedule(
 
   Either rises linearly from zero over the first `warmup_steps`.
   """
-  if name == "cosine":
-    return optax.warmup_cosine_decay_schedule(
-      0.0 if warmup_steps else learning_rate,
-      learning_rate,
-      warmup_steps=warmup_steps,
-      decay_steps=max(steps, warmup_steps + 1),
-    )
-  if name == "constant":
-    return optax.warmup_constant_schedule(
-      0.0 if warmup_steps else learning_rate,
-      learning_rate,
-      warmup_steps=warmup_steps,
-    )
-  raise ValueError(f"schedule must be constant or cosine, not {name!r}")
+  if name not in SCHEDULES:
+    raise ValueError(f"schedule must be constant or cosine, not {name!r}")
+  start = 0.0 if warmup_steps else learning_rate
+  return SCHEDULES[name](
+    learning_rate, start=start, steps=steps, warmup_steps=warmup_steps
+  )
 
 
 def _decayed(params):

@@ -26,8 +26,8 @@ class Saturation:
       _LOG.warning(
         "step %d: D has told real from predicted masks without fail for %d "
         "logged steps, so its term teaches S little. A smaller "
-        "discriminator.learning_rate, discriminator.mask_smoothing=0.05 or "
-        "discriminator.norm=spectral makes it a fairer opponent.",
+        "discriminator.learning_rate or discriminator.mask_smoothing=0.05 "
+        "makes it a fairer opponent.",
         step,
         PATIENCE,
       )

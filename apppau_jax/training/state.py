@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import optax
 
 from apppau_jax.exportable import exportable
-from apppau_jax.models import blocks
 
 Tree = Any  # a nest of arrays, as JAX means it
 Variables = dict[str, Tree]
@@ -64,10 +63,8 @@ def init_player(
   optimizer: optax.GradientTransformation,
 ) -> Player:
   """Returns a fresh player; `inputs` need only have the right shapes."""
-  key, key_kernels = jax.random.split(key)
   variables = module.init(key, *inputs, train=False)
-  params = blocks.draw_kernels(variables["params"], key=key_kernels)
-  batch_stats = variables.get("batch_stats", {})
+  params, batch_stats = variables["params"], variables.get("batch_stats", {})
   return Player(
     params=params,
     batch_stats=batch_stats,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from apppau_jax.errors import ConfigError
 
-METHODS = ("minmax", "percentile", "zscore")
+METHODS = ("minmax", "percentile")
 PERCENTILES = (1, 99)
 
 
@@ -32,9 +32,8 @@ def normalize(image: jax.Array, *, method: str = "minmax") -> jax.Array:
   Args:
     image: `[b, h, w, c]`, uint8, uint16 or float, any range.
     method: `minmax`: darkest pixel 0, brightest 1 (the paper's reading);
-      `percentile`: 1st percentile 0, 99th 1, clipped to [0, 1], deaf to burnt
-      markers; `zscore`: mean 0, standard deviation 1 (unbounded: augment
-      before it, `augment` works on [0, 1]).
+      `percentile`: 1st percentile 0, 99th 1, clipped to [0, 1], robust to
+      burnt-in markers.
 
   Returns:
     float32 of the same shape. Each example depends on itself alone.
@@ -51,12 +50,6 @@ def normalize(image: jax.Array, *, method: str = "minmax") -> jax.Array:
   axes = tuple(range(1, x.ndim))
   low = x.min(axes, keepdims=True)
   high = x.max(axes, keepdims=True)
-  if method == "zscore":
-    # Centred before squaring, and judged constant by its range: a rounded
-    # mean would leave a constant image a tiny, then amplified, remainder.
-    centred = x - x.mean(axes, keepdims=True)
-    sd = jnp.sqrt((centred**2).mean(axes, keepdims=True))
-    return jnp.where(high > low, centred / jnp.where(high > low, sd, 1.0), 0.0)
   if method == "percentile":
     low, high = (_percentile(image, percent=p) for p in PERCENTILES)
   scaled = (x - low) / jnp.where(high > low, high - low, 1.0)

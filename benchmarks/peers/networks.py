@@ -138,7 +138,6 @@ class Discriminator(nn.Module):
     num_classes: int = 2,
     base_width: int = 32,
     depth: int = 4,
-    norm: str = "batch",
     dropout: float = 0.4,
   ):
     super().__init__()
@@ -148,8 +147,7 @@ class Discriminator(nn.Module):
       width = base_width * 2 ** (stage - 1)
       conv = nn.Conv2d(entering, width, 5, stride=2, bias=False)
       self.add_module(f"stage{stage}", conv)
-      grouped = nn.GroupNorm(8, width, eps=1e-6) if norm == "group" else None
-      self.add_module(f"stage{stage}_norm", grouped or Norm(width))
+      self.add_module(f"stage{stage}_norm", Norm(width))
       entering = width
     self.head = nn.Linear(entering, num_classes + 1)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -13,21 +14,21 @@ from apppau_jax.checks import (
   duplicates,
   findings,
   leakage,
-  mask_checks,
   radiograph,
+  radiograph_checks,
 )
 from apppau_jax.checks.duplicates import Pair
-from apppau_jax.datasets import montgomery, shenzhen, splits
-from apppau_jax.imaging import reading
+from apppau_jax.datasets import registry, splits
+from apppau_jax.imaging import resample
 
-TOLD = {
+FACTS = {
   "source": "s", "label": "normal", "patient": "p", "part": "", "text": "",
   "path": "", "size": (128, 128),
 }  # fmt: skip
 
 
-def _film(image, mask=None, name="a", **told):
-  return radiograph.measure(image, mask, id=name, **{**TOLD, **told})
+def _film(image, mask=None, name="a", **facts):
+  return radiograph.measure(image, mask, id=name, **{**FACTS, **facts})
 
 
 def _noise(seed, shape=(128, 128)):
@@ -55,8 +56,8 @@ def test_sketch_is_what_would_be_prepared(shape):
   image = _noise(1, shape)
   made = _film(image, image > 99)
   size = (128, 128)
-  np.testing.assert_array_equal(made.sketch, reading.resize_area(image, size))
-  mask = reading.resize_mask(image > 99, size)
+  np.testing.assert_array_equal(made.sketch, resample.resize_area(image, size))
+  mask = resample.resize_mask(image > 99, size)
   np.testing.assert_array_equal(made.outline, mask)
 
 
@@ -79,8 +80,7 @@ def test_lungs_are_measured():
   image = np.where(mask, 40, 100).astype(np.uint8)
   image[5, 5] = 7
   lungs = _film(image, mask).lungs
-  assert lungs.fraction == pytest.approx(90 * 88 / 128**2)
-  assert lungs.frame == 0
+  assert lungs.covered == (pytest.approx(90 * 88 / 128**2), 0)
   assert lungs.pieces == 2
   assert lungs.contrast == pytest.approx(60)
   assert lungs.upended < lungs.contrast
@@ -132,11 +132,8 @@ def test_a_patient_in_two_parts_is_an_error():
 
 def test_the_public_lists_are_used_as_published():
   """0113_1 trains and 0117_1 validates in Idiap's list of Montgomery."""
-  ids = montgomery.published_ids()
-  groups = dict.fromkeys(ids, "")
-  groups = {i: i for i in groups} | {
-    i: films[0] for films in montgomery.SAME_PATIENT for i in films
-  }
+  spec = registry.spec("montgomery")
+  ids, groups = spec.ids, {i: spec.patients.get(i, i) for i in spec.ids}
   made = {
     name: splits.make_split(
       name, dataset="montgomery", ids=ids, labels={}, groups=groups, seed=0
@@ -148,7 +145,7 @@ def test_the_public_lists_are_used_as_published():
   )
   assert {(f.level, f.check) for f in found} == {("warning", "patients")}
   assert any(f.ids == ("MCUCXR_0113_1", "MCUCXR_0117_1") for f in found)
-  part = leakage.roles(made["idiap"])
+  part = made["idiap"].roles()
   again = leakage.patients(part, groups=groups, split="mine")
   assert {f.level for f in again} == {"error"}
 
@@ -173,8 +170,28 @@ def test_twins_matter_across_parts_and_classes(pair, labels, level):
   assert (found.level, found.check, found.ids) == (level, "twins", tuple(pair))
 
 
+@pytest.mark.parametrize(
+  ("dataset", "trained_on", "part", "expected"),
+  [
+    ("jsrt", "ccx", "test", ["a", "b", "c"]),
+    ("jsrt", "jsrt", "validation", ["a", "b"]),
+    ("montgomery", "phantom", "test", []),  # phantoms bear its ids
+  ],
+)
+def test_images_that_a_run_has_used(
+  tmp_path, dataset, trained_on, part, expected
+):
+  path = tmp_path / "splits.json"
+  split = splits.Parts(("a",), ("b",), ("c",), ("d",))
+  path.write_text(json.dumps(split.as_dict()))
+  used = leakage.used_images(
+    "dcba", part=part, dataset=dataset, trained_on=trained_on, splits=path
+  )
+  assert used == expected
+
+
 def test_an_id_of_two_sets_is_an_error():
-  (found,) = leakage.shared([("a", "x"), ("b", "x"), ("a", "y")])
+  (found,) = leakage.shared_ids([("a", "x"), ("b", "x"), ("a", "y")])
   assert (found.level, found.ids) == ("error", ("a",))
 
 
@@ -182,18 +199,17 @@ def test_an_id_of_two_sets_is_an_error():
 
 
 def test_counts_name_the_ids_that_differ():
-  layout = shenzhen.Shenzhen.layout()
-  ids = shenzhen.published_ids()
-  masked = sorted(set(ids) - layout.without_mask)
-  (found,) = dataset_checks.counts(ids, masked=masked, layout=layout)
+  spec = registry.spec("shenzhen")
+  ids, masked = spec.ids, spec.masked_ids
+  (found,) = dataset_checks.counts(ids, masked=masked, spec=spec)
   assert (found.level, len(found.ids)) == ("note", 96)
-  found = dataset_checks.counts(ids[2:], masked=masked[3:], layout=layout)
+  found = dataset_checks.counts(ids[2:], masked=masked[3:], spec=spec)
   assert [f.level for f in found] == ["warning", "warning", "note"]
   assert found[0].ids == ids[:2]
   assert "2 of 662" in found[0].what
   assert found[1].ids == (masked[2],)
-  free = dataclasses.replace(layout, expected=None)
-  assert dataset_checks.counts(["x"], masked=[], layout=free) == []
+  free = dataclasses.replace(spec, ids=None)
+  assert dataset_checks.counts(["x"], masked=[], spec=free) == []
 
 
 def test_all_classes_of_text():
@@ -207,23 +223,11 @@ def test_all_classes_of_text():
   assert found == {"1": "warning", "3": "error"}
 
 
-def test_sides_of_files():
-  for folder, share, wrong in (
-    ("leftMask", 0.9, False),
-    ("leftMask", 0.1, True),
-    ("rightMask", 0.9, True),
-    ("left lung", 0.9, True),  # the patient's left is the picture's right
-    ("masks", 0.9, False),
-  ):
-    told = mask_checks.swapped("f", folder=folder, left_share=share)
-    assert bool(told) == wrong, folder
-
-
 def test_a_heart_far_to_the_right_of_the_patient_is_remarked_on():
   mask = _two_lungs()
   mask[:, 30:50] = False
   image = np.where(mask, 40, 100).astype(np.uint8)
-  (found,) = mask_checks.sides(_film(image, mask))
+  (found,) = radiograph_checks.sides(_film(image, mask))
   assert (found.level, found.check) == ("warning", "sides")
   assert "may be mirrored" in found.what
 

@@ -1,4 +1,4 @@
-"""A clean set of phantoms as raw files, and how to spoil and examine it."""
+"""A clean set of phantoms as raw files, and how to spoil and validate it."""
 
 import shutil
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from apppau_jax import phantoms
-from apppau_jax.checks import examination, raw_data
+from apppau_jax.checks import raw_data, validation
 
 SIDE = 128
 
@@ -42,10 +42,12 @@ class Spoilt:
   def change(self, path, function):
     self.put(path, np.ascontiguousarray(function(self.pixels(path))))
 
-  def examine(self, *, splits=("paper",)):
-    films, found = raw_data.read("phantom", self.root, workers=1)
-    examined = examination.examine(films, found=found)
-    return examination.divided(examined, films, dataset="phantom", names=splits)
+  def validate(self, *, splits=("paper",)):
+    images, found = raw_data.read("phantom", self.root, workers=1)
+    validated = validation.validate(images, found=found)
+    return validation.with_splits(
+      validated, images, dataset="phantom", names=splits
+    )
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +64,7 @@ def spoilt(_drawn, tmp_path):
 
 @pytest.fixture(scope="session")
 def clean(_drawn):
-  """The films of the clean set, not to be changed."""
-  films, found = raw_data.read("phantom", _drawn)
+  """The images of the clean set, not to be changed."""
+  images, found = raw_data.read("phantom", _drawn)
   assert found == []
-  return films
+  return images

@@ -1,4 +1,4 @@
-"""The page stands alone, escapes what it is told, and shows the suspects."""
+"""The page is one file, escapes all text, and shows thumbnails."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ from apppau_jax.checks import findings, html_page
 def _write(tmp_path, clean, found, title="set"):
   path = tmp_path / "verify.html"
   html_page.write(
-    path, title=title, films=clean, findings=found, command="python -m x"
+    path, title=title, images=clean, findings=found, command="python -m x"
   )
   return path.read_text(encoding="utf-8")
 
@@ -47,5 +47,5 @@ def test_suspects_are_shown_with_their_outline(tmp_path, clean):
 
 def test_a_clean_set_has_a_page_that_says_so(tmp_path, clean):
   html = _write(tmp_path, clean, [])
-  assert "Every check was passed" in html
+  assert "All checks passed" in html
   assert "<img" not in html

@@ -1,72 +1,70 @@
-"""Prepared shards give the films of their raw files; verdicts are kept."""
+"""Prepared shards give the images of their raw files; findings are stored."""
 
 import json
 
 import pytest
 
 from apppau_jax.checks import (
-  examination,
   findings,
   prepared_data,
   saved_findings,
+  validation,
 )
 from apppau_jax.checks.duplicates import Pair
-from apppau_jax.datasets import catalogue, prepare
-
-WHERE = {"dataset": "phantom", "resolution": 128}
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.prepare import prepare
 
 
 @pytest.fixture(scope="module")
-def data_dir(_drawn, tmp_path_factory):
+def dataset(_drawn, tmp_path_factory):
   folder = tmp_path_factory.mktemp("data")
-  prepare.prepare("phantom", raw_dir=_drawn, data_dir=folder)
-  return folder
+  prepare("phantom", raw_dir=_drawn, data_dir=folder)
+  return Dataset("phantom", data_dir=folder)
 
 
-def test_a_clean_set_yields_no_finding_and_the_films_of_its_files(
-  data_dir, clean
+def test_a_clean_set_yields_no_finding_and_the_images_of_its_files(
+  dataset, clean
 ):
-  known = catalogue.read_catalogue(data_dir, **WHERE)
   calls = []
-  films, found = prepared_data.read(
-    data_dir, known, progress=lambda *numbers: calls.append(numbers)
+  images, found = prepared_data.read(
+    dataset, progress=lambda *numbers: calls.append(numbers)
   )
   assert calls[-1] == (10, 10)
   assert found == []
-  examined = examination.examine(films)
-  assert examined == examination.Examination(findings=(), alike=())
-  for film, raw in zip(films, clean, strict=True):
-    assert (film.id, film.label, film.patient, film.text) == (
+  validated = validation.validate(images)
+  assert validated == validation.Validation(findings=(), alike=())
+  for image, raw in zip(images, clean, strict=True):
+    assert (image.id, image.label, image.patient, image.text) == (
       raw.id, raw.label, raw.patient, raw.text,
     )  # fmt: skip
-    assert film.sha256 == raw.sha256  # 128 pixels there and here
-    assert film.lungs == raw.lungs
+    assert image.sha256 == raw.sha256  # 128 pixels there and here
+    assert image.lungs == raw.lungs
 
 
-def test_hidden_masks_are_not_looked_at(data_dir):
-  known = catalogue.read_catalogue(data_dir, **WHERE)
-  shown = known.entries[3].id
-  films, _ = prepared_data.read(data_dir, known, masks_of={shown})
-  assert [f.id for f in films if f.outline is not None] == [shown]
+def test_hidden_masks_are_not_read(dataset):
+  shown = dataset.ids[3]
+  images, _ = prepared_data.read(dataset, masks_of={shown})
+  assert [i.id for i in images if i.outline is not None] == [shown]
 
 
-def test_a_verdict_is_for_its_data_and_its_checks_only(tmp_path, monkeypatch):
-  made = examination.Examination(
+def test_findings_are_those_of_the_same_data_and_checks(dataset, monkeypatch):
+  made = validation.Validation(
     findings=(findings.error("twins", "<what>", "a", "b"),),
     alike=(Pair("a", "b", 0.95, False),),
   )
-  path = saved_findings.path(
-    tmp_path, dataset="folder:mine+phantom", resolution=128
-  )
-  saved_findings.write(path, made, content_sha256="1")
-  assert saved_findings.read(path, content_sha256="1") == made
-  assert saved_findings.read(path, content_sha256="2") is None
+  path = saved_findings.path(dataset)
+  assert saved_findings.read(dataset) is None
+  saved_findings.write(dataset, made)
+  assert saved_findings.read(dataset) == made
+  with monkeypatch.context() as patch:
+    patch.setattr(dataset, "content_sha256", "2")
+    assert saved_findings.read(dataset) is None
   with monkeypatch.context() as patch:
     patch.setattr(saved_findings, "FORMAT", saved_findings.FORMAT + 1)
-    assert saved_findings.read(path, content_sha256="1") is None
-  told = json.loads(path.read_text())
-  assert told["findings"][0]["advice"]
-  for spoilt in ("{", "[]", json.dumps({**told, "alike": [{"x": 1}]})):
+    assert saved_findings.read(dataset) is None
+  stored = json.loads(path.read_text())
+  assert stored["findings"][0]["advice"]
+  for spoilt in ("{", "[]", json.dumps({**stored, "alike": [{"x": 1}]})):
     path.write_text(spoilt)
-    assert saved_findings.read(path, content_sha256="1") is None
-  assert saved_findings.read(tmp_path / "none", content_sha256="1") is None
+    assert saved_findings.read(dataset) is None
+  path.unlink()

@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.checks import examination, raw_data
+from apppau_jax import phantoms as drawing
+from apppau_jax.checks import raw_data, validation
 from apppau_jax.datasets import jsrt
 from apppau_jax.errors import DataError
-from apppau_jax.phantoms import drawing
 
 ONE, OTHER, TB = "MCUCXR_0002_0", "MCUCXR_0003_0", "MCUCXR_0008_1"
 
 
 def _found(spoilt, **options):
   return {
-    (f.level, f.check, f.ids) for f in spoilt.examine(**options)
+    (f.level, f.check, f.ids) for f in spoilt.validate(**options)
   }  # fmt: skip
 
 
 def test_a_clean_set_yields_no_finding(spoilt):
-  assert spoilt.examine() == []
+  assert spoilt.validate() == []
 
 
 def _truncated(s):
@@ -167,7 +167,7 @@ def test_all_faults_are_found_in_one_run_worst_first(spoilt):
   _says_normal(spoilt)
   spoilt.image("stray").write_bytes(b"not looked at")
   (spoilt.root / "more.zip").write_bytes(b"PK\x03\x04 cut short")
-  found = spoilt.examine()
+  found = spoilt.validate()
   assert [(f.level, f.check) for f in found] == [
     ("error", "readable"),
     ("error", "readable"),
@@ -179,9 +179,9 @@ def test_all_faults_are_found_in_one_run_worst_first(spoilt):
   assert all(f.advice for f in found)
 
 
-def test_a_bomb_is_told_from_damage(spoilt, monkeypatch):
-  monkeypatch.setattr("apppau_jax.imaging.reading.MAX_PIXELS", 100 * 100)
-  found = spoilt.examine()
+def test_a_bomb_is_distinguished_from_damage(spoilt, monkeypatch):
+  monkeypatch.setattr("apppau_jax.imaging.decode.MAX_PIXELS", 100 * 100)
+  found = spoilt.validate()
   assert {(f.level, f.check) for f in found} == {
     ("error", "size"), ("error", "split"),
   }  # fmt: skip
@@ -209,7 +209,7 @@ def test_one_picture_in_two_parts_is_a_leak(spoilt, tmp_path, exact):
     parts = {"train_labelled": train[:1], "train_unlabelled": train[1:]}
     parts |= {"validation": ["MCUCXR_0004_0"], "test": [test]}
     split.write_text(json.dumps(parts))
-    (found,) = spoilt.examine(splits=[str(split)])
+    (found,) = spoilt.validate(splits=[str(split)])
     assert (found.level, found.check, found.ids) == (
       level, "twins", (ONE, OTHER),
     )  # fmt: skip
@@ -222,40 +222,40 @@ def test_one_picture_with_two_classes_is_an_error(spoilt):
   spoilt.image(TB).write_bytes(spoilt.image(ONE).read_bytes())
   for a, b in zip(spoilt.masks(TB), spoilt.masks(ONE)):
     a.write_bytes(b.read_bytes())
-  (found,) = spoilt.examine(splits=())
+  (found,) = spoilt.validate(splits=())
   assert (found.level, found.check) == ("error", "twins")
   assert "their classes differ" in found.what
 
 
-def test_a_split_that_cannot_be_made_is_told(spoilt):
-  found = spoilt.examine(splits=["idiap", "paper"])
+def test_a_split_that_cannot_be_made_is_reported(spoilt):
+  found = spoilt.validate(splits=["idiap", "paper"])
   assert [(f.level, f.check) for f in found] == [("warning", "split")]
   assert "no Idiap list" in found[0].what
 
 
-def test_a_negative_without_mask_is_told_by_the_mean(spoilt):
+def test_a_negative_without_mask_is_found_by_the_mean(spoilt):
   for path in spoilt.masks(ONE):
     path.unlink()
   assert _found(spoilt) == set()
   _negative(spoilt)
-  told = ("warning", "polarity", (ONE,))
-  assert _found(spoilt) == {told}
+  expected = ("warning", "polarity", (ONE,))
+  assert _found(spoilt) == {expected}
   # A picture that is flat but for one pixel hides none of the others.
   for path in spoilt.masks(OTHER):
     path.unlink()
   flat = np.full((2048, 2048), 7, np.uint8)
   flat[0, 0] = 8
   spoilt.put(spoilt.image(OTHER), flat)
-  assert told in _found(spoilt)
+  assert expected in _found(spoilt)
 
 
-def test_a_set_mirrored_as_a_whole_is_told(spoilt):
+def test_a_set_mirrored_as_a_whole_is_found(spoilt):
   for path in sorted(spoilt.root.glob("CXR_png/*.png")):
     spoilt.change(path, lambda x: x[:, ::-1])
     left, right = (spoilt.pixels(p) for p in spoilt.masks(path.stem))
     spoilt.put(spoilt.masks(path.stem)[0], right[:, ::-1].copy())
     spoilt.put(spoilt.masks(path.stem)[1], left[:, ::-1].copy())
-  whole = [f for f in spoilt.examine() if not f.ids]
+  whole = [f for f in spoilt.validate() if not f.ids]
   assert [(f.level, f.check) for f in whole] == [("warning", "sides")]
   assert "as a whole" in whole[0].what
 
@@ -265,7 +265,7 @@ def test_a_set_mirrored_as_a_whole_is_told(spoilt):
 
 def _of(dataset, root):
   films, found = raw_data.read(dataset, root, workers=1)
-  found = examination.examine(films, found=found).findings
+  found = validation.validate(films, found=found).findings
   return films, {(f.level, f.check) for f in found}, found
 
 
@@ -276,6 +276,16 @@ def test_jsrt_is_read_as_its_owner_publishes_it(tmp_path, monkeypatch):
   assert found == {("warning", "counts")}
   assert [f.label for f in films] == ["nodule"] * 3 + ["normal"] * 2
   assert {f.text for f in films[3:]} == {"non-nodule"}
+  left, right = (
+    tmp_path / f"scratch/fold1/masks/{side} lung/JPCLN001.gif"
+    for side in ("left", "right")
+  )
+  content = left.read_bytes()
+  left.write_bytes(right.read_bytes())
+  right.write_bytes(content)
+  assert ("warning", "sides") in _of("jsrt", tmp_path)[1]
+  right.write_bytes(left.read_bytes())
+  left.write_bytes(content)
 
   first, second, third = sorted(tmp_path.glob("All247images/*.IMG"))[:3]
   first.write_bytes(first.read_bytes()[:-1])
@@ -319,8 +329,8 @@ def test_a_set_of_the_users_own_is_read_with_its_table(spoilt, tmp_path):
   films, found, _ = _of("folder:mine", own)
   assert found == set()
   assert [f.label for f in films] == list("ab" * 5)
-  listed = examination.divided(
-    examination.examine(films), films, dataset="folder:mine", names=["given"]
+  listed = validation.with_splits(
+    validation.validate(films), films, dataset="folder:mine", names=["given"]
   )
   # Every two neighbours are one patient, and in two parts.
   assert [(f.level, f.check) for f in listed] == [("error", "split")]

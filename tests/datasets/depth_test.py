@@ -7,16 +7,17 @@ import pytest
 from PIL import Image
 from skimage import measure
 
+from apppau_jax import phantoms as drawing
 from apppau_jax.checks import prepared_data
-from apppau_jax.datasets import catalogue, jsrt
-from apppau_jax.datasets.prepare import prepare, prepared_folder
-from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import grey_levels, reading
-from apppau_jax.phantoms import drawing
+from apppau_jax.datasets import jsrt
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.prepare import prepare
+from apppau_jax.datasets.prepared import Prepared
+from apppau_jax.errors import DataError
+from apppau_jax.imaging import decode, grey_levels, resample
 
 SIDE = 256
 IDS = ("JPCLN001", "JPCLN002", "JPCNN001")
-WHERE = {"dataset": "jsrt", "resolution": 128}
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +73,23 @@ def test_levels_by_hand():
 
 def test_pictures_of_either_depth():
   deep = np.array([[100, 150], [300, 299]], np.uint16)
-  read = reading.read_grey(reading.encode_png(deep), bits=16)
+  read = decode.read_grey(decode.encode_png(deep), bits=16)
   assert read.tolist() == [[0, 16384], [65535, 65207]]  # 65535 * 199 / 200
   grey = np.array([[0, 7], [130, 255]], np.uint8)
-  read = reading.read_grey(reading.encode_png(grey), bits=16)
+  read = decode.read_grey(decode.encode_png(grey), bits=16)
   assert read.tolist() == [[0, 7 * 257], [130 * 257, 65535]]
   # What is prepared is not stretched again.
-  kept = reading.read_prepared(reading.encode_png(deep))
+  kept = decode.read_prepared(decode.encode_png(deep))
   assert kept.dtype == np.uint16
   np.testing.assert_array_equal(kept, deep)
 
 
 def test_the_mean_of_an_area_keeps_its_bits():
   image = np.array([[65535, 65534], [65535, 65531]], np.uint16)
-  assert reading.resize_area(image, (1, 1)).tolist() == [[65534]]  # 65533.75
+  assert resample.resize_area(image, (1, 1)).tolist() == [[65534]]  # 65533.75
   image = np.random.default_rng(0).integers(0, 65536, (64, 96)).astype("u2")
   blocks = measure.block_reduce(image.astype(float), (8, 8), np.mean)
-  resized = reading.resize_area(image, (8, 12))
+  resized = resample.resize_area(image, (8, 12))
   assert np.abs(resized - blocks).max() <= 0.5
 
 
@@ -104,24 +105,23 @@ def test_all_twelve_bits_of_a_film_are_kept(monkeypatch):
 
 
 def test_prepared_at_sixteen_bits(data_dir, density):
-  deep = catalogue.load_examples(data_dir, ids=IDS, bits=16, **WHERE)
-  flat = catalogue.load_examples(data_dir, ids=IDS, **WHERE)
+  both = {b: Dataset("jsrt", data_dir=data_dir, bits=b) for b in (8, 16)}
+  deep, flat = both[16].open(IDS), both[8].open(IDS)
   assert (deep.image.dtype, flat.image.dtype) == (np.uint16, np.uint8)
   np.testing.assert_array_equal(deep.mask, flat.mask)
   light = 16.0 * (4095 - density.astype(float))
   expected = measure.block_reduce(light, (2, 2), np.mean)
   assert np.abs(deep.image[0, ..., 0] - expected).max() <= 0.5
   assert len(np.unique(deep.image[0])) > 2000
-  streamed = catalogue.open_examples(data_dir, ids=IDS, bits=16, **WHERE)
+  streamed = both[16].open(IDS, streaming=True)
   np.testing.assert_array_equal(streamed.take([2, 0]).image, deep.image[[2, 0]])
-  sums = {catalogue.content_sha256(data_dir, bits=b, **WHERE) for b in (8, 16)}
-  assert len(sums) == 2
-  assert "unknown" not in sums
+  assert both[8].content_sha256 != both[16].content_sha256
 
 
 def test_one_depth_does_not_replace_the_other(data_dir, raw):
   folders = {
-    bits: prepared_folder(data_dir, bits=bits, **WHERE) for bits in (8, 16)
+    bits: Prepared(data_dir=data_dir, dataset="jsrt", bits=bits).folder
+    for bits in (8, 16)
   }
   assert folders[8].parent.name == "128"
   assert folders[16].parent.name == "128-16bit"
@@ -131,17 +131,16 @@ def test_one_depth_does_not_replace_the_other(data_dir, raw):
   assert again["reused"]
   assert again["bits"] == 16
   with Image.open(
-    io.BytesIO(reading.encode_png(np.zeros((2, 2), np.uint16)))
+    io.BytesIO(decode.encode_png(np.zeros((2, 2), np.uint16)))
   ) as image:
     assert image.mode.startswith("I")  # 16 bits in the file too
 
 
-def test_the_doctor_reads_sixteen_bits(data_dir):
+def test_checks_read_sixteen_bits(data_dir):
   found = {}
   for bits in (8, 16):
-    known = catalogue.read_catalogue(data_dir, bits=bits, **WHERE)
-    assert known.bits == bits
-    found[bits], _ = prepared_data.read(data_dir, known)
+    dataset = Dataset("jsrt", data_dir=data_dir, bits=bits)
+    found[bits], _ = prepared_data.read(dataset)
   for flat, deep in zip(found[8], found[16], strict=True):
     assert deep.sketch.dtype == np.uint8
     difference = flat.sketch.astype(int) - deep.sketch
@@ -149,10 +148,6 @@ def test_the_doctor_reads_sixteen_bits(data_dir):
     assert len(np.unique(deep.sketch)) > 50
 
 
-def test_what_is_not_prepared_is_named_with_its_command(tmp_path):
-  with pytest.raises(
-    DataError, match=r"of 16 bits.*--resolution=128 --bits=16"
-  ):
-    catalogue.read_catalogue(tmp_path, bits=16, **WHERE)
-  with pytest.raises(ConfigError, match="12 bits are not offered"):
-    catalogue.read_catalogue(tmp_path, bits=12, **WHERE)
+def test_the_command_to_prepare_has_the_depth(tmp_path):
+  with pytest.raises(DataError, match=r"--resolution=128 --bits=16"):
+    Dataset("jsrt", data_dir=tmp_path, bits=16)

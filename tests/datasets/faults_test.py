@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.datasets import catalogue, manifest, prepare
+from apppau_jax.datasets import prepare, prepared
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.errors import DataError, ResourceError
-from apppau_jax.imaging import reading
+from apppau_jax.imaging import decode
 
 IDS = ("MCUCXR_0001_0", "MCUCXR_0002_0", "MCUCXR_0113_1")
 
@@ -40,7 +41,7 @@ def run(raw, tmp_path):
 def _unharmed(run, tmp_path):
   """Nothing half-made lies about, and the same call succeeds."""
   assert not list((tmp_path / "data").rglob(".building"))
-  assert not list((tmp_path / "data").rglob(manifest.NAME))
+  assert not list((tmp_path / "data").rglob(prepared.RECORD))
   assert run()["counts"]["images"] == 3
 
 
@@ -83,7 +84,7 @@ def test_a_picture_bomb_takes_no_memory(encoded):
   data[16:24] = (8000).to_bytes(4, "big") * 2  # 64 million pixels, and a few
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   with pytest.raises(DataError):
-    reading.read_grey(bytes(data))
+    decode.read_grey(bytes(data))
   after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   assert (after - before) * 1024 < 100e6
 
@@ -114,9 +115,7 @@ def test_pipes_among_prepared_files_do_not_hang(run, tmp_path):
   shard.unlink()
   os.mkfifo(shard)
   with pytest.raises(DataError, match="damaged"):
-    catalogue.read_catalogue(
-      tmp_path / "data", dataset="montgomery", resolution=128
-    )
+    Dataset("montgomery", data_dir=tmp_path / "data")
 
 
 def test_a_folder_that_may_not_be_written_is_said(run, tmp_path, monkeypatch):
@@ -140,9 +139,7 @@ def test_reading_prepared_data_writes_nothing(run, tmp_path):
     }
 
   before = state()
-  where = {"dataset": "montgomery", "resolution": 128}
-  catalogue.read_catalogue(tmp_path / "data", **where)
-  catalogue.load_examples(tmp_path / "data", ids=IDS, **where)
+  Dataset("montgomery", data_dir=tmp_path / "data").open(IDS)
   assert state() == before
 
 

@@ -4,7 +4,9 @@ import json
 import numpy as np
 import pytest
 
-from apppau_jax.datasets import catalogue, montgomery, raw_index
+from apppau_jax.datasets import raw_index
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.montgomery import MONTGOMERY, parse_reading
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.errors import DataError
@@ -14,14 +16,12 @@ IDS = ("MCUCXR_0001_0", "MCUCXR_0113_1", "MCUCXR_0117_1")
 
 def _index(root):
   with RawSource(root) as source:
-    return raw_index.index(source, montgomery.Montgomery.layout())
+    return raw_index.index(source, MONTGOMERY)
 
 
 def test_published_set_has_80_normal_and_58_tuberculous_films():
-  ids = montgomery.published_ids()
-  assert len(set(ids)) == 138
-  assert sum(i.endswith("_1") for i in ids) == 58
-  assert all(montgomery.STEM.fullmatch(i) for i in ids)
+  assert len(MONTGOMERY.ids) == 138
+  assert sum(i.endswith("_1") for i in MONTGOMERY.ids) == 58
 
 
 def test_mask_is_the_union_of_both_lungs(raw_sets, tmp_path):
@@ -33,9 +33,7 @@ def test_mask_is_the_union_of_both_lungs(raw_sets, tmp_path):
     "images": 3, "masks": 3, "normal": 1, "tb": 2, "unlabelled": 0,
     "missing": 135 * 1,
   }  # fmt: skip
-  loaded = catalogue.load_examples(
-    tmp_path, dataset="montgomery", resolution=128, ids=IDS
-  )
+  loaded = Dataset("montgomery", data_dir=tmp_path).open(IDS)
   for i, name in enumerate(IDS):
     left, right = raw_sets.lungs(name)
     assert loaded.mask[i].mean() == pytest.approx(
@@ -70,16 +68,20 @@ def test_missing_files_are_listed_unless_allowed(raw_sets, tmp_path):
   listing = json.loads(
     (tmp_path / "data/montgomery/128/problems.json").read_text()
   )
-  absent = set(montgomery.published_ids()) - set(IDS)
+  absent = set(MONTGOMERY.ids) - set(IDS)
   assert listing["missing"] == [f"CXR_png/{i}.png" for i in sorted(absent)]
 
 
 def test_films_of_one_patient_share_a_name(raw_sets, tmp_path):
-  together = list(itertools.chain(*montgomery.SAME_PATIENT))
+  groups = (
+    {"MCUCXR_0113_1", "MCUCXR_0117_1"},
+    {"MCUCXR_0162_1", "MCUCXR_0166_1", "MCUCXR_0170_1"},
+  )
+  together = list(itertools.chain(*groups))
   found = _index(raw_sets.montgomery(tmp_path, [*together, IDS[0]]))
   patients = {e.id: e.patient for e in found.examples}
   assert len(set(patients.values())) == 3
-  for group in montgomery.SAME_PATIENT:
+  for group in groups:
     assert len({patients[i] for i in group}) == 1
 
 
@@ -116,5 +118,5 @@ def test_unpublished_ids_and_stray_names_are_left_out(raw_sets, tmp_path):
   ],
 )
 def test_readings(text, expected):
-  read = montgomery.parse_reading(text)
+  read = parse_reading(text)
   assert (read.sex, read.age, read.finding) == expected

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.datasets import catalogue, raw_index, shenzhen
+from apppau_jax.datasets import raw_index
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.datasets.raw_source import RawSource
+from apppau_jax.datasets.shenzhen import SHENZHEN, parse_reading
 
 IDS = ("CHNCXR_0001_0", "CHNCXR_0025_0", "CHNCXR_0327_1", "CHNCXR_0336_1")
 WITHOUT = ("CHNCXR_0025_0", "CHNCXR_0336_1")
@@ -12,17 +14,15 @@ WITHOUT = ("CHNCXR_0025_0", "CHNCXR_0336_1")
 
 def _index(root):
   with RawSource(root) as source:
-    return raw_index.index(source, shenzhen.Shenzhen.layout())
+    return raw_index.index(source, SHENZHEN)
 
 
 def test_published_set_has_326_normal_336_tb_and_96_without_mask():
-  ids = shenzhen.published_ids()
-  assert len(set(ids)) == 662
-  assert list(ids) == sorted(ids)
+  ids = SHENZHEN.ids
+  assert len(ids) == 662
   assert sum(i.endswith("_0") for i in ids) == 326
   assert ids[325:327] == ("CHNCXR_0326_0", "CHNCXR_0327_1")
-  without = shenzhen.Shenzhen.layout().without_mask
-  assert without < set(ids)
+  without = SHENZHEN.without_mask
   assert sum(i.endswith("_0") for i in without) == 47
   assert sum(i.endswith("_1") for i in without) == 49
 
@@ -41,7 +41,7 @@ def test_published_without_mask_is_unlabelled_any_other_is_missing(
   assert len(found.missing) == 662 - 4 + 1
 
 
-def test_mask_of_an_id_that_had_none_is_left_out_and_told(raw_sets, tmp_path):
+def test_mask_of_an_id_that_had_none_is_left_out(raw_sets, tmp_path):
   found = _index(raw_sets.shenzhen(tmp_path, IDS))
   assert found.unlabelled == WITHOUT
   assert [i for i, _ in found.notes] == list(WITHOUT)
@@ -86,9 +86,7 @@ def test_palette_and_colour_files_give_the_same_pixels(raw_sets, tmp_path):
   loaded = []
   for raw in (grey, other):
     prepare("shenzhen", raw_dir=raw, data_dir=raw, allow_missing=True)
-    loaded.append(
-      catalogue.load_examples(raw, dataset="shenzhen", resolution=128, ids=IDS)
-    )
+    loaded.append(Dataset("shenzhen", data_dir=raw).open(IDS))
   np.testing.assert_array_equal(loaded[0].image, loaded[1].image)
   assert loaded[0].has_mask.tolist() == [True, False, True, False]
   assert loaded[0].mask[1].max() == 0
@@ -112,5 +110,5 @@ def test_palette_and_colour_files_give_the_same_pixels(raw_sets, tmp_path):
   ],
 )  # fmt: skip
 def test_readings(text, expected):
-  read = shenzhen.parse_reading(text)
+  read = parse_reading(text)
   assert (read.sex, read.age, read.finding) == expected

@@ -84,7 +84,7 @@ def test_apportion_sums_and_stays_within_one_of_the_quota(total, weights):
   assert (np.abs(shares - quotas) < 1 + 1e-9).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
   sizes=st.lists(st.integers(0, 40), min_size=1, max_size=4).filter(any),
   cuts=st.tuples(st.floats(0, 1), st.floats(0, 1)),
@@ -107,7 +107,7 @@ def test_single_images_are_divided_exactly_and_evenly(sizes, cuts, salt):
         assert abs(classes(part)[label] - quota) <= 1
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
   units=st.lists(
     st.tuples(st.integers(1, 5), st.integers(0, 2)), min_size=3, max_size=30
@@ -152,7 +152,7 @@ def test_patients_land_in_parts_as_often_as_these_are_large():
   assert 70 < test < 130  # a quarter of 400, 3.5 standard deviations
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
   sizes=st.lists(st.integers(0, 30), min_size=1, max_size=4).filter(any),
   parts=st.integers(1, 8),
@@ -180,7 +180,7 @@ def test_another_salt_gives_another_division():
   assert dealt[0] != dealt[1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(labels=id_sets, salt=st.integers())
 def test_every_beginning_holds_the_classes_in_proportion(labels, salt):
   order = stratified_split.even_order(labels.keys(), labels=labels, salt=salt)

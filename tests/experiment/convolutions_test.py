@@ -1,4 +1,4 @@
-"""Whose convolutions a run's networks have."""
+"""The backend of the convolutions that a configuration selects."""
 
 import pytest
 
@@ -12,6 +12,7 @@ from configs import base
 @pytest.fixture
 def config():
   made = base.get_config()
+  made.model.preset = "unet"
   made.model.base_width = 2
   made.data.resolution = 32
   made.train.batch_size = 4

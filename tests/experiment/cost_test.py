@@ -1,4 +1,4 @@
-"""launch.plan's numbers: no data, no parameters, against a count by hand."""
+"""The cost of a step: no data, no parameters, against a count by hand."""
 
 import os
 import pathlib
@@ -32,17 +32,52 @@ def _convolutions():
   yield SIDE**2 * WIDTH  # the head
 
 
-def test_cost_of_a_step_from_shapes_alone():
+@pytest.fixture
+def config():
   config = paper_table1.get_config("model=unet")
   config.data.data_dir = "/nowhere"
   config.data.resolution = SIDE
   config.model.base_width = WIDTH
   config.train.batch_size = BATCH
-  found = cost.cost(config, images=97)
+  return config
+
+
+def test_operations_and_lengths_need_neither_data_nor_compiling(config):
+  found = cost.flops(config, images=97)
   forward = 2.0 * BATCH * sum(_convolutions())
   # Backward costs a forward twice, less what the image's gradient would be.
   floor = 3 * forward - 2.0 * BATCH * SIDE**2 * 9 * WIDTH
-  assert 0.85 * floor < found.flops < 1.3 * floor
+  assert 0.85 * floor < found < 1.3 * floor
+  plan = cost.plan(config, images=97)
+  assert (plan.steps_per_epoch, plan.steps) == (25, 300 * 25)
+
+
+def test_several_structures_can_be_planned():
+  config = jsrt_structures.get_config("quick")
+  config.data.resolution, config.model.base_width = SIDE, 1
+  config.model.preset = "unet"
+  assert cost.flops(config, images=20) > 0
+
+
+@pytest.mark.parametrize(
+  ("changed", "reason"),
+  [
+    ({"train.unlabelled_in_batch": 8}, "every batch|nothing learns"),
+    ({"discriminator.enabled": True}, "folder:clinic"),
+  ],
+)
+def test_what_no_run_would_accept_is_refused(changed, reason):
+  config = folder.get_config("name=clinic")
+  for key, value in changed.items():
+    section, last = key.split(".")
+    setattr(getattr(config, section), last, value)
+  with pytest.raises(ConfigError, match=reason):
+    cost.cost(config, images=20)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_has_memory_and_seconds(config):
+  found = cost.cost(config, images=97, timed=True)
   # pool, second convolutions: 485,817 by the golden count at width 8.
   count = found.parameters["S"]
   assert list(found.parameters) == ["S"]
@@ -50,36 +85,11 @@ def test_cost_of_a_step_from_shapes_alone():
   state = 4 * 4 * count  # parameters, two moments, averages
   images = 2 * 97 * SIDE**2
   assert found.memory > state + images
-  assert (found.steps_per_epoch, found.steps) == (25, 300 * 25)
-  assert found.step_seconds is None
-
-
-def test_several_structures_can_be_planned():
-  config = jsrt_structures.get_config("quick")
-  config.data.resolution, config.model.base_width = SIDE, 1
-  config.model.preset = "unet"
-  assert cost.cost(config, images=20).steps > 0
-
-
-@pytest.mark.parametrize(
-  ("changed", "says"),
-  [
-    ({"train.accumulate": 3}, "accumulate=3 must divide"),
-    ({"train.unlabelled_in_batch": 8}, "every batch|nothing learns"),
-    ({"discriminator.enabled": True}, "folder:clinic has 0"),
-  ],
-)
-def test_what_no_run_would_take_is_not_planned(changed, says):
-  config = folder.get_config("name=clinic")
-  for key, value in changed.items():
-    room, last = key.split(".")
-    config[room][last] = value
-  with pytest.raises(ConfigError, match=says):
-    cost.cost(config, images=20)
+  assert found.step_seconds > 0
 
 
 @pytest.mark.slow
-def test_the_main_prints_a_table(tmp_path):
+def test_the_command_prints_a_table():
   done = subprocess.run(
     [
       *(sys.executable, "-m", "launch.plan", "--time"),
@@ -97,12 +107,11 @@ def test_the_main_prints_a_table(tmp_path):
 
 
 @pytest.mark.slow
-def test_both_players_trace_in_parts():
-  """Every term of the recipe, in halves: shapes only, nothing is compiled."""
+def test_both_players_trace():
+  """Every term of the recipe: shapes only, nothing is compiled."""
   config = appau_montgomery.get_config()
   config.data.resolution = 32
   config.model.base_width = config.discriminator.base_width = 2
-  config.train.accumulate = 2
   step, init = cost.step_and_init(config, images=96)
   state = jax.eval_shape(init)
   shape = (2, config.train.batch_size)

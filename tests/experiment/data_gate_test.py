@@ -1,22 +1,21 @@
-"""Training refuses data with errors, unless it is told which to accept."""
+"""Training refuses data with errors, unless the configuration accepts them."""
 
 import json
 
 import pytest
 
+from apppau_jax import phantoms as drawing
 from apppau_jax.checks import (
-  examination,
   findings,
   prepared_data,
   saved_findings,
+  validation,
 )
+from apppau_jax.config import Config
 from apppau_jax.datasets import prepare
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.experiment import data, data_gate, fit, run_folder, schema
-from apppau_jax.phantoms import drawing
+from apppau_jax.experiment import data, data_gate, fit, run_folder
 from configs import phantom as phantom_config
-
-WHERE = {"dataset": "phantom", "resolution": 128}
 
 
 class _ReachedError(Exception):
@@ -31,8 +30,8 @@ def config(data_dir):
 
 
 def _check(config):
-  known = data.catalogue(config)
-  return data_gate.check(config, known, data.parts(config, known))
+  dataset = data.open_dataset(config)
+  return data_gate.check(config, dataset, parts=data.parts(config, dataset))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def leaking(tmp_path_factory):
 
 def test_a_clean_set_passes_and_is_not_written_to(config):
   assert _check(config) == []
-  assert not saved_findings.path(config.data.data_dir, **WHERE).exists()
+  assert not saved_findings.path(data.open_dataset(config)).exists()
 
 
 def test_one_picture_in_two_parts_is_refused(
@@ -92,13 +91,12 @@ def test_the_named_findings_are_what_is_accepted(config, leaking):
 def test_a_verdict_is_read_instead_of_looking_again(
   config, tmp_path, monkeypatch
 ):
-  known = data.catalogue(config)
-  chosen = data.parts(config, known)
-  hidden = chosen.split.train_labelled[0]
+  dataset = data.open_dataset(config)
+  chosen = data.parts(config, dataset)
   config.data.label_count = 4
-  fewer = data.parts(config, known)
-  hidden = fewer.split.train_unlabelled[0]
-  examined = examination.Examination(
+  fewer = data.parts(config, dataset)
+  hidden = fewer.train_unlabelled[0]
+  validated = validation.Validation(
     findings=(
       findings.error("fraction", "a mask", hidden),
       findings.error("text", "of nobody here", "stranger"),
@@ -109,12 +107,11 @@ def test_a_verdict_is_read_instead_of_looking_again(
     saved_findings, "path", lambda *a, **k: tmp_path / "v.json"
   )
   monkeypatch.setattr(prepared_data, "read", None)
-  digest = data.content_sha256(config)
-  saved_findings.write(tmp_path / "v.json", examined, content_sha256=digest)
+  saved_findings.write(dataset, validated)
   # The mask is hidden from this run, and so is what is wrong with it.
-  assert data_gate.check(config, known, fewer) == []
+  assert data_gate.check(config, dataset, parts=fewer) == []
   with pytest.raises(DataError, match=r"\(fraction\) a mask"):
-    data_gate.check(config, known, chosen)
+    data_gate.check(config, dataset, parts=chosen)
 
 
 def test_masks_that_the_run_may_not_see_are_not_read(config, monkeypatch):
@@ -128,7 +125,7 @@ def test_masks_that_the_run_may_not_see_are_not_read(config, monkeypatch):
   monkeypatch.setattr(prepared_data, "read", record)
   config.data.label_count = 4
   _check(config)
-  split = data.parts(config, data.catalogue(config)).split
+  split = data.parts(config, data.open_dataset(config))
   assert asked == [
     {*split.train_labelled, *split.validation, *split.test}
   ]  # fmt: skip
@@ -138,10 +135,10 @@ def test_masks_that_the_run_may_not_see_are_not_read(config, monkeypatch):
 def test_what_can_be_accepted_is_named(value):
   tree = phantom_config.get_config().to_dict()
   tree["data"]["accept"] = ("twins", "patients:MCUCXR_0001_0")
-  schema.check(tree)
+  Config.from_dict(tree)
   tree["data"]["accept"] = value
   with pytest.raises(ConfigError, match=r"data.accept.*readable, size"):
-    schema.check(tree)
+    Config.from_dict(tree)
 
 
 def test_a_run_without_verdict_has_nothing_accepted(tmp_path):
@@ -155,10 +152,11 @@ def test_who_prepares_keeps_the_verdict(config, leaking, monkeypatch):
   config.data.data_dir = str(leaking)
   config.data.accept = ("twins",)
   looked = _check(config)
-  data_gate.keep_verdict(config)
+  dataset = data.open_dataset(config)
+  data_gate.keep_findings(dataset)
   monkeypatch.setattr(prepared_data, "read", None)
   try:
     assert looked
     assert _check(config) == looked
   finally:
-    saved_findings.path(leaking, **WHERE).unlink()
+    saved_findings.path(dataset).unlink()

@@ -1,26 +1,24 @@
 """Streamed or in memory, the run is the same: structures, two players."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 from fixtures.stub_member import StubMember
 
-from apppau_jax.datasets import catalogue, jsrt, structures
+from apppau_jax import phantoms as drawing
 from apppau_jax.datasets import examples as stored
+from apppau_jax.datasets import jsrt, registry
+from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
-from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import data, input_pipeline
 from apppau_jax.experiment.assemble import assemble
 from apppau_jax.inference.model import Model
-from apppau_jax.phantoms import drawing
 from apppau_jax.reports import evaluate
 from apppau_jax.training import loop, parallel
 from configs import appau_phantom, jsrt_structures
 from configs import phantom as phantom_config
 
-NAMES = structures.structure_names("jsrt")
+NAMES = registry.structure_names("jsrt")
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +60,18 @@ def alone(data_dir):
 
 
 def _parts(config):
-  return data.parts(config, data.catalogue(config))
+  return data.parts(config, data.open_dataset(config))
 
 
 def _batches(config, *, start, stop=6):
   """What the step gathers, with and without streaming."""
   mesh = parallel.own_mesh()
+  dataset = data.open_dataset(config)
   for config.data.streaming in (False, True):
-    chosen = _parts(config)
+    chosen = data.parts(config, dataset)
     feed = input_pipeline.feed(
-      data.load_training(config, chosen),
-      order=input_pipeline.minibatches(config, chosen.split),
+      data.load_training(config, dataset, parts=chosen),
+      order=input_pipeline.minibatches(config, chosen),
       mesh=mesh,
       plan=loop.Plan(
         steps=stop, steps_per_epoch=stop, log_every=1, eval_every=stop
@@ -104,11 +103,16 @@ def test_batches_are_bitwise_the_same_from_any_step_on(
 
 @pytest.mark.slow
 def test_parameters_are_bitwise_the_same(game, tmp_path, assert_same):
-  chosen = _parts(game)
+  dataset = data.open_dataset(game)
+  chosen = data.parts(game, dataset)
   finals = []
   for game.data.streaming in (False, True):
     run, state = assemble(
-      game, chosen, workdir=tmp_path / str(game.data.streaming), meta={}
+      game,
+      chosen,
+      dataset=dataset,
+      workdir=tmp_path / str(game.data.streaming),
+      meta={},
     )
     seen = []
     for _, (batch, rows) in zip(range(3), run.feed(0)):
@@ -128,28 +132,18 @@ def test_an_image_without_all_structures_is_unlabelled(game):
   game.data.label_fraction = 1.0
   game.train.unlabelled_in_batch = 2
   game.data.structures = ()
-  lungs = _parts(game).split
+  lungs = _parts(game)
   game.data.structures = ("heart", "left_lung")
-  split = _parts(game).split
+  split = _parts(game)
   assert "JPCLN001" in lungs.train_labelled
   assert split.train_unlabelled == ("JPCLN001",)
   assert {*split.train_labelled} == {*lungs.train_labelled} - {"JPCLN001"}
   assert (split.validation, split.test) == (lungs.validation, lungs.test)
-  source = data.load_training(game, _parts(game))
+  source = data.load_training(game, data.open_dataset(game), parts=split)
   assert source.ids[-1] == "JPCLN001"
   assert source.has_mask.tolist() == [True] * len(lungs.train_labelled[1:]) + [
     False
   ]
-
-
-def test_structures_that_nobody_outlines_are_refused(game):
-  known = data.catalogue(game)
-  bare = [dataclasses.replace(e, structures=()) for e in known.entries]
-  with pytest.raises(DataError, match=r"None of the \d+ labelled training"):
-    data.parts(game, dataclasses.replace(known, entries=tuple(bare)))
-  game.data.dataset = "montgomery"
-  with pytest.raises(ConfigError, match=r"offers: none\. Leave it \(\)"):
-    structures.check(game.data.structures, dataset="montgomery")
 
 
 def test_numbers_are_the_same_and_each_structure_has_its_own(game):
@@ -159,10 +153,11 @@ def test_numbers_are_the_same_and_each_structure_has_its_own(game):
     dark = 90.0 - np.asarray(image, np.float32)
     return np.concatenate([dark, dark, *[-np.ones_like(dark)] * 3], axis=-1)
 
-  ids = [e.id for e in data.catalogue(game).entries if e.structures]
+  dataset = data.open_dataset(game)
+  ids = [e.id for e in dataset.entries if e.structures]
   reports = []
   for game.data.streaming in (False, True):
-    source = data.load(game, ids)
+    source = data.load(game, dataset, ids=ids)
     assert isinstance(source, stored.Stored) == game.data.streaming
     model = Model(
       [StubMember(logits)], resolution=128, batch_size=4, structures=NAMES
@@ -181,10 +176,8 @@ def test_numbers_are_the_same_and_each_structure_has_its_own(game):
   assert report["segmentation"]["dice"]["mean"] == pytest.approx(
     np.mean(list(dice.values()))
   )
-  image = catalogue.load_examples(
-    game.data.data_dir, dataset="jsrt", resolution=128, ids=ids[:1],
-    structures=("left_lung",),
-  )  # fmt: skip
+  dataset = Dataset("jsrt", data_dir=game.data.data_dir)
+  image = dataset.open(ids[:1], structures=("left_lung",))
   found, mask = image.image[0] <= 90, image.mask[0] > 0
   by_hand = 2 * (found & mask).sum() / (found.sum() + mask.sum())
   row = report["per_image"][0]

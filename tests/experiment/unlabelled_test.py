@@ -1,4 +1,4 @@
-"""What is declared unlabelled is absent: noise in its place changes no bit."""
+"""Unlabelled masks are absent: noise in their place changes no bit."""
 
 import io
 import json
@@ -11,13 +11,12 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from PIL import Image
 
-from apppau_jax.datasets import builder, catalogue, manifest
-from apppau_jax.datasets.prepare import prepared_folder
+from apppau_jax.datasets import builder, prepared
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.prepared import Prepared
 from apppau_jax.experiment import data
 from apppau_jax.experiment.assemble import assemble
 from configs import appau_phantom
-
-WHERE = {"dataset": "phantom", "resolution": 128}
 
 
 @pytest.fixture
@@ -39,11 +38,14 @@ def config(data_dir):
 
 def _rewrite(source, target, *, change):
   """Copies prepared shards, each record through `change`, manifest and all."""
-  folder = prepared_folder(target, **WHERE)
-  shutil.copytree(prepared_folder(source, **WHERE), folder)
-  prepared = tfds.builder_from_directory(folder)
+  old, new = (
+    Prepared(data_dir=data_dir, dataset="phantom")
+    for data_dir in (source, target)
+  )
+  folder = shutil.copytree(old.folder, new.folder)
+  built = tfds.builder_from_directory(folder)
   skip = tfds.decode.SkipDecoding()
-  records = prepared.as_data_source(
+  records = built.as_data_source(
     split=builder.SPLIT, decoders={"image": skip, "mask": skip}
   )
   records = [change(dict(record)) for record in records]
@@ -52,11 +54,10 @@ def _rewrite(source, target, *, change):
   for record in records:
     for name in ("image", "mask"):
       record[name] = io.BytesIO(record[name])
-    writer.write(prepared.info.features.serialize_example(record))
+    writer.write(built.info.features.serialize_example(record))
   writer.close()
-  facts = manifest.read(folder)
-  facts["files"] = manifest.checksums(folder)
-  (folder / manifest.NAME).write_text(json.dumps(facts))
+  facts = {**old.read_record(), "files": prepared.checksums(folder)}
+  (folder / prepared.RECORD).write_text(json.dumps(facts))
 
 
 def _noise(rng):
@@ -69,9 +70,9 @@ def _noise(rng):
 def test_noise_on_disk_leaves_the_run_bit_identical(
   config, tmp_path, assert_same
 ):
-  chosen = data.parts(config, data.catalogue(config))
-  hidden = set(chosen.split.train_unlabelled)
-  assert len(chosen.split.train_labelled) == 4
+  chosen = data.parts(config, data.open_dataset(config))
+  hidden = set(chosen.train_unlabelled)
+  assert len(chosen.train_labelled) == 4
   assert len(hidden) >= 8
   rng = np.random.default_rng(0)
 
@@ -84,7 +85,13 @@ def test_noise_on_disk_leaves_the_run_bit_identical(
   finals = {"a": [], "b": []}
   for name, folder in (("a", config.data.data_dir), ("b", tmp_path / "noise")):
     config.data.data_dir = str(folder)
-    run, state = assemble(config, chosen, workdir=tmp_path / name, meta={})
+    run, state = assemble(
+      config,
+      chosen,
+      dataset=data.open_dataset(config),
+      workdir=tmp_path / name,
+      meta={},
+    )
     feed = run.feed(0)
     for _, (seen, rows) in zip(range(4), feed):
       masks = np.asarray(seen.mask)[4:]
@@ -96,7 +103,7 @@ def test_noise_on_disk_leaves_the_run_bit_identical(
   assert_same(finals["a"], finals["b"])
   assert float(finals["a"][0]["discriminator_class"]) > 0
 
-  # The noise is there to be seen by who may see it.
-  ids = sorted(hidden)
-  seen = catalogue.load_examples(tmp_path / "noise", ids=ids, **WHERE)
+  # The noise is in the files.
+  noisy = Dataset("phantom", data_dir=tmp_path / "noise")
+  seen = noisy.open(sorted(hidden))
   assert seen.mask.mean() == pytest.approx(0.5, abs=0.02)

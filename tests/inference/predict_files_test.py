@@ -10,7 +10,7 @@ from fixtures.stub_member import StubMember
 from PIL import Image
 
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import reading
+from apppau_jax.imaging import decode
 from apppau_jax.inference import predict_files, prediction_table
 from apppau_jax.inference.model import Member, Model
 from apppau_jax.models.segmentor import Segmentor
@@ -190,14 +190,14 @@ def test_an_interrupted_call_leaves_a_complete_table(films, tmp_path, model):
 def test_a_missing_decoder_stops_no_other_image(
   films, tmp_path, monkeypatch, model
 ):
-  read = reading.read_grey
+  read = decode.read_grey
 
   def without_pydicom(path, **kwargs):
     if path.name == "a.tif":
       raise ConfigError("needs pydicom")
     return read(path, **kwargs)
 
-  monkeypatch.setattr(reading, "read_grey", without_pydicom)
+  monkeypatch.setattr(decode, "read_grey", without_pydicom)
   rows = _predict(films, tmp_path / "out", model)
   assert _status(rows) == ["ok", "failed", "ok", *FAILED]
   assert rows[1].reason == "needs pydicom"

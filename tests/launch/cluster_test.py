@@ -71,11 +71,11 @@ from absl import flags
 from launch import cluster
 flags.FLAGS(sys.argv)
 with cluster.joined():
-  from apppau_jax.training import processes
-  me = "first" if processes.is_first() else "second"
-  with processes.first_goes_first("turn"):
+  from apppau_jax.training import distributed
+  me = "first" if distributed.is_first() else "second"
+  with distributed.first_goes_first("turn"):
     print(me, "goes", flush=True)
-  print(me, "hears", processes.agree("word", me), flush=True)
+  print(me, "hears", distributed.agree("word", me), flush=True)
   time.sleep(600)
 """
 
@@ -163,12 +163,9 @@ def _codes(started):
 
 @pytest.mark.slow
 def test_a_run_of_two_is_a_run(command, call, tmp_path):
-  """One writer; split parameters and rows read from disk; one goes on."""
+  """One writer; rows read from disk; one goes on."""
   run = tmp_path / "run"
-  flags_of_many = (
-    "--config.data.streaming=true",
-    "--config.train.shard_parameters=true",
-  )
+  flags_of_many = ("--config.data.streaming=true",)
   with _pair(command, run, *flags_of_many) as (started, said):
     assert _codes(started) == [0, 0], said[1].read_text()
   manifest = json.loads((run / "manifest.json").read_text())

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.datasets import catalogue
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import (
@@ -72,24 +72,23 @@ def _config(data_dir, arg):
 
 def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
   config = _config(data_dir, "name=clinic,players=two")
-  known = data.catalogue(config)
-  config = data.settled(config, known)
+  dataset = data.open_dataset(config)
+  config = data.settled(config, dataset)
   assert tuple(config.data.class_names) == CLASSES
   assert config.data.split == "paper"
-  chosen = data.parts(config, known)
-  split = chosen.split
-  patients = {e.id: e.patient for e in known.entries}
+  split = data.parts(config, dataset)
+  patients = dataset.patients
   train = {*split.train_labelled, *split.train_unlabelled}
   judged = {patients[i] for i in (*split.validation, *split.test)}
   assert not judged & {patients[i] for i in train}
-  unmasked = {e.id for e in known.entries if not e.has_mask}
+  unmasked = {e.id for e in dataset.entries if not e.has_mask}
   expected = {i for i in unmasked if patients[i] not in judged}
   assert set(split.train_unlabelled) == expected
   assert 0 < len(expected) < len(unmasked)
-  assert set(chosen.classes) == train - {"film00"}  # whose class is unknown
+  assert set(split.classes) == train - {"film00"}  # whose class is unknown
 
-  training = data.load_training(config, chosen)
-  assert training.has_label.sum() == len(chosen.classes)
+  training = data.load_training(config, dataset, parts=split)
+  assert training.has_label.sum() == len(split.classes)
   assert (training.label >= 0).tolist() == training.has_label.tolist()
   rows = input_pipeline.minibatches(config, split)(0)
   batch = input_pipeline.to_batch(training).take(rows[0]).check()
@@ -115,12 +114,13 @@ def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
 def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
   config = _config(data_dir, "name=plain")
   config.train.unlabelled_in_batch = 0
-  known = data.catalogue(config)
-  config = data.settled(config, known)
+  dataset = data.open_dataset(config)
+  config = data.settled(config, dataset)
   assert tuple(config.data.class_names) == ()
-  chosen = data.parts(config, known)
+  chosen = data.parts(config, dataset)
   assert chosen.classes == ()
-  assert not data.load_training(config, chosen).has_label.any()
+  training = data.load_training(config, dataset, parts=chosen)
+  assert not training.has_label.any()
   objectives.check_players(config, unlabelled=0)
   config.discriminator.enabled = True
   with pytest.raises(ConfigError, match=r"folder:plain has 0: .*labels\.csv"):
@@ -130,62 +130,19 @@ def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
 def test_other_classes_than_the_runs_are_refused(data_dir):
   config = _config(data_dir, "name=clinic,players=two")
   config.data.class_names = ("none", "tb")
-  with pytest.raises(DataError, match=r"tells none, tb apart.*effusion, none"):
-    data.catalogue(config)
+  with pytest.raises(DataError, match=r"none, tb.*effusion, none"):
+    data.open_dataset(config)
   config.discriminator.enabled = False
-  assert data.catalogue(config).class_names == CLASSES
+  assert data.open_dataset(config).class_names == CLASSES
 
 
-def _catalogue(dataset, *entries):
-  return catalogue.Catalogue(
-    dataset, 128, ("a", "b"),
-    tuple(
-      catalogue.Entry(
-        id=name, label=0, has_mask=has_mask, patient=patient, height=9,
-        width=9, sex="", age="", finding="", source=source,
-        details={"split": part},
-      )
-      for name, has_mask, patient, part, source in entries
-    ),
-  )  # fmt: skip
-
-
-def test_auto_is_the_given_split_which_unmasked_images_keep_to():
-  parts = ("train", "validation", "test")
-  known = _catalogue(
-    "folder",
-    *[(p, True, p, p, "folder") for p in parts],
-    *[(f"no {p}", False, f"no {p}", p, "folder") for p in (*parts, "")],
-    ("friend", False, "test", "", "folder"),
-  )
-  config = data.settled(folder.get_config("players=two"), known)
-  assert config.data.split == "given"
-  split = data.parts(config, known).split
-  assert (split.validation, split.test) == (("validation",), ("test",))
-  assert split.train_labelled == ("train",)
-  assert split.train_unlabelled == ("no ", "no train")
-  config.data.split = "paper"
-  extra = data.parts(config, known).split.train_unlabelled
-  assert {"no ", "no train", "no validation", "no test"} <= set(extra)
-
-
-def test_two_sets_may_call_two_people_the_same():
-  known = _catalogue(
-    "folder:a+folder:b",
-    *[(f"{s}{n}", True, f"p{n}", part, f"folder:{s}")
-      for s in "ab" for n, part in enumerate(("train", "validation", "test"))],
-  )  # fmt: skip
-  swapped = {"a0": "train", "b0": "test", "b2": "train"}
-  entries = tuple(
-    e if e.id not in swapped else
-    catalogue.dataclasses.replace(e, details={"split": swapped[e.id]})
-    for e in known.entries
-  )  # fmt: skip
-  known = catalogue.dataclasses.replace(known, entries=entries)
-  config = folder.get_config()
-  config.data.dataset, config.data.split = known.dataset, "given"
-  split = data.parts(config, known).split
-  assert split.test == ("a2", "b0")
+def test_auto_is_the_given_split_where_there_is_one():
+  for given, expected in ((True, "given"), (False, "paper")):
+    dataset = types.SimpleNamespace(
+      name="folder", class_names=(), has_given_split=given
+    )
+    config = data.settled(folder.get_config("players=two"), dataset)
+    assert config.data.split == expected
 
 
 def test_the_quick_config_assembles(data_dir, tmp_path, monkeypatch):
@@ -199,10 +156,14 @@ def test_the_quick_config_assembles(data_dir, tmp_path, monkeypatch):
   config = _config(data_dir, "name=clinic")
   config.model.preset = "unet"
   config.train.unlabelled_in_batch = 0
-  known = data.catalogue(config)
-  config = data.settled(config, known)
+  dataset = data.open_dataset(config)
+  config = data.settled(config, dataset)
   parts, state = assemble.assemble(
-    config, data.parts(config, known), workdir=tmp_path, meta={}
+    config,
+    data.parts(config, dataset),
+    dataset=dataset,
+    workdir=tmp_path,
+    meta={},
   )
   parts.latest.close()
   parts.best.close()

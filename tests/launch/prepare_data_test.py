@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax.datasets import shenzhen
-from apppau_jax.phantoms import drawing
+from apppau_jax import phantoms as drawing
+from apppau_jax.datasets.shenzhen import SHENZHEN
 
-IDS = [*shenzhen.published_ids()[:11], "CHNCXR_0025_0", "CHNCXR_0327_1"]
+IDS = [*SHENZHEN.ids[:11], "CHNCXR_0025_0", "CHNCXR_0327_1"]
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,8 @@ def test_missing_files_are_an_error_until_they_are_allowed(raw, tmp_path):
 @pytest.mark.parametrize(
   ("flags", "status", "words"),
   [
-    (["--dataset=montgomery", "--raw_dir=nowhere"], 3, "nowhere does not"),
-    (["--dataset=montgomery"], 2, "needs --raw_dir"),
+    (["--dataset=montgomery", "--raw_dir=nowhere"], 3, "nowhere"),
+    (["--dataset=montgomery"], 2, "--raw_dir"),
     ([], 2, "--dataset=montgomery|shenzhen|jsrt|phantom"),
   ],
 )

@@ -28,7 +28,6 @@ def _titles(rows):
 def test_labelled_images_have_their_masks_and_the_others_none(data_dir):
   config = _config(appau_phantom, data_dir)
   config.data.label_count = config.data.class_count = 2
-  config.augment.gas = 1.0
   rows = batch_views.batch_views(config)
   assert _titles(rows) == [LEVELS] * 2 + [VIEWS] * 4
   for i, (name, row) in enumerate(rows.items()):

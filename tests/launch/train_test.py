@@ -30,7 +30,6 @@ GAME = {
     "--config.data.label_count=4",
     "--config.train.unlabelled_in_batch=2",
     "--config.discriminator.base_width=1",
-    "--config.discriminator.norm=batch",
     "--config.consistency.name=mean_teacher",
     "--config.eval.temperature_scaling=true",
   ),

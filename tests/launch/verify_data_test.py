@@ -1,4 +1,4 @@
-"""The doctor as a user calls it."""
+"""Data validation as a user calls it."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def test_prepared_phantoms_are_clean_and_the_verdict_is_kept(
   assert "24 images examined: errors 0, warnings 0, notes 0" in done.stdout
   assert "examining phantom: 24/24\n" in done.stderr
   assert json.loads((out / "verify.json").read_text())["findings"] == []
-  assert "Every check was passed" in (out / "verify.html").read_text()
+  assert "All checks passed" in (out / "verify.html").read_text()
   kept = json.loads((tmp_path / "verify/phantom-128.json").read_text())
   (record,) = tmp_path.glob("phantom/128/*/prepare.json")
   digest = json.loads(record.read_text())["content_sha256"]

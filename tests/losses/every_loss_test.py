@@ -16,10 +16,10 @@ from apppau_jax import losses
 # The oracle: float64, from probabilities, one structure of one image at a time.
 
 
-def _tversky(p, y, *, alpha, beta, smooth=1e-6):
+def _tversky(p, y, *, fp_weight=0.3, fn_weight=0.7, smooth=1e-6):
   overlap = np.vdot(y, p)
-  fp, fn = p.sum() - overlap, y.sum() - overlap
-  return 1 - (overlap + smooth) / (overlap + alpha * fp + beta * fn + smooth)
+  price = fp_weight * (p.sum() - overlap) + fn_weight * (y.sum() - overlap)
+  return 1 - (overlap + smooth) / (overlap + price + smooth)
 
 
 def _dice(p, y, smooth=1e-6):
@@ -31,83 +31,75 @@ def _entropy(p, y):
   return np.mean(own + special.rel_entr(y, p) + special.rel_entr(1 - y, 1 - p))
 
 
-def _jeffreys(p, y, *, channels, eps=1e-3):
-  y = np.clip(y, eps, 1 - eps)
+def _jeffreys(p, y, *, kl_channels="both", kl_eps=1e-3):
+  y = np.clip(y, kl_eps, 1 - kl_eps)
   both_ways = special.rel_entr(y, p) + special.rel_entr(p, y)
-  if channels == "both":
+  if kl_channels == "both":
     both_ways += special.rel_entr(1 - y, 1 - p)
     both_ways += special.rel_entr(1 - p, 1 - y)
   return np.mean(both_ways)
 
 
-CASES = {
-  "tversky": (
-    losses.tversky_loss,
-    functools.partial(_tversky, alpha=0.3, beta=0.7),
-  ),
-  "tversky_reweighed": (
-    functools.partial(
-      losses.tversky_loss, fp_weight=1.5, fn_weight=0.2, smooth=2.0
-    ),
-    functools.partial(_tversky, alpha=1.5, beta=0.2, smooth=2.0),
-  ),
-  "dice": (losses.dice_loss, _dice),
-  "dice_smooth": (
-    functools.partial(losses.dice_loss, smooth=3.0),
-    functools.partial(_dice, smooth=3.0),
-  ),
-  "cross_entropy": (losses.cross_entropy_loss, _entropy),
-  "kl_both": (
-    losses.kl_divergence_loss,
-    functools.partial(_jeffreys, channels="both"),
-  ),
-  "kl_roi": (
-    functools.partial(losses.kl_divergence_loss, channels="roi", eps=1e-7),
-    functools.partial(_jeffreys, channels="roi", eps=1e-7),
-  ),
-  "kl_tversky": (
+def _sum(first, p, y, a, b, **options):
+  return a * first(p, y) + b * _tversky(p, y, **options)
+
+
+def _kl_tversky(p, y, *, kl_weight=0.2, tversky_weight=1, **options):
+  own = {k: options.pop(k) for k in ("kl_channels", "kl_eps") if k in options}
+  divergence = functools.partial(_jeffreys, **own)
+  return _sum(divergence, p, y, kl_weight, tversky_weight, **options)
+
+
+def _xe_tversky(p, y, *, cross_entropy_weight=1, tversky_weight=1, **options):
+  return _sum(_entropy, p, y, cross_entropy_weight, tversky_weight, **options)
+
+
+ROI = {"kl_channels": "roi", "kl_eps": 1e-7}
+PRICES = {"fp_weight": 1.5, "fn_weight": 0.2, "smooth": 0.5}
+KL = {"kl_weight": 0.5, "tversky_weight": 3.0, "kl_channels": "roi"}
+XE = {"cross_entropy_weight": 0.1, "tversky_weight": 2.0}
+TABLE = [
+  ("tversky", losses.tversky_loss, _tversky, {}),
+  ("tversky_reweighed", losses.tversky_loss, _tversky, PRICES),
+  ("dice", losses.dice_loss, _dice, {}),
+  ("dice_smooth", losses.dice_loss, _dice, {"smooth": 3.0}),
+  ("cross_entropy", losses.cross_entropy_loss, _entropy, {}),
+  ("kl_both", losses.kl_divergence_loss, _jeffreys, {}),
+  ("kl_roi", losses.kl_divergence_loss, _jeffreys, ROI),
+  ("kl_tversky", losses.kl_tversky_loss, _kl_tversky, {}),
+  (
+    "kl_tversky_roi",
     losses.kl_tversky_loss,
-    lambda p, y: (
-      0.2 * _jeffreys(p, y, channels="both")
-      + _tversky(p, y, alpha=0.3, beta=0.7)
-    ),
+    _kl_tversky,
+    {**KL, **PRICES, "kl_eps": 0.05},
   ),
-  "kl_tversky_roi": (
-    functools.partial(
-      losses.kl_tversky_loss,
-      kl_weight=0.5,
-      tversky_weight=3.0,
-      fp_weight=0.4,
-      fn_weight=0.9,
-      channels="roi",
-      eps=0.05,
-      smooth=0.5,
-    ),
-    lambda p, y: (
-      0.5 * _jeffreys(p, y, channels="roi", eps=0.05)
-      + 3 * _tversky(p, y, alpha=0.4, beta=0.9, smooth=0.5)
-    ),
-  ),
-  "cross_entropy_tversky": (
+  (
+    "cross_entropy_tversky",
     losses.cross_entropy_tversky_loss,
-    lambda p, y: _entropy(p, y) + _tversky(p, y, alpha=0.3, beta=0.7),
+    _xe_tversky,
+    {},
   ),
-  "cross_entropy_tversky_reweighed": (
-    functools.partial(
-      losses.cross_entropy_tversky_loss,
-      cross_entropy_weight=0.1,
-      tversky_weight=2.0,
-      fp_weight=0.8,
-      fn_weight=0.6,
-      smooth=0.5,
-    ),
-    lambda p, y: (
-      0.1 * _entropy(p, y) + 2 * _tversky(p, y, alpha=0.8, beta=0.6, smooth=0.5)
-    ),
+  (
+    "cross_entropy_tversky_reweighed",
+    losses.cross_entropy_tversky_loss,
+    _xe_tversky,
+    {**XE, **PRICES},
   ),
+]
+CASES = {
+  name: (
+    functools.partial(loss, **options),
+    functools.partial(oracle, **options),
+  )
+  for name, loss, oracle, options in TABLE
 }
-NAMED = [(name, *case) for name, case in CASES.items()]
-every_loss = pytest.mark.parametrize("loss", [c[1] for c in NAMED], ids=CASES)
+every_loss = pytest.mark.parametrize(
+  "loss", [loss for loss, _ in CASES.values()], ids=CASES
+)
+
+
+def test_every_registered_loss_is_tested():
+  assert set(losses.LOSSES) <= set(CASES)
 
 
 def _expected(oracle, logits, mask):
@@ -130,15 +122,20 @@ def _example(seed=0, shape=(5, 6, 4, 2)):
   return rng.normal(0, 3, shape).astype(np.float32), mask
 
 
+# The losses share their reductions: two show what any transformation does.
+COMPOUND = [
+  (name, *CASES[name]) for name in ("kl_tversky_roi", "cross_entropy_tversky")
+]
+
+
 def test_two_devices_so_that_the_pmap_variants_run():
   assert jax.device_count() >= 2
-  names = [name for name in dir(VariantsTest) if "pmap" in name]
-  assert len(names) == len(CASES)
+  assert sum("pmap" in name for name in dir(VariantsTest)) == len(COMPOUND)
 
 
 class VariantsTest(chex.TestCase):
   @chex.all_variants
-  @parameterized.named_parameters(NAMED)
+  @parameterized.named_parameters(COMPOUND)
   def test_oracle(self, loss, oracle):
     logits, mask = _example()
     actual = self.variant(loss)(logits, mask)
@@ -150,8 +147,11 @@ class VariantsTest(chex.TestCase):
 
 
 @pytest.mark.parametrize(("loss", "oracle"), CASES.values(), ids=CASES)
-def test_oracle_to_many_digits_in_float64(loss, oracle):
+def test_oracle_in_float32_and_to_many_digits_in_float64(loss, oracle):
   logits, mask = _example(seed=1)
+  np.testing.assert_allclose(
+    loss(logits, mask), _expected(oracle, logits, mask), rtol=2e-5, atol=1e-6
+  )
   with jax.enable_x64(True):
     actual = loss(np.float64(logits), mask)
   assert actual.dtype == np.float64
@@ -196,12 +196,14 @@ def test_bfloat16_logits_are_computed_in_float32(loss):
 
 
 @every_loss
-@pytest.mark.parametrize("dtype", ["uint8", "bool", "int32", "bfloat16"])
-def test_binary_masks_of_any_type(loss, dtype):
+def test_binary_masks_of_any_type(loss):
   logits, mask = _example(seed=4)
   mask = np.round(mask)
-  typed = jnp.asarray(mask).astype(dtype)
-  chex.assert_trees_all_equal(loss(logits, typed), loss(logits, mask))
+  expected = loss(logits, mask)
+  for dtype in ("uint8", "bool", "int32", "bfloat16"):
+    chex.assert_trees_all_equal(
+      loss(logits, jnp.asarray(mask).astype(dtype)), expected
+    )
 
 
 @every_loss

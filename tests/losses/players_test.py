@@ -259,9 +259,7 @@ GAMES = (
 def game():
   """Maps a loss's name and the players to its value and gradients."""
   S = nn.Conv(1, (3, 3))
-  D = discriminator.Discriminator(
-    base_width=4, depth=2, norm="group", dropout=0.0
-  )
+  D = discriminator.Discriminator(base_width=4, depth=2, dropout=0.0)
   image = jnp.asarray(RNG.normal(size=(4, 16, 16, 1)), jnp.float32)
   mask = jnp.asarray(RNG.random((2, 16, 16, 1)) < 0.4, jnp.float32)
   label, known = jnp.array([0, 1, -1, -1]), jnp.array([1, 1, 0, 0], bool)
@@ -269,7 +267,13 @@ def game():
   def judge(d, fake):
     """D on two real pairs, then on four predicted ones."""
     images, masks = jnp.concatenate([image[:2], image]), (mask, fake)
-    output = D.apply({"params": d}, images, jnp.concatenate(masks), train=True)
+    output, _ = D.apply(
+      {"params": d, "batch_stats": statistics},
+      images,
+      jnp.concatenate(masks),
+      train=True,
+      mutable=["batch_stats"],
+    )
     return [jax.tree.map(lambda x, i=i: x[i], output) for i in PARTS]
 
   def of_d(d, fake):
@@ -305,6 +309,9 @@ def game():
   s = jax.eval_shape(lambda: S.init(jax.random.key(0), image))
   d = jax.eval_shape(
     lambda: D.init(jax.random.key(0), image[:2], mask, train=False)
+  )
+  statistics = jax.tree.map(
+    lambda w: jnp.zeros(w.shape, w.dtype), d["batch_stats"]
   )
   rng = np.random.default_rng(1)
   players = jax.tree.map(

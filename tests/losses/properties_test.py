@@ -14,7 +14,7 @@ SHAPE = (2, 4, 3, 2)
 
 
 def _kl_roi(logits, mask):
-  return losses.kl_divergence_loss(logits, mask, channels="roi")
+  return losses.kl_divergence_loss(logits, mask, kl_channels="roi")
 
 
 LOSSES = {

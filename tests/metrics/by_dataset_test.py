@@ -1,4 +1,4 @@
-"""Combined sets, one member at a time, and what the member alone tells."""
+"""Combined sets by member, and answers that use no image."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from apppau_jax.metrics import by_dataset
+from apppau_jax.metrics import baselines, by_dataset
 
 NAMES = ("normal", "tb", "nodule")
 # Table 3 of the paper: classes of Montgomery, Shenzhen (527) and JSRT.
@@ -24,23 +24,45 @@ def _ccx():
   return [s for s, _ in rows], np.array([label for _, label in rows])
 
 
-def test_the_source_alone_is_right_for_513_of_912_of_the_papers_set():
+def test_the_source_alone_is_right_for_513_of_912_of_the_papers_images():
   of, label = _ccx()
   found = by_dataset.source_only(of, label=label, class_names=NAMES)
   assert len(label) == 912
   assert found["accuracy"] == pytest.approx(513 / 912)
-  named = {"montgomery": 0, "shenzhen": 0, "jsrt": 2}
-  guess = [named[s] for s in of]
+  predicted = [{"montgomery": 0, "shenzhen": 0, "jsrt": 2}[s] for s in of]
   assert found["balanced_accuracy"] == pytest.approx(
-    sklearn_metrics.balanced_accuracy_score(label, guess)
+    sklearn_metrics.balanced_accuracy_score(label, predicted)
   )
-  expected = sklearn_metrics.f1_score(label, guess, average=None)
+  expected = sklearn_metrics.f1_score(label, predicted, average=None)
   assert list(found["f1"].values()) == pytest.approx(expected)
   shares = np.array([np.array(CCX[s]) / sum(CCX[s]) for s in of])
   assert found["auroc"] == pytest.approx(
     sklearn_metrics.roc_auc_score(label, shares, multi_class="ovr")
   )
   json.dumps(found, allow_nan=False)
+  rows = baselines.without_images(_report(of, label))
+  assert rows[baselines.SOURCE] == {
+    name: found[name] for name in ("accuracy", "balanced_accuracy", "auroc")
+  }
+  assert rows[baselines.LARGEST] == {
+    "accuracy": pytest.approx(452 / 912),
+    "balanced_accuracy": pytest.approx(1 / 3),
+    "auroc": 0.5,
+  }
+
+
+def _report(of, label, names=NAMES):
+  images = [{"source": s, "label": names[c]} for s, c in zip(of, label)]
+  return {"classification": {"class_names": names}, "per_image": images}
+
+
+def test_baselines_without_sources_or_classes():
+  report = _report([""] * 4, [0, 0, 0, 1], NAMES[:2])
+  assert list(baselines.without_images(report)) == [baselines.LARGEST]
+  assert baselines.without_images({"per_image": [{"id": "a"}]}) == {}
+  assert baselines.without_images({**report, "per_image": []}) == {}
+  one_class = baselines.without_images(_report([""] * 3, [0, 0, 0]))
+  assert one_class == {baselines.LARGEST: {"accuracy": 1.0}}  # else undefined
 
 
 def test_accuracy_is_among_all_classes_and_auroc_among_the_sets_own():

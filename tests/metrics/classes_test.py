@@ -51,22 +51,13 @@ def by_sklearn(probs, label):
   }
 
 
-def check_against_sklearn(probs, label):
+@few
+@hypothesis.given(cases(2) | cases(3))
+def test_metrics_match_scikit_learn(case):
+  probs, label = case
   got = measure(probs, label)
   for name, expected in by_sklearn(probs, label).items():
     assert got[name] == pytest.approx(expected, abs=1e-12), name
-
-
-@few
-@hypothesis.given(cases(2))
-def test_two_classes_match_scikit_learn(case):
-  check_against_sklearn(*case)
-
-
-@few
-@hypothesis.given(cases(3))
-def test_three_classes_match_scikit_learn(case):
-  check_against_sklearn(*case)
 
 
 @few

@@ -28,7 +28,7 @@ def two(m=40, *, seed=1):
   return classification.posterior(logits), label
 
 
-def test_posterior_by_hand_and_whatever_the_fake_logit_says():
+def test_posterior_by_hand_for_any_fake_logit():
   logits = np.log([[1.0, 3.0, 5.0], [2.0, 2.0, 0.01]])
   expected = [[0.25, 0.75], [0.5, 0.5]]
   np.testing.assert_allclose(classification.posterior(logits), expected)
@@ -36,6 +36,8 @@ def test_posterior_by_hand_and_whatever_the_fake_logit_says():
   np.testing.assert_allclose(classification.posterior(logits), expected)
   sharp = classification.posterior(logits, temperature=0.5)
   np.testing.assert_allclose(sharp[0], [0.1, 0.9])
+  extreme = classification.posterior(np.array([[1e4, -1e4, 0.0]], np.float32))
+  np.testing.assert_array_equal(extreme, [[1.0, 0.0]])
 
 
 @few
@@ -44,14 +46,8 @@ def test_temperature_keeps_the_predicted_class(seed, temperature):
   logits, _ = drawn(30, seed=seed)
   scaled = classification.posterior(logits, temperature=temperature)
   np.testing.assert_allclose(scaled.sum(axis=1), 1)
-  np.testing.assert_array_equal(
-    scaled.argmax(axis=1), logits[:, :-1].argmax(axis=1)
-  )
-
-
-def test_extreme_logits_stay_probabilities():
-  got = classification.posterior(np.array([[1e4, -1e4, 0.0]], np.float32))
-  np.testing.assert_array_equal(got, [[1.0, 0.0]])
+  expected = logits[:, :-1].argmax(axis=1)
+  np.testing.assert_array_equal(scaled.argmax(axis=1), expected)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +65,7 @@ def test_posterior_refuses(logits, temperature, match):
     classification.posterior(logits, temperature=temperature)
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+@pytest.mark.parametrize("temperature", [0.5, 2.5])
 def test_temperature_is_recovered(temperature):
   logits, label = drawn(20_000, temperature=temperature)
   got = classification.fit_temperature(logits, label)
@@ -95,21 +91,19 @@ def test_temperature_beats_a_grid(seed, classes):
 def test_temperature_of_separable_hopeless_and_empty_cases():
   low, high = classification.TEMPERATURES
   logits = np.array([[3.0, 0.0, 9.0], [0.0, 2.0, 9.0], [0.0, 5.0, 9.0]])
-  assert classification.fit_temperature(logits, [0, 1, 1]) == low
-  assert classification.fit_temperature(100 * logits, [0, 1, 1]) == low
-  assert classification.fit_temperature(logits, [1, 0, 0]) == high
-  assert classification.fit_temperature(logits, [-1, -1, -1]) == 1.0
-  flat = np.array([[2.0, 2.0, 0.0], [1.0, 1.0, 5.0]])
-  assert classification.fit_temperature(flat, [0, 1]) == 1.0
+  fit = classification.fit_temperature
+  assert fit(logits, [0, 1, 1]) == fit(100 * logits, [0, 1, 1]) == low
+  assert fit(logits, [1, 0, 0]) == high
+  assert fit(logits, [-1, -1, -1]) == 1.0
+  assert fit(np.array([[2.0, 2.0, 0.0], [1.0, 1.0, 5.0]]), [0, 1]) == 1.0
 
 
-def test_temperature_leaves_out_images_without_class():
+def test_temperature_ignores_images_without_class():
   logits, label = drawn(200)
-  unknown = np.where(np.arange(200) % 3, label, -1)
-  kept = unknown >= 0
-  assert classification.fit_temperature(logits, unknown) == (
-    classification.fit_temperature(logits[kept], label[kept])
-  )
+  labelled = np.arange(200) % 3 > 0
+  assert classification.fit_temperature(
+    logits, np.where(labelled, label, -1)
+  ) == classification.fit_temperature(logits[labelled], label[labelled])
   with pytest.raises(ValueError, match=r"label \(3,\) is not \[200\]"):
     classification.fit_temperature(logits, [0, 1, 0])
 
@@ -126,8 +120,7 @@ def test_summary_is_plain_json_of_one_structure():
   assert {*got["f1"]} == {*got["ci95"]["f1"]} == {*NAMES}
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(("seed", "classes"), [(0, 2), (1, 2), (2, 3), (3, 3)])
 def test_intervals_hold_the_estimate(seed, classes):
   logits, label = drawn(30, classes=classes, seed=seed)
   assert len(np.unique(label)) == classes
@@ -171,7 +164,7 @@ def test_interval_of_auroc_matches_a_plain_bootstrap():
   assert got["auroc"] == pytest.approx(expected, abs=0.25 * np.std(values))
 
 
-def test_resampling_follows_the_seed_and_is_drawn_in_parts(monkeypatch):
+def test_resampling_follows_the_seed():
   probs, label = two()
   first, same, other = (
     classification.summarise(probs, label, class_names=NAMES, seed=seed)
@@ -180,12 +173,6 @@ def test_resampling_follows_the_seed_and_is_drawn_in_parts(monkeypatch):
   assert first == same
   assert first["ci95"]["brier"] != other["ci95"]["brier"]
   assert first["brier"] == other["brier"]
-  monkeypatch.setattr(classification, "_COUNTS_AT_ONCE", 40 * 3000)
-  parts = classification.summarise(probs, label, class_names=NAMES, seed=3)
-  # Other draws of the same distribution.
-  assert parts["ci95"]["brier"] == pytest.approx(
-    first["ci95"]["brier"], abs=0.02
-  )
 
 
 def test_a_class_without_images_is_null_with_a_reason():

@@ -9,9 +9,9 @@ from scipy import ndimage
 from skimage.measure import label, regionprops
 from sklearn import metrics as sklearn_metrics
 
-from apppau_jax.errors import ConfigError, DataError
+from apppau_jax import metrics as public
 from apppau_jax.metrics import masks as metrics
-from apppau_jax.metrics import statistics, surface
+from apppau_jax.metrics import surface
 
 KEYS = [
   "dice",
@@ -80,19 +80,13 @@ def sklearn_overlap(prediction, mask) -> dict[str, float]:
   }
 
 
-def test_keys_come_in_the_agreed_order_as_python_floats():
-  got = metrics.segmentation_metrics(lungs(shift=2), lungs())
-  assert list(got) == KEYS
-  assert {type(value) for value in got.values()} == {float}
-
-
-def test_hand_counted_overlap():
+def test_hand_counted_overlap_in_the_agreed_order():
   # tp 6, fp 2, fn 4, tn 132 on 12 x 12.
   mask, prediction = np.zeros((12, 12), bool), np.zeros((12, 12), bool)
-  mask[3, :10] = True
-  prediction[3, :6] = True
-  prediction[8, 2:4] = True
+  mask[3, :10] = prediction[3, :6] = prediction[8, 2:4] = True
   got = metrics.segmentation_metrics(prediction, mask)
+  assert list(got) == KEYS
+  assert {type(value) for value in got.values()} == {float}
   expected = {
     "dice": 12 / 18,
     "jaccard": 6 / 12,
@@ -103,9 +97,8 @@ def test_hand_counted_overlap():
     "precision": 6 / 8,
   }
   assert {key: got[key] for key in expected} == pytest.approx(expected)
-  assert metrics.overlap_metrics(prediction, mask)["accuracy"] == pytest.approx(
-    138 / 144
-  )
+  accuracy = metrics.overlap_metrics(prediction, mask)["accuracy"]
+  assert accuracy == pytest.approx(138 / 144)
 
 
 @few
@@ -121,27 +114,23 @@ def test_overlap_matches_scikit_learn(prediction, mask):
 
 @few
 @hypothesis.given(masks, masks)
-def test_dice_and_jaccard_are_tied_and_all_values_stay_in_range(a, b):
-  got = metrics.segmentation_metrics(a, b)
-  assert got["dice"] == pytest.approx(2 * got["jaccard"] / (1 + got["jaccard"]))
-  assert all(math.isfinite(value) for value in got.values())
-  for key in set(KEYS) - {"ssim", *surface.DISTANCES}:
-    assert 0 <= got[key] <= 1
-  assert -1 <= got["ssim"] <= 1
-
-
-@few
-@hypothesis.given(masks, masks)
-def test_exchange_of_the_masks_exchanges_only_precision_and_recall(a, b):
+def test_ranges_and_the_exchange_of_prediction_and_mask(a, b):
   forth = metrics.segmentation_metrics(a, b)
   back = metrics.segmentation_metrics(b, a)
+  tied = 2 * forth["jaccard"] / (1 + forth["jaccard"])
+  assert forth["dice"] == pytest.approx(tied)
+  assert all(math.isfinite(value) for value in forth.values())
+  for key in set(KEYS) - {"ssim", *surface.DISTANCES}:
+    assert 0 <= forth[key] <= 1
+  assert -1 <= forth["ssim"] <= 1
   for key in ("dice", "jaccard", "ssim", "f1", *surface.DISTANCES):
     assert forth[key] == pytest.approx(back[key]), key
   assert forth["precision"] == back["recall"] == back["sensitivity"]
 
 
-def test_a_perfect_prediction():
-  got = metrics.segmentation_metrics(lungs(), lungs())
+@pytest.mark.parametrize("mask", [lungs(), np.zeros((16, 16), bool)])
+def test_equal_masks_are_a_perfect_prediction(mask):
+  got = metrics.segmentation_metrics(mask, mask)
   perfect = {key: 0.0 if key in surface.DISTANCES else 1.0 for key in KEYS}
   assert got == pytest.approx(perfect)
 
@@ -151,13 +140,6 @@ def test_distances_are_those_of_the_surface_module_in_its_spacing():
   got = metrics.segmentation_metrics(prediction, mask, spacing=(2.0, 0.5))
   expected = surface.surface_distances(prediction, mask, spacing=(2.0, 0.5))
   assert {key: got[key] for key in surface.DISTANCES} == expected
-
-
-def test_both_masks_empty_is_a_perfect_answer():
-  empty = np.zeros((16, 16), bool)
-  got = metrics.segmentation_metrics(empty, empty)
-  perfect = {key: 0.0 if key in surface.DISTANCES else 1.0 for key in KEYS}
-  assert got == perfect
 
 
 @pytest.mark.parametrize("missed", [True, False])
@@ -174,13 +156,10 @@ def test_one_empty_mask_is_wrong_in_every_overlap_and_never_nan(missed):
 
 
 def test_specificity_without_a_negative_pixel_is_one():
-  full = np.ones((16, 16), bool)
-  half = full.copy()
-  half[:8] = False
+  full, half = np.ones((16, 16), bool), np.arange(256).reshape(16, 16) > 127
   got = metrics.segmentation_metrics(half, full)
-  assert got["specificity"] == 1.0
-  assert got["sensitivity"] == 0.5
-  # The whole film called lung: specificity 0, not undefined.
+  assert (got["specificity"], got["sensitivity"]) == (1.0, 0.5)
+  # The whole image predicted as lung: specificity 0, not undefined.
   assert metrics.segmentation_metrics(full, half)["specificity"] == 0.0
 
 
@@ -198,19 +177,18 @@ def test_ssim_of_constant_images_has_a_closed_form():
   assert metrics.ssim(full, empty) == pytest.approx(expected, rel=1e-6)
 
 
-def test_an_image_smaller_than_the_ssim_window_is_the_users_error():
-  for shape in ((10, 16), (16, 10)):
-    with pytest.raises(DataError, match="11 x 11"):
-      metrics.segmentation_metrics(np.ones(shape), np.ones(shape))
-  least = np.eye(11)
-  assert metrics.segmentation_metrics(least, least)["ssim"] == pytest.approx(1)
-
-
-def test_probabilities_and_unequal_shapes_are_refused():
-  with pytest.raises(ValueError, match="only 0 and 1"):
-    metrics.segmentation_metrics(lungs() * 0.6, lungs())
-  with pytest.raises(ValueError, match="one shape"):
-    metrics.segmentation_metrics(lungs()[:, :60], lungs())
+@pytest.mark.parametrize(
+  ("prediction", "mask", "match"),
+  [
+    (lungs() * 0.6, lungs(), "only 0 and 1"),
+    (lungs()[:, :60], lungs(), "one shape"),
+    (np.ones((10, 16)), np.ones((10, 16)), "11 x 11"),
+    (np.ones((16, 10)), np.ones((16, 10)), "11 x 11"),
+  ],
+)
+def test_unusable_masks_are_refused(prediction, mask, match):
+  with pytest.raises(ValueError, match=match):
+    metrics.segmentation_metrics(prediction, mask)
 
 
 @few
@@ -227,38 +205,43 @@ def test_components_kept_are_the_largest_by_scikit_image(mask, count):
 def test_two_lungs_survive_and_specks_do_not():
   specks = np.zeros((64, 64), bool)
   specks[1:3, 1:3] = specks[60, 30] = True
-  kept = metrics.keep_largest_components(lungs() | specks)
-  np.testing.assert_array_equal(kept, lungs())
-  np.testing.assert_array_equal(metrics.keep_largest_components(kept), kept)
-
-
-def test_ties_and_diagonal_neighbours_go_by_first_met():
-  mask = np.zeros((6, 6), bool)
-  mask[0, 4:6] = mask[1, 2:4] = mask[3, 0:2] = True  # the first two touch at
-  # a corner only: three components of two pixels
-  kept = metrics.keep_largest_components(mask)
-  assert kept[0, 4:6].all()
-  assert kept[1, 2:4].all()
-  assert not kept[3].any()
-
-
-def test_keep_largest_components_leaves_its_argument_and_empty_masks_alone():
-  mask = lungs().astype(np.uint8)
+  mask = (lungs() | specks).astype(np.uint8)
   before = mask.copy()
-  got = metrics.keep_largest_components(mask, count=1)
-  assert got.dtype == bool
+  kept = metrics.keep_largest_components(mask)
+  assert kept.dtype == bool
+  np.testing.assert_array_equal(kept, lungs())
   np.testing.assert_array_equal(mask, before)
-  assert got[:, 32:].any()  # the wider lung
-  assert not got[:, :32].any()
+  wider = metrics.keep_largest_components(mask, count=1)
+  np.testing.assert_array_equal(wider[:, 32:], lungs()[:, 32:])
+  assert not wider[:, :32].any()
   assert not metrics.keep_largest_components(np.zeros((5, 5), bool)).any()
 
 
-def test_keeping_no_component_is_the_users_error():
-  with pytest.raises(ConfigError, match="at least 1"):
+def test_of_equal_components_the_first_stay():
+  mask = np.zeros((6, 6), bool)
+  # Three components of two pixels; the first two touch at a corner only.
+  mask[0, 4:6] = mask[1, 2:4] = mask[3, 0:2] = True
+  kept = metrics.keep_largest_components(mask)
+  np.testing.assert_array_equal(kept.sum(axis=1), [2, 2, 0, 0, 0, 0])
+
+
+def test_keeping_no_component_is_refused():
+  with pytest.raises(ValueError, match="at least 1"):
     metrics.keep_largest_components(lungs(), count=0)
 
 
-def test_summarise_is_offered_beside_the_metrics():
-  assert metrics.summarise is statistics.summarise
-  got = metrics.segmentation_metrics(lungs(), lungs(shift=1))
-  assert list(metrics.summarise([got, got])) == KEYS
+class _Prediction:
+  def __init__(self, mask):
+    self.mask = mask
+
+
+@pytest.mark.parametrize("wrap", [np.array, np.ndarray.tolist, _Prediction])
+def test_public_functions_take_arrays_lists_and_predictions(wrap):
+  prediction, mask = lungs(shift=3), lungs(height=30)
+  expected = metrics.segmentation_metrics(prediction, mask)
+  for name in ("dice", "jaccard", "ssim", "hausdorff", "hausdorff95", "assd"):
+    assert getattr(public, name)(wrap(prediction), mask) == expected[name]
+  stacked = wrap(np.stack([prediction, mask], -1))
+  assert public.dice(stacked, np.stack([mask, mask], -1)) > expected["dice"]
+  with pytest.raises(ValueError, match="one shape"):
+    public.dice(wrap(prediction), mask[:5])

@@ -88,37 +88,18 @@ def test_ratios_are_pooled_over_images_not_averaged():
   assert got["f1_background"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize(
-  ("js", "ds"), [(0.931, 0.964), (0.933, 0.965), (0.790, 0.883)]
-)
-def test_ds_follows_js_as_in_the_shenzhen_rows(js, ds):
-  wrong = round((1 - js) * 1000)
-  mask = np.zeros((1, 25, 40), bool)
-  prediction = np.arange(1000).reshape(mask.shape) < wrong
-  got = paper_compat(prediction, mask)
-  assert got["js_pixel_accuracy"] == pytest.approx(js)
-  assert got["ds_from_accuracy"] == pytest.approx(ds, abs=6e-4)
-
-
 def test_the_papers_units_hide_missed_lungs():
-  # Lungs a quarter of the film, 16 % of them found: "JS" .79 and "DS" .88 as
-  # in the semi-supervised Shenzhen row, where the Dice of the lungs is .28.
+  # Lungs a quarter of the film, 16 % of them found: "JS" 0.79, "DS" 0.88 as
+  # in the semi-supervised Shenzhen row, where the lungs' Dice is 0.28.
   prediction, mask = columns(lung=50, found=8, extra=0)
   got = paper_compat(prediction, mask)
   assert got["js_pixel_accuracy"] == pytest.approx(0.79)
   assert got["ds_from_accuracy"] == pytest.approx(0.8827, abs=1e-4)
   assert got["sensitivity_background"] == 1.0
   assert got["specificity_background"] == pytest.approx(0.16)
-  honest = masks.segmentation_metrics(prediction[0], mask[0])
-  assert honest["dice"] == pytest.approx(16 / 58)
-  assert honest["sensitivity"] == got["specificity_background"]
-
-
-def test_rows_distance_counts_pixels_of_a_row():
-  # All rows alike: 42 missed and 7 false pixels per row.
-  prediction, mask = columns(lung=50, found=8, extra=7)
-  got = paper_compat(prediction, mask)["hausdorff_rows"]
-  assert got == pytest.approx(49**0.5)
+  of_lungs = masks.segmentation_metrics(prediction[0], mask[0])
+  assert of_lungs["dice"] == pytest.approx(16 / 58)
+  assert of_lungs["sensitivity"] == got["specificity_background"]
 
 
 def test_rows_distance_is_directed_from_the_mask():
@@ -131,10 +112,11 @@ def test_rows_distance_is_directed_from_the_mask():
 
 
 def test_rows_distance_is_a_mean_over_images():
+  # All rows of an image are alike and differ in 16 and in 49 pixels.
   one = columns(lung=50, found=50, extra=16)
-  other = columns(lung=50, found=50, extra=4)
+  other = columns(lung=50, found=8, extra=7)
   pair = (np.concatenate(arrays) for arrays in zip(one, other))
-  assert paper_compat(*pair)["hausdorff_rows"] == pytest.approx((4 + 2) / 2)
+  assert paper_compat(*pair)["hausdorff_rows"] == pytest.approx((4 + 7) / 2)
 
 
 def test_rows_distance_stays_small_where_the_lungs_are_missed():
@@ -143,18 +125,12 @@ def test_rows_distance_stays_small_where_the_lungs_are_missed():
   mask = lungs(half_height=42, half_width=19)
   prediction = lungs(half_height=18, half_width=9)
   got = paper_compat(prediction[None], mask[None])
-  honest = masks.segmentation_metrics(prediction, mask)
+  of_lungs = masks.segmentation_metrics(prediction, mask)
   assert got["specificity_background"] == pytest.approx(0.2, abs=0.01)
   assert 5.5 < got["hausdorff_rows"] < 7
-  assert honest["hausdorff"] > 20
+  assert of_lungs["hausdorff"] > 20
   near = lungs(half_height=41, half_width=18)[None]
   assert paper_compat(near, mask[None])["hausdorff_rows"] == pytest.approx(2)
-
-
-def test_a_perfect_prediction():
-  mask = lungs(half_height=40, half_width=18)[None]
-  got = paper_compat(mask, mask)
-  assert got == {**dict.fromkeys(KEYS, 1.0), "hausdorff_rows": 0.0}
 
 
 @pytest.mark.parametrize(

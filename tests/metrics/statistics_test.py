@@ -1,3 +1,5 @@
+"""Summaries over images, and the bootstrap behind all intervals."""
+
 import json
 import math
 import statistics as standard
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from apppau_jax.metrics import statistics
+from apppau_jax.metrics import bootstrap, statistics
 
 
 def rows(**columns) -> list[dict[str, float]]:
@@ -15,13 +17,14 @@ def rows(**columns) -> list[dict[str, float]]:
   ]
 
 
-def skewed(n: int, *, seed: int = 5) -> list[float]:
-  return np.random.default_rng(seed).beta(12, 1, size=n).tolist()
+def skewed(n: int) -> list[float]:
+  return np.random.default_rng(5).beta(12, 1, size=n).tolist()
 
 
 def test_mean_and_sd_match_the_standard_library():
   dice, hausdorff = [0.9, 0.95, 0.7, 0.99], [3.0, 1.0, 11.0, 2.5]
   got = statistics.summarise(rows(dice=dice, hausdorff=hausdorff))
+  assert json.loads(json.dumps(got)) == got
   assert list(got) == ["dice", "hausdorff"]
   for name, values in (("dice", dice), ("hausdorff", hausdorff)):
     assert got[name]["mean"] == pytest.approx(standard.mean(values))
@@ -58,9 +61,6 @@ def test_interval_of_normal_values_has_the_closed_form():
 
 
 def test_interval_of_zeros_and_ones_is_the_exact_distribution():
-  # Means of two draws from {0, 1}: 0, 1/2, 1 with 1/4, 1/2, 1/4.
-  got = statistics.summarise(rows(dice=[0.0, 1.0]))["dice"]
-  assert got["ci95"] == [0.0, 1.0]
   # Ones among ten draws are binomial: P(<= 1) = .011 and P(<= 2) = .055, far
   # enough on either side of .025 for 10 000 resamples to decide.
   got = statistics.summarise(rows(dice=[0.0, 1.0] * 5))["dice"]
@@ -79,56 +79,52 @@ def test_resampling_follows_the_seed_and_only_the_seed():
   assert other["dice"]["mean"] == first["dice"]["mean"]
 
 
-def test_all_metrics_share_the_resamples():
+def test_all_metrics_share_the_resamples_whatever_the_order_of_keys():
   dice = skewed(25)
-  got = statistics.summarise(
-    rows(dice=dice, f1=dice, percent=[100 * v - 7 for v in dice])
-  )
+  images = rows(dice=dice, f1=dice, percent=[100 * v - 7 for v in dice])
+  images[1:] = [dict(reversed(image.items())) for image in images[1:]]
+  got = statistics.summarise(images)
   assert got["f1"] == got["dice"]
   expected = [100 * v - 7 for v in got["dice"]["ci95"]]
   assert got["percent"]["ci95"] == pytest.approx(expected)
 
 
-def test_drawing_in_parts_changes_nothing(monkeypatch):
-  images = rows(dice=skewed(20))
-  whole = statistics.summarise(images)
-  monkeypatch.setattr(statistics, "_COUNTS_AT_ONCE", 20 * 3000)
-  parts = statistics.summarise(images)
-  assert parts["dice"]["ci95"] == pytest.approx(whole["dice"]["ci95"])
-
-
-def test_one_image_has_no_spread():
-  got = statistics.summarise([{"dice": 0.93}])
-  assert got == {"dice": {"mean": 0.93, "sd": 0.0, "ci95": [0.93, 0.93]}}
-
-
-def test_a_metric_equal_on_all_images_is_exact():
-  got = statistics.summarise(rows(dice=[0.1] * 37))
+@pytest.mark.parametrize("n", [1, 37])
+def test_a_metric_equal_on_all_images_is_exact(n):
+  got = statistics.summarise(rows(dice=[0.1] * n))
   assert got == {"dice": {"mean": 0.1, "sd": 0.0, "ci95": [0.1, 0.1]}}
 
 
-def test_the_summary_survives_json():
-  got = statistics.summarise(rows(dice=[0.5, 0.75], assd=[1, 3]))
-  assert json.loads(json.dumps(got)) == got
+@pytest.mark.parametrize(
+  ("images", "match"),
+  [
+    ([], "no image"),
+    ([{"dice": 1.0}, {"dice": 1.0, "assd": 0.0}], "image 1 has metrics"),
+    (rows(dice=[1, 1, 0], assd=[0, 1, math.nan]), "assd of image 2"),
+    (rows(dice=[1, 1, 0], assd=[0, 1, math.inf]), "assd of image 2"),
+  ],
+)
+def test_missing_and_undefined_values_are_refused(images, match):
+  with pytest.raises(ValueError, match=match):
+    statistics.summarise(images)
 
 
-def test_no_image_is_an_error():
-  with pytest.raises(ValueError, match="no image"):
-    statistics.summarise([])
+def test_drawing_in_parts_changes_nothing(monkeypatch):
+  (whole,) = bootstrap.resamples(20, seed=1)
+  monkeypatch.setattr(bootstrap, "_COUNTS_AT_ONCE", 20 * 3000)
+  parts = [*bootstrap.resamples(20, seed=1)]
+  assert [len(part) for part in parts] == [3000, 3000, 3000, 1000]
+  np.testing.assert_array_equal(np.concatenate(parts), whole)
+  assert np.all(whole.sum(axis=1) == 20)
 
 
-def test_different_metrics_per_image_are_an_error():
-  with pytest.raises(ValueError, match="image 1 has metrics"):
-    statistics.summarise([{"dice": 1.0}, {"dice": 1.0, "assd": 0.0}])
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_an_undefined_value_is_an_error_not_a_gap(value):
-  with pytest.raises(ValueError, match="assd of image 2"):
-    statistics.summarise(rows(dice=[1.0, 1.0, 0.0], assd=[0.0, 1.0, value]))
-
-
-def test_keys_in_another_order_still_meet_their_own_values():
-  got = statistics.summarise([{"a": 1.0, "b": 5.0}, {"b": 7.0, "a": 3.0}])
-  assert got["a"]["mean"] == 2.0
-  assert got["b"]["mean"] == 6.0
+def test_stratified_resamples_keep_the_number_of_each_label(monkeypatch):
+  label = np.array([0, 2, 0, 1, 2, 2])
+  monkeypatch.setattr(bootstrap, "_COUNTS_AT_ONCE", 6 * 30)
+  parts = [*bootstrap.resamples(6, seed=0, count=100, label=label)]
+  counts = np.concatenate(parts)
+  assert len(parts) == 4
+  assert counts.shape == (100, 6)
+  for value in range(3):
+    assert np.all(counts[:, label == value].sum(axis=1) == sum(label == value))
+  assert len(np.unique(counts, axis=0)) > 10

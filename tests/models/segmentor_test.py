@@ -1,4 +1,4 @@
-"""The eight presets: shapes, counts, wiring."""
+"""The presets of S: shapes, counts, wiring."""
 
 import functools
 import json
@@ -13,7 +13,9 @@ import pytest
 
 from apppau_jax.models import segmentor
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "segmentor.json"
+GOLDEN = json.loads(
+  (pathlib.Path(__file__).parents[1] / "golden" / "segmentor.json").read_text()
+)
 
 
 def _init(module, side):
@@ -27,14 +29,10 @@ def _count(tree):
   return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-@pytest.fixture(scope="module")
-def ppau():
-  module = segmentor.from_preset("ppau_unet", base_width=2)
+def _drawn(module):
+  """Random variables by NumPy, which need no compiled initialisation."""
   rng = np.random.default_rng(0)
-  image = jnp.asarray(rng.random((2, 32, 48, 1)), jnp.float32)
-  variables = _init(module, 32)
 
-  # Drawn here: compiling the initialisation takes longer than all the tests.
   def fill(path, leaf):
     kind = path[-1].key
     if kind == "kernel":
@@ -42,27 +40,38 @@ def ppau():
       return jnp.asarray(rng.normal(size=leaf.shape) * scale, jnp.float32)
     return jnp.full(leaf.shape, float(kind in ("scale", "var")))
 
-  return module, jax.tree_util.tree_map_with_path(fill, variables), image
+  return jax.tree_util.tree_map_with_path(fill, _init(module, 32))
 
 
-@pytest.mark.parametrize("side", [128, 256])
+DEPTH = 2
+PPAU = segmentor.from_preset("ppau_unet", base_width=2, depth=DEPTH)
+LEVELS = range(1, DEPTH + 1)
+IMAGE = np.random.default_rng(0).random((2, 16, 24, 1)).astype(np.float32)
+apply = jax.jit(functools.partial(PPAU.apply, train=False))
+
+
+@pytest.fixture(scope="module")
+def variables():
+  return _drawn(PPAU)
+
+
 @pytest.mark.parametrize("name", list(segmentor.PRESETS))
-def test_golden_shapes_and_counts(name, side):
+def test_golden_shapes_and_counts(name):
   module = segmentor.from_preset(name, base_width=32)
-  variables = _init(module, side)
+  variables = _init(module, 128)
   output = jax.eval_shape(
-    lambda v, x: module.apply(v, x, train=False),
+    functools.partial(module.apply, train=False),
     variables,
-    jnp.zeros((3, side, side, 1)),
+    jnp.zeros((3, 128, 128, 1)),
   )
-  golden = json.loads(GOLDEN.read_text())[name]
+  golden = GOLDEN[name]
   assert _count(variables["params"]) == golden["parameters"]
-  assert output.logits.shape == (3, side, side, 1)
-  sides = [list(s.shape) for s in output.side_logits]
-  assert sides == [[3, side // d, side // d, 1] for d in golden["side_outputs"]]
-  gates = {k: list(a.shape) for k, a in output.attention.items()}
+  assert output.logits.shape == (3, 128, 128, 1)
+  sides = [s.shape for s in output.side_logits]
+  assert sides == [(3, 128 // d, 128 // d, 1) for d in golden["side_outputs"]]
+  gates = {k: a.shape for k, a in output.attention.items()}
   assert gates == {
-    k: [3, side // d, side // d, 1] for k, d in golden["attention"].items()
+    k: (3, 128 // d, 128 // d, 1) for k, d in golden["attention"].items()
   }
 
 
@@ -78,15 +87,11 @@ def test_unet_count_by_hand():
   decoder = sum(_double_conv(2 * b, b) for b in w[:-1])
   expected = encoder + ups + decoder + 32 + 1
   assert expected == 7_762_945
-  got = _count(_init(segmentor.from_preset("unet"), 128)["params"])
-  assert got == expected
+  assert GOLDEN["unet"]["parameters"] == expected
 
 
-def test_each_switch_adds_what_it_says():
-  count = {
-    name: _count(_init(segmentor.from_preset(name), 64)["params"])
-    for name in segmentor.PRESETS
-  }
+def test_each_switch_adds_its_layers():
+  count = {name: golden["parameters"] for name, golden in GOLDEN.items()}
   w = [32, 64, 128, 256]
   coarser = [64, 128, 256, 512]
   heads = sum(c + 1 for c in w[1:])
@@ -98,107 +103,103 @@ def test_each_switch_adds_what_it_says():
   # conv3x3 of the image with BatchNorm, and a wider first convolution
   pyramid = sum(9 * c + 2 * c + 9 * c * c for c in w[1:])
   parts = {"progressive": heads, "attention": gates, "pyramid": pyramid}
-  flags = ("pyramid", "progressive", "attention")
-  for name, switches in segmentor.PRESETS.items():
-    extra = sum(parts[f] for f, on in zip(flags, switches) if on)
+  for name in segmentor.PRESETS:
+    module = segmentor.from_preset(name)
+    extra = sum(more for part, more in parts.items() if getattr(module, part))
     assert count[name] - count["unet"] == extra, name
 
 
-def test_sides_are_progressive_sums(ppau):
-  """Zeroing a coarse head's bias moves every finer output by the same."""
-  module, variables, image = ppau
-  before = module.apply(variables, image, train=False)
+def _changed(variables, change):
+  """The variables after `change` has edited the nested parameters."""
   params = jax.tree.map(jnp.copy, variables["params"])
-  params["head4"]["bias"] = params["head4"]["bias"] + 0.7
-  after = module.apply({**variables, "params": params}, image, train=False)
+  change(params)
+  return {**variables, "params": params}
+
+
+def test_sides_are_progressive_sums(variables):
+  """Raising a coarse head's bias moves every finer output by the same."""
+
+  def raised(params):
+    params[f"head{DEPTH}"]["bias"] += 0.7
+
+  before = apply(variables, IMAGE)
+  after = apply(_changed(variables, raised), IMAGE)
   for a, b in zip(after.side_logits, before.side_logits):
     np.testing.assert_allclose(a - b, 0.7, atol=1e-5)
   np.testing.assert_array_equal(after.logits, after.side_logits[-1])
 
 
-def test_closed_gates_leave_nothing_of_the_skips(ppau):
+def test_closed_gates_leave_nothing_of_the_skips(variables):
   """With psi at -inf, alpha is 0 and the gated skips carry no image."""
-  module, variables, image = ppau
-  params = jax.tree.map(jnp.copy, variables["params"])
-  for level in range(1, 5):
-    params[f"AG{level}"]["psi"]["bias"] = jnp.full((1,), -1e4)
-  output, state = module.apply(
-    {**variables, "params": params},
-    image,
+
+  def close(params):
+    for level in LEVELS:
+      params[f"AG{level}"]["psi"]["bias"] = jnp.full((1,), -1e4)
+
+  gated = functools.partial(
+    PPAU.apply,
     train=False,
     capture_intermediates=lambda m, _: m.name and m.name.startswith("AG"),
   )
-  for name, alpha in output.attention.items():
-    assert not np.any(alpha), name
-  for level in range(1, 5):
-    gated, _ = state["intermediates"][f"AG{level}"]["__call__"][0]
+  output, state = jax.jit(gated)(_changed(variables, close), IMAGE)
+  assert not any(np.any(alpha) for alpha in output.attention.values())
+  for level in LEVELS:
+    skip, _ = state["intermediates"][f"AG{level}"]["__call__"][0]
     # Running mean 0, scale 1, bias 0: BatchNorm of zeros is zero.
-    assert not np.any(gated)
+    assert not np.any(skip)
 
 
-def test_image_enters_every_scale(ppau):
+def test_image_enters_every_scale(variables):
   """Only the pyramid sees the image once E1's features are cut off."""
-  module, variables, image = ppau
-  params = jax.tree.map(jnp.copy, variables["params"])
-  params["E1"] = jax.tree.map(jnp.zeros_like, params["E1"])
 
-  def moved(module, params):
-    def output(x):
-      return module.apply({**variables, "params": params}, x, train=False)
+  def cut(params, *names):
+    for name in names:
+      params[name] = jax.tree.map(jnp.zeros_like, params[name])
 
-    return bool(np.any(output(image).logits != output(image * 0.3).logits))
+  def moved(changed):
+    outputs = (apply(changed, x).logits for x in (IMAGE, IMAGE * 0.3))
+    return bool(np.any(np.subtract(*outputs)))
 
-  assert moved(module, params)
-  for level in range(2, 5):
-    params[f"pyramid{level}"] = jax.tree.map(
-      jnp.zeros_like, params[f"pyramid{level}"]
-    )
-  assert not moved(module, params)
+  pyramid = [f"pyramid{level}" for level in range(2, DEPTH + 1)]
+  assert moved(_changed(variables, lambda p: cut(p, "E1")))
+  assert not moved(_changed(variables, lambda p: cut(p, "E1", *pyramid)))
 
 
-def test_bfloat16_computes_but_reports_float32(ppau):
-  _, variables, image = ppau
-  half = segmentor.from_preset("ppau_unet", base_width=2, dtype=jnp.bfloat16)
-  full = segmentor.from_preset("ppau_unet", base_width=2)
-  a = half.apply(variables, image, train=False)
-  b = full.apply(variables, image, train=False)
+def test_bfloat16_computes_but_reports_float32(variables):
+  half = PPAU.clone(dtype=jnp.bfloat16)
+  a = jax.jit(functools.partial(half.apply, train=False))(variables, IMAGE)
+  b = apply(variables, IMAGE)
   assert {leaf.dtype for leaf in jax.tree.leaves(a)} == {jnp.dtype("float32")}
   difference = np.abs(a.logits - b.logits).max()
   assert 0 < difference < 0.05 * np.abs(b.logits).max() + 0.05
 
 
-def test_train_mode_updates_running_statistics(ppau):
-  module, variables, image = ppau
-  _, updated = module.apply(
-    variables, image, train=True, mutable=["batch_stats"]
-  )
+def test_train_mode_updates_running_statistics(variables):
+  train = functools.partial(PPAU.apply, train=True, mutable=["batch_stats"])
+  _, updated = jax.jit(train)(variables, IMAGE)
   first = nn.Conv(2, (3, 3), use_bias=False)
   kernel = variables["params"]["E1"]["conv1"]
-  features = first.apply({"params": kernel}, image)
+  features = first.apply({"params": kernel}, IMAGE)
   got = updated["batch_stats"]["E1"]["norm1"]["bn"]
-  np.testing.assert_allclose(
-    got["mean"], 0.1 * features.mean((0, 1, 2)), rtol=1e-4, atol=1e-6
-  )
-  np.testing.assert_allclose(
-    got["var"], 0.9 + 0.1 * features.var((0, 1, 2)), rtol=1e-4
-  )
+  mean, var = features.mean((0, 1, 2)), features.var((0, 1, 2))
+  np.testing.assert_allclose(got["mean"], 0.1 * mean, rtol=1e-4, atol=1e-6)
+  np.testing.assert_allclose(got["var"], 0.9 + 0.1 * var, rtol=1e-4)
 
 
-def test_with_groups_no_image_sees_another():
-  """Alone or in a batch, in training or in use: the same answer."""
-  module = segmentor.from_preset("ppau_unet", base_width=2, norm="group")
-  batch = segmentor.from_preset("ppau_unet", base_width=2)
-  shapes = _init(module, 32)
+def test_group_normalisation_separates_the_images():
+  """The output is the same alone or in a batch, in training or evaluation."""
+  module = PPAU.clone(norm="group")
+  shapes = _init(module, 16)
   assert set(shapes) == {"params"}  # no running statistics
-  assert _count(shapes) == _count(_init(batch, 32)["params"])
+  assert _count(shapes) == _count(_init(PPAU, 16)["params"])
   rng = np.random.default_rng(0)
   variables = jax.tree.map(
     lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) / 3, jnp.float32),
     shapes,
   )
-  images = jnp.asarray(rng.random((2, 32, 32, 1)), jnp.float32)
-  both = module.apply(variables, images, train=True).logits
-  alone = module.apply(variables, images[1:], train=False).logits
+  run = jax.jit(module.apply, static_argnames="train")
+  both = run(variables, IMAGE, train=True).logits
+  alone = run(variables, IMAGE[1:], train=False).logits
   assert np.abs(both[0] - both[1]).max() > 0.01
   np.testing.assert_allclose(both[1:], alone, rtol=1e-4, atol=1e-4)
 
@@ -209,17 +210,19 @@ def test_wrong_size_is_refused():
     module.init(jax.random.key(0), jnp.zeros((1, 40, 32, 1)), train=False)
 
 
-def test_several_structures_and_gated_levels():
-  module = segmentor.from_preset(
-    "ppau_unet", base_width=2, num_structures=5, gated_levels=(2, 3)
-  )
-  output = jax.eval_shape(
+def test_several_structures():
+  module = segmentor.from_preset("ppau_unet", base_width=2, num_structures=5)
+  output, _ = jax.eval_shape(
     lambda: module.init_with_output(
       jax.random.key(0), jnp.zeros((1, 32, 32, 1)), train=False
     )
-  )[0]
+  )
   assert output.logits.shape == (1, 32, 32, 5)
-  assert sorted(output.attention) == ["D2", "D3"]
+
+
+def test_unknown_presets_are_refused_with_a_hint():
+  with pytest.raises(ValueError, match=r"atention_unet.*attention_unet"):
+    segmentor.from_preset("atention_unet")
 
 
 def test_rematerialisation_changes_memory_not_numbers():

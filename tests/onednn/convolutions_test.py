@@ -46,15 +46,15 @@ def _calls(function, *args):
 @pytest.mark.parametrize(("side", "size"), [(8, 3), (7, 5), (6, 1)])
 def test_forward_is_scipys_correlation(side, size):
   image, kernel = _draw((2, side, side + 2, 3), (size, size, 3, 4))
-  wanted = np.zeros((2, side, side + 2, 4))
+  expected = np.zeros((2, side, side + 2, 4))
   for b in range(2):
     for out in range(4):
       for c in range(3):
-        wanted[b, ..., out] += signal.correlate2d(
+        expected[b, ..., out] += signal.correlate2d(
           image[b, ..., c], kernel[..., c, out], mode="same"
         )
   found = jax.jit(functools.partial(_oned, stride=1))(image, kernel)
-  np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 # The shapes of S and D, and odd ones: batch, sides, kernel, stride, in, out.
@@ -72,50 +72,46 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_value_and_both_gradients_are_xlas(shape):
-  b, h, w, size, stride, c, d = shape
-  image, kernel = _draw((b, h, w, c), (size, size, c, d))
-  (slope,) = _draw((b, -(-h // stride), -(-w // stride), d), seed=1)
+def _check_against_xla(ours, xla, image, kernel):
+  """Compare the value and both gradients."""
 
   def all_three(convolve):
     @jax.jit
     def run(image, kernel):
-      y, pull = jax.vjp(lambda x, k: convolve(x, k, stride), image, kernel)
+      y, pull = jax.vjp(convolve, image, kernel)
+      slope = jnp.sin(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)
       return y, *pull(slope)
 
     return run
 
-  assert _calls(all_three(_oned), image, kernel) >= 3
-  for found, wanted in zip(
-    all_three(_oned)(image, kernel), all_three(_xla)(image, kernel)
+  assert _calls(all_three(ours), image, kernel) >= 3
+  for found, expected in zip(
+    all_three(ours)(image, kernel), all_three(xla)(image, kernel)
   ):
-    scale = np.abs(wanted).max()
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * scale)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_value_and_both_gradients_are_xlas(shape):
+  b, h, w, size, stride, c, d = shape
+  _check_against_xla(
+    functools.partial(_oned, stride=stride),
+    functools.partial(_xla, stride=stride),
+    *_draw((b, h, w, c), (size, size, c, d)),
+  )
 
 
 @pytest.mark.parametrize(("c", "d"), [(32, 16), (8, 1), (3, 5)])
-def test_unfolding_and_its_gradients_are_xlas(c, d):
-  image, kernel = _draw((2, 6, 4, c), (1, 1, c, 4 * d))
-  (slope,) = _draw((2, 12, 8, d), seed=1)
+def test_upsampling_and_its_gradients_are_xlas(c, d):
+  def up(by):
+    return lambda x, k: by(x, k, (1, 1), "SAME", dimension_numbers=LAYOUT)
 
-  def all_three(up):
-    def run(image, kernel):
-      y, pull = jax.vjp(
-        lambda x, k: up(x, k, (1, 1), "SAME", dimension_numbers=LAYOUT),
-        image,
-        kernel,
-      )
-      return y, *pull(slope)
-
-    return run
-
-  assert _calls(all_three(convolutions.up_convolution), image, kernel) >= 3
-  for found, wanted in zip(
-    jax.jit(all_three(convolutions.up_convolution))(image, kernel),
-    jax.jit(all_three(blocks.XLA.up))(image, kernel),
-  ):
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+  _check_against_xla(
+    up(convolutions.up_convolution),
+    up(blocks.XLA.up),
+    *_draw((2, 6, 4, c), (1, 1, c, 4 * d)),
+  )
 
 
 def test_same_bits_each_time():
@@ -133,31 +129,32 @@ def test_two_strides_of_the_same_shapes_are_two_convolutions():
   # Four rows, two results: of stride 2 or of stride 3.
   image, kernel = _draw((2, 4, 4, 2), (3, 3, 2, 2))
   for stride in (2, 3):
-    found = _oned(image, kernel, stride)
     np.testing.assert_allclose(
-      found, _xla(image, kernel, stride), rtol=1e-5, atol=1e-5
+      *(by(image, kernel, stride) for by in (_oned, _xla)), rtol=1e-5, atol=1e-5
     )
 
 
 def test_a_batch_of_batches():
   image, kernel = _draw((3, 2, 8, 8, 4), (3, 3, 4, 4))
   found = jax.vmap(lambda x: _oned(x, kernel, 1))(image)
-  wanted = jnp.stack([_xla(x, kernel, 1) for x in image])
-  np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+  expected = jnp.stack([_xla(x, kernel, 1) for x in image])
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-  ("dtype", "groups", "dilation", "padding"),
+  ("dtype", "batch", "groups", "dilation", "padding"),
   [
-    ("bfloat16", 1, 1, "SAME"),
-    ("float32", 2, 1, "SAME"),
-    ("float32", 1, 2, "SAME"),
-    ("float32", 1, 1, "VALID"),
+    ("bfloat16", 2, 1, 1, "SAME"),
+    ("float32", 1, 1, 1, "SAME"),
+    ("float32", 2, 2, 1, "SAME"),
+    ("float32", 2, 1, 2, "SAME"),
+    ("float32", 2, 1, 1, "VALID"),
   ],
 )
-def test_what_it_has_not_is_xlas(dtype, groups, dilation, padding):
-  image, kernel = _draw((2, 8, 8, 4), (3, 3, 4 // groups, 4))
-  image, kernel = image.astype(dtype), kernel.astype(dtype)
+def test_unsupported_convolutions_are_xlas(
+  dtype, batch, groups, dilation, padding
+):
+  image, kernel = _draw((batch, 8, 8, 4), (3, 3, 4 // groups, 4))
   more = {
     "dimension_numbers": LAYOUT,
     "feature_group_count": groups,
@@ -165,32 +162,28 @@ def test_what_it_has_not_is_xlas(dtype, groups, dilation, padding):
   }
 
   def run(convolve):
-    return lambda x, k: convolve(x, k, (1, 1), padding, **more)
+    return lambda: convolve(
+      image.astype(dtype), kernel.astype(dtype), (1, 1), padding, **more
+    )
 
-  assert not _calls(run(convolutions.convolution), image, kernel)
+  assert not _calls(run(convolutions.convolution))
   np.testing.assert_array_equal(
-    jax.jit(run(convolutions.convolution))(image, kernel),
-    jax.jit(run(lax.conv_general_dilated))(image, kernel),
-  )
-
-
-def test_a_single_image_is_xlas():
-  image, kernel = _draw((1, 8, 8, 4), (3, 3, 4, 4))
-  assert not _calls(lambda x, k: _oned(x, k, 1), image, kernel)
-  assert _calls(
-    lambda x, k: _oned(x, k, 1), np.tile(image, (2, 1, 1, 1)), kernel
+    jax.jit(run(convolutions.convolution))(),
+    jax.jit(run(lax.conv_general_dilated))(),
   )
 
 
 def test_a_network_has_the_same_gradients():
-  (image,) = _draw((2, 32, 32, 1))
+  (image,) = _draw((2, 16, 16, 1))
   nets = [
-    segmentor.from_preset("ppau_unet", base_width=8, convolutions=by)
+    segmentor.from_preset("ppau_unet", base_width=4, depth=2, convolutions=by)
     for by in (blocks.XLA, convolutions.CONVOLUTIONS)
   ]
-  variables = jax.jit(
-    lambda: nets[0].init(jax.random.key(0), image, train=True)
-  )()
+  rng = np.random.default_rng(1)
+  variables = jax.tree.map(
+    lambda leaf: np.float32(0.1 + rng.normal(size=leaf.shape) / 5),
+    jax.eval_shape(lambda: nets[0].init(jax.random.key(0), image, train=False)),
+  )
 
   def gradients(net):
     def loss(params):
@@ -204,17 +197,17 @@ def test_a_network_has_the_same_gradients():
 
     return jax.jit(jax.grad(loss))(variables["params"])
 
-  wanted, found = map(gradients, nets)
-  total = np.sqrt(sum(float((x**2).sum()) for x in jax.tree.leaves(wanted)))
-  for a, b in zip(jax.tree.leaves(wanted), jax.tree.leaves(found)):
+  expected, found = map(gradients, nets)
+  total = np.sqrt(sum(float((x**2).sum()) for x in jax.tree.leaves(expected)))
+  for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found)):
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * total)
 
 
-_LEAVES = """
+_EXIT_DURING_A_CALL = """
 import sys, time
 import jax, jax.numpy as jnp
 from jax import lax
-from apppau_jax.models import onednn
+from apppau_jax.onednn import convolutions as onednn
 
 def step(i, x):
   return onednn.convolution(
@@ -230,9 +223,9 @@ sys.exit(7)
 
 
 def test_a_process_may_end_in_the_middle_of_one():
-  # Python code that XLA calls would wait for ever for an interpreter.
+  # Python code called by XLA would wait forever for the interpreter.
   done = subprocess.run(
-    [sys.executable, "-c", _LEAVES], timeout=120, check=False
+    [sys.executable, "-c", _EXIT_DURING_A_CALL], timeout=120, check=False
   )
   assert done.returncode == 7
 
@@ -242,7 +235,7 @@ def test_several_devices_have_xlas():
     [
       sys.executable,
       "-c",
-      "from apppau_jax.models import onednn; print(onednn.why_not())",
+      "from apppau_jax.onednn import convolutions as c; print(c.why_not())",
     ],
     env={"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
     capture_output=True,
@@ -253,12 +246,12 @@ def test_several_devices_have_xlas():
 
 
 @pytest.mark.parametrize(
-  ("lost", "told"),
+  ("lost", "named"),
   [("_bridge", "compile"), ("_library", "onednn-cpu-gomp")],
 )
-def test_says_what_is_missing(monkeypatch, lost, told):
+def test_says_what_is_missing(monkeypatch, lost, named):
   monkeypatch.setattr(convolutions, lost, lambda: None)
-  assert told in convolutions.missing.__wrapped__()
+  assert named in convolutions.missing.__wrapped__()
 
 
 def test_a_library_that_is_none_is_named(monkeypatch, tmp_path):
@@ -268,10 +261,10 @@ def test_a_library_that_is_none_is_named(monkeypatch, tmp_path):
   assert "libdnnl.so.3" in convolutions.missing.__wrapped__()
 
 
-_CALLERS = """
+_MANY_CALLERS = """
 import os, threading
 import jax, jax.numpy as jnp
-from apppau_jax.models import onednn
+from apppau_jax.onednn import convolutions as onednn
 
 x, kernel = jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 4))
 run = jax.jit(lambda x: onednn.convolution(
@@ -293,10 +286,10 @@ met.wait()
 """
 
 
-def test_who_calls_makes_no_threads():
-  # OpenMP keeps a team for every thread that asks it for one.
+def test_a_calling_thread_starts_no_others():
+  # OpenMP keeps a team of threads for every thread that calls it.
   said = subprocess.run(
-    [sys.executable, "-c", _CALLERS],
+    [sys.executable, "-c", _MANY_CALLERS],
     env={**os.environ, "OMP_NUM_THREADS": "4"},
     capture_output=True,
     text=True,

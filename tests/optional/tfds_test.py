@@ -17,11 +17,10 @@ pytest.importorskip("dill")  # for the test case
 
 from tensorflow_datasets import testing
 
-from apppau_jax.datasets import folder, jsrt, montgomery, shenzhen
-from apppau_jax.datasets import phantom as phantom_set
-from apppau_jax.datasets.builder import SPLIT
-from apppau_jax.imaging import reading
-from apppau_jax.phantoms import draw_set, drawing
+from apppau_jax import phantoms as drawing
+from apppau_jax.datasets.builder import SPLIT, builder_class
+from apppau_jax.imaging import decode
+from apppau_jax.phantoms import draw_set
 
 COUNT = 4
 
@@ -61,7 +60,7 @@ class _Case:
 
 
 class MontgomeryTest(_Case, testing.DatasetBuilderTestCase):
-  DATASET_CLASS = montgomery.Montgomery
+  DATASET_CLASS = builder_class("montgomery")
   SPLITS = {SPLIT: 2}  # noqa: RUF012  (the others' ids are not published)
 
   @staticmethod
@@ -70,7 +69,7 @@ class MontgomeryTest(_Case, testing.DatasetBuilderTestCase):
 
 
 class ShenzhenTest(_Case, testing.DatasetBuilderTestCase):
-  DATASET_CLASS = shenzhen.Shenzhen
+  DATASET_CLASS = builder_class("shenzhen")
 
   @staticmethod
   def draw(root):
@@ -78,7 +77,7 @@ class ShenzhenTest(_Case, testing.DatasetBuilderTestCase):
 
 
 class JsrtTest(_Case, testing.DatasetBuilderTestCase):
-  DATASET_CLASS = jsrt.Jsrt
+  DATASET_CLASS = builder_class("jsrt")
 
   @staticmethod
   def draw(root):
@@ -86,15 +85,25 @@ class JsrtTest(_Case, testing.DatasetBuilderTestCase):
 
 
 class PhantomTest(_Case, testing.DatasetBuilderTestCase):
-  DATASET_CLASS = phantom_set.Phantom
+  DATASET_CLASS = builder_class("phantom")
 
   @staticmethod
   def draw(root):
     draw_set.draw(root, count=COUNT, seed=1, size=256)
 
 
+class CcxTest(_Case, testing.DatasetBuilderTestCase):
+  DATASET_CLASS = builder_class("ccx")
+  SPLITS = {SPLIT: 2 + 2 * COUNT}  # noqa: RUF012
+
+  @staticmethod
+  def draw(root):
+    for test in (MontgomeryTest, ShenzhenTest, JsrtTest):
+      test.draw(root)
+
+
 class FolderTest(_Case, testing.DatasetBuilderTestCase):
-  DATASET_CLASS = folder.Folder
+  DATASET_CLASS = builder_class("folder")
 
   def options(self):
     return {"raw_dir": self.EXAMPLE_DIR}  # it tells the classes
@@ -110,6 +119,6 @@ class FolderTest(_Case, testing.DatasetBuilderTestCase):
       for kind, pixels in (("images", made.image), ("masks", lungs)):
         path = root / kind / f"p{i}.png"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(reading.encode_png(pixels))
+        path.write_bytes(decode.encode_png(pixels))
       lines.append(f"p{i},{finding}")
     (root / "labels.csv").write_text("\n".join(lines))

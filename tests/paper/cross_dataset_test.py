@@ -1,211 +1,219 @@
-"""Measuring on other sets: what is loaded, refused, kept and asked."""
+"""Measuring on other data sets: what is opened, refused, kept and computed."""
 
-import dataclasses
 import json
 import types
 
 import numpy as np
 import pytest
-from fixtures.stub_member import StubMember
 from sklearn import metrics
 
-from apppau_jax.datasets import catalogue as examples
-from apppau_jax.datasets import names, splits
+from apppau_jax.datasets import registry
 from apppau_jax.errors import DataError
-from apppau_jax.experiment import data, loading, networks
-from apppau_jax.inference.model import Model
-from apppau_jax.paper import cross_dataset, sweep
+from apppau_jax.paper import cross_dataset, cross_dataset_table, sweep
 from configs import base
 
 COUNTS = {"montgomery": 6, "shenzhen": 4, "jsrt": 4}
-
-
-def _ids(dataset, part):
-  return tuple(f"{dataset}-{part}{k}" for k in range(COUNTS[dataset]))
+TB = ("normal", "tb")
+ALL = ("normal", "tb", "nodule")
 
 
 def _split(dataset):
-  return splits.Split(
-    train_labelled=_ids(dataset, "train"),
-    train_unlabelled=(),
-    validation=_ids(dataset, "validation"),
-    test=_ids(dataset, "test"),
-  )
+  ids = {
+    part: [f"{dataset}-{part}{k}" for k in range(COUNTS[dataset])]
+    for part in ("train_labelled", "validation", "test")
+  }
+  return {**ids, "train_unlabelled": []}
 
 
-def _loaded(config, ids):
-  rng = np.random.default_rng(len(ids))
-  image = rng.integers(0, 256, (len(ids), 8, 8, 1)).astype(np.uint8)
-  count = len(ids)
-  return examples.Examples(
-    ids=tuple(ids),
-    image=image,
-    mask=(image > 100).astype(np.uint8),
-    label=np.arange(count, dtype=np.int32) % 2,
-    has_mask=np.ones(count, bool),
-    has_label=np.ones(count, bool),
-  )
+class World:
+  """Data sets without files and networks without weights."""
+
+  def __init__(self, folder):
+    self.folder, self.absent = folder, set()
+    self.opened, self.predicted, self.sha256 = [], 0, "first"
+
+  def run(self, dataset, *, classifies=True, **split):
+    config = base.get_config()
+    config.data.dataset = dataset
+    config.discriminator.enabled = classifies
+    folder = self.folder / dataset
+    folder.mkdir(exist_ok=True)
+    text = json.dumps({**_split(dataset), **split})
+    (folder / "splits.json").write_text(text)
+    row = types.SimpleNamespace(dataset=dataset, name="A")
+    return sweep.Run(row=row, seed=0, config=config, folder=folder)
+
+  def open_target(self, config, part):
+    dataset = config.data.dataset
+    if dataset in self.absent:
+      raise DataError(f"{dataset} is not prepared")
+    self.opened.append((dataset, config.data.split))
+    if config.data.split == "idiap":  # it validates on what others test on
+      part = {"test": "validation", "validation": "test"}[part]
+    ids = _split(dataset)[part]
+    label = np.arange(len(ids)) % 2
+    return cross_dataset.Target(
+      source=types.SimpleNamespace(ids=tuple(ids), label=label),
+      sha256=self.sha256,
+      classes=registry.class_names(dataset),
+    )
+
+  def predict(self, run, source):
+    self.predicted += 1
+    count = len(source.ids)
+    logits = np.random.default_rng(count).normal(size=(count, 3))
+    dice = np.linspace(0.5, 0.9, count)
+    return dice, logits if run.config.discriminator.enabled else None
+
+  def measure(self, *runs, datasets):
+    return cross_dataset.measure(
+      runs,
+      part="test",
+      datasets=datasets,
+      open_target=self.open_target,
+      predict=self.predict,
+    )
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch):
-  """Sets without files and networks without weights; counts predictions."""
-  asked = []
-
-  def catalogue(config):
-    if config.data.dataset == "jsrt" and "jsrt" in world.absent:
-      raise DataError("jsrt is not prepared")
-    return types.SimpleNamespace(
-      class_names=names.class_names(config.data.dataset)
-    )
-
-  def logits(image):
-    asked.append(len(image))
-    return image.astype(float) - 127.5
-
-  def classifier(image, mask):
-    tb = image.mean((1, 2, 3)) / 255.0
-    return np.stack([0 * tb, tb, mask.mean((1, 2, 3))], axis=1)
-
-  def restore(config, *, workdir):
-    both = config.discriminator.enabled
-    return Model(
-      [StubMember(logits, classifier if both else None)],
-      resolution=8,
-      batch_size=config.eval.batch_size,
-      class_names=networks.class_names(config) if both else (),
-    )
-
-  def parts(config, known):
-    split = _split(config.data.dataset)
-    if config.data.split == "idiap":  # validates on what others test on
-      split = dataclasses.replace(
-        split, validation=split.test, test=split.validation
-      )
-    return data.Parts(split=split, classes=())
-
-  monkeypatch.setattr(data, "catalogue", catalogue)
-  monkeypatch.setattr(data, "parts", parts)
-  monkeypatch.setattr(data, "load", _loaded)
-  monkeypatch.setattr(
-    data, "content_sha256", lambda config: config.data.dataset
-  )
-  monkeypatch.setattr(loading, "restore", restore)
-
-  def run(dataset, *, both=True, used=None):
-    config = base.get_config()
-    config.data.dataset = dataset
-    config.discriminator.enabled = both
-    config.eval.batch_size = 2
-    folder = tmp_path / f"{dataset}-{both}"
-    folder.mkdir()
-    splits.write_splits(folder / "splits.json", used or _split(dataset))
-    cell = types.SimpleNamespace(dataset=dataset, row="A")
-    return sweep.Run(cell=cell, seed=0, config=config, folder=folder)
-
-  world = types.SimpleNamespace(run=run, asked=asked, absent=set())
-  return world
+def world(tmp_path):
+  return World(tmp_path)
 
 
-def test_lungs_everywhere_and_tuberculosis_where_both_know_it(world):
+def test_lungs_everywhere_and_tuberculosis_where_both_have_it(world):
   run = world.run("montgomery")
-  own, other, nodules = cross_dataset.measure(
-    [run], part="test", datasets=[*COUNTS]
-  )
-  for cell in (own, other, nodules):
-    loaded = _loaded(None, _ids(cell["measured_on"], "test"))
-    truth, found = loaded.mask.ravel(), loaded.image.ravel() >= 127.5
-    each = [
-      metrics.f1_score(m.ravel(), i.ravel() >= 127.5)
-      for m, i in zip(loaded.mask, loaded.image)
-    ]
-    assert truth.sum() > found.sum() > 0
-    assert cell["dice"] == pytest.approx(np.mean(each))
-    assert cell["n"] == COUNTS[cell["measured_on"]]
-    expected = metrics.roc_auc_score(loaded.label, loaded.image.mean((1, 2, 3)))
-    if cell is not nodules:
-      assert cell["auroc_tb"] == pytest.approx(expected)
+  own, other, nodules = world.measure(run, datasets=[*COUNTS])
+  for found in (own, other, nodules):
+    assert found["dice"] == pytest.approx(0.7)
+    assert found["n"] == COUNTS[found["measured_on"]]
+  for found in (own, other):
+    target = types.SimpleNamespace(ids=range(found["n"]))
+    logits = world.predict(run, target)[1][:, :2]
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    label = np.arange(found["n"]) % 2
+    expected = metrics.roc_auc_score(label, probs[:, 1])
+    assert found["auroc_tb"] == pytest.approx(expected)
   assert nodules["auroc_tb"] is None
-  assert nodules["why_not"] == "the set has normal, nodule"
+  assert "nodule" in nodules["why_not"]
 
 
-def test_a_segmentor_alone_is_asked_for_lungs_only(world):
-  run = world.run("montgomery", both=False)
-  (cell,) = cross_dataset.measure([run], part="test", datasets=["shenzhen"])
-  assert cell["dice"] is not None
-  assert (cell["auroc_tb"], cell["why_not"]) == (
-    None,
-    "the model names no class",
-  )
+def test_a_segmentor_alone_has_dice_only(world):
+  run = world.run("montgomery", classifies=False)
+  (found,) = world.measure(run, datasets=["shenzhen"])
+  assert found["dice"] is not None
+  assert found["auroc_tb"] is None
+  assert found["why_not"]
 
 
 def test_images_that_trained_a_model_are_refused(world):
-  used = splits.Split(
-    train_labelled=_ids("montgomery", "train"),
-    train_unlabelled=_ids("shenzhen", "test")[:1],
-    validation=_ids("montgomery", "validation"),
-    test=_ids("montgomery", "test"),
-  )
-  run = world.run("montgomery", used=used)
-  (cell,) = cross_dataset.measure([run], part="test", datasets=["shenzhen"])
-  assert cell["dice"] is None
-  assert cell["why_not"] == "1 of its images trained it"
-  assert not world.asked
+  leaked = _split("shenzhen")["test"][:1]
+  run = world.run("montgomery", train_unlabelled=leaked)
+  (found,) = world.measure(run, datasets=["shenzhen"])
+  assert found["dice"] is None
+  assert found["why_not"] == "1 of its images trained it"
+  assert not world.predicted
 
 
-def test_a_set_that_is_not_there_stops_nothing(world):
+def test_a_missing_set_stops_nothing_and_results_are_kept(world):
   world.absent.add("jsrt")
-  run = world.run("montgomery")
-  absent, there = cross_dataset.measure(
-    [run], part="test", datasets=["jsrt", "shenzhen"]
-  )
+  run, datasets = world.run("montgomery"), ["jsrt", "shenzhen"]
+  absent, there = world.measure(run, datasets=datasets)
   assert (absent["dice"], absent["why_not"]) == (None, "jsrt is not prepared")
   assert there["dice"] is not None
-  # Once it is there, it is measured; the other is not measured again.
-  before = len(world.asked)
   world.absent.clear()
-  again, kept = cross_dataset.measure(
-    [run], part="test", datasets=["jsrt", "shenzhen"]
-  )
+  again, kept = world.measure(run, datasets=datasets)
   assert again["dice"] is not None
   assert kept == there
-  assert len(world.asked) == before + 2  # four images, two at a time
-
-
-def test_what_was_measured_on_other_data_is_measured_again(world, monkeypatch):
-  run = world.run("montgomery")
-  cross_dataset.measure([run], part="test", datasets=["shenzhen"])
-  path = run.folder / "eval" / "test" / "on-shenzhen.json"
-  assert json.loads(path.read_text())["sha256"] == "shenzhen"
-  monkeypatch.setattr(data, "content_sha256", lambda config: "others")
-  before = len(world.asked)
-  cross_dataset.measure([run], part="test", datasets=["shenzhen"])
-  assert len(world.asked) == before + 2
+  assert world.predicted == 2
+  world.sha256 = "prepared again"
+  world.measure(run, datasets=datasets)
+  assert world.predicted == 4
 
 
 def test_every_run_is_measured_under_its_own_split(world):
-  """A set's combination is split otherwise than the set: none may be judged
-  by the other's test part, which it may have learnt from."""
-  first, second = world.run("montgomery"), world.run("shenzhen")
+  """A run must not be measured on another split's test part, since it may have
+  trained on it."""
+  first = world.run(
+    "montgomery", validation=_split("montgomery")["test"], test=[]
+  )
   first.config.data.split = "idiap"
-  used = dataclasses.replace(
-    _split("montgomery"), validation=_ids("montgomery", "test"), test=()
-  )
-  splits.write_splits(first.folder / "splits.json", used)
-  measured = cross_dataset.measure(
-    [first, second], part="test", datasets=["montgomery"]
-  )
-  assert [cell["why_not"] for cell in measured] == ["", ""]
+  second = world.run("shenzhen")
+  measured = world.measure(first, second, datasets=["montgomery"])
+  assert [found["why_not"] for found in measured] == ["", ""]
   kept = [
     json.loads((run.folder / "eval/test/on-montgomery.json").read_text())
     for run in (first, second)
   ]
-  assert [k["ids"] for k in kept] == [
-    list(_ids("montgomery", "validation")),
-    list(_ids("montgomery", "test")),
-  ]
-  # Another split later: what is kept is of other images.
+  ids = [_split("montgomery")[part] for part in ("validation", "test")]
+  assert [k["ids"] for k in kept] == ids
+  # With another split the kept result is of other images.
   second.config.data.split = "idiap"
-  asked = len(world.asked)
-  cross_dataset.measure([second], part="test", datasets=["montgomery"])
-  assert len(world.asked) > asked
+  world.measure(second, datasets=["montgomery"])
+  assert world.predicted == 3
+
+
+def test_auroc_of_tuberculosis_for_any_order_of_classes():
+  rng = np.random.default_rng(0)
+  probs = rng.dirichlet(np.ones(3), 40).round(1)  # ties count a half
+  label = rng.integers(-1, 2, 40)
+  given = label >= 0
+  expected = metrics.roc_auc_score(label[given] == 1, probs[given, 1])
+  for order in ([0, 1, 2], [2, 0, 1]):
+    value, reason = cross_dataset_table.tb_auroc(
+      probs[:, order],
+      label,
+      model_classes=[ALL[i] for i in order],
+      set_classes=TB,
+    )
+    assert value == pytest.approx(expected)
+    assert reason == ""
+
+
+@pytest.mark.parametrize(
+  ("model", "set_classes", "label", "reason"),
+  [
+    (("normal", "nodule"), TB, [0, 1], "the model has"),
+    (TB, ("normal", "nodule"), [0, 1], "the set has"),
+    (TB, TB, [0, 0], "one class"),
+    (TB, TB, [-1, 1], "one class"),
+    (None, TB, [0, 1], "does not classify"),
+  ],
+)
+def test_classes_that_differ_are_never_compared(
+  model, set_classes, label, reason
+):
+  value, why_not = cross_dataset_table.tb_auroc(
+    np.array([[0.2, 0.8], [0.7, 0.3]]) if model else None,
+    np.array(label),
+    model_classes=model or (),
+    set_classes=set_classes,
+  )
+  assert value is None
+  assert reason in why_not
+
+
+def _one(on, seed, dice, auroc=None, why=""):
+  return {
+    **{"trained_on": "mc", "row": "A", "measured_on": on, "seed": seed},
+    **{"n": 7 if dice else None, "dice": dice},
+    **{"auroc_tb": auroc, "why_not": why},
+  }
+
+
+def test_seeds_are_averaged_and_reasons_given_once():
+  own, other, absent = cross_dataset_table.summarise(
+    [
+      _one("mc", 1, 0.9, 0.75),
+      _one("sz", 1, 0.7, why="no"),
+      _one("jsrt", 1, None, why="not prepared"),
+      _one("mc", 0, 0.8, 0.25),
+      _one("sz", 0, 0.7, why="no"),
+    ]
+  )
+  assert own["seeds"] == [0, 1]
+  assert own["dice"] == pytest.approx(
+    {"mean": 0.85, "sd": 0.05 * 2**0.5, "n": 2}
+  )
+  assert own["auroc_tb"]["mean"] == pytest.approx(0.5)
+  assert (other["auroc_tb"], other["why_not"]) == (None, ["no"])
+  assert (absent["dice"], absent["n"], absent["seeds"]) == (None, None, [])

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
 
 from apppau_jax.errors import ConfigError
 from apppau_jax.transforms import normalize
@@ -64,12 +63,6 @@ def test_percentile_is_deaf_to_a_burnt_marker():
   np.testing.assert_array_equal(clean[:, 2:], burnt[:, 2:])
 
 
-def test_zscore_is_scipys():
-  out = jax.jit(functools.partial(normalize.normalize, method="zscore"))(GREY)
-  expected = stats.zscore(GREY.astype(float), axis=(1, 2, 3))
-  np.testing.assert_allclose(out, expected, atol=1e-5)
-
-
 @pytest.mark.parametrize("method", normalize.METHODS)
 @pytest.mark.parametrize("value", [0, 1, 77, 255])
 def test_constant_images_become_zeros(method, value):
@@ -95,5 +88,5 @@ def test_an_image_does_not_feel_its_neighbours(method):
 
 
 def test_an_unknown_normalisation_is_refused():
-  with pytest.raises(ConfigError, match="minmax, percentile, zscore"):
+  with pytest.raises(ConfigError, match="minmax, percentile"):
     normalize.normalize(jnp.asarray(GREY), method="min-max")

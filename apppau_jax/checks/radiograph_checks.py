@@ -1,0 +1,118 @@
+"""Checks of one image and its mask.
+
+The thresholds pass the 658 images and 562 masks of Montgomery and Shenzhen at
+hand (resampled copies), whose extreme values are given beside them.
+"""
+
+from apppau_jax.checks.findings import Finding, error, warning
+from apppau_jax.checks.radiograph import Radiograph
+from apppau_jax.imaging import polarity as polarity_lib
+from apppau_jax.imaging.polarity import DECISIVE
+
+SMALLEST = 128  # pixels a side; the smallest resolution that is prepared
+LONGEST = 2.0  # times the shorter side; measured: 1.22
+FEWEST_LEVELS = 32  # of 256; measured: 224 or more
+SMALLEST_SPREAD = 64  # grey levels; measured: 173 or more
+MOST_EXTREME = 0.7  # of the pixels; measured: 0.59 or less (black borders)
+HEART = -0.12  # chest widths; measured: -0.118 or more, median 0.046
+
+
+def size(image: Radiograph) -> list[Finding]:
+  """Finds sides below the prepared size, and unusual aspect ratios."""
+  short, long = sorted(image.size)
+  if short >= SMALLEST and long <= LONGEST * short:
+    return []
+  height, width = image.size
+  what = f"{image.name} is {width}x{height} pixels"
+  return [warning("size", what, image.id)]
+
+
+def constant(image: Radiograph) -> list[Finding]:
+  """Finds images of one level, which become zeros for a network."""
+  if image.levels > 1:
+    return []
+  what = f"{image.name} is {image.sketch.flat[0]} everywhere"
+  return [warning("constant", what, image.id)]
+
+
+def contrast(image: Radiograph) -> list[Finding]:
+  """Finds few levels, a narrow range, or mostly black and white pixels."""
+  if image.levels == 1:
+    return []
+  reasons = []
+  if image.levels < FEWEST_LEVELS:
+    reasons.append(f"{image.levels} grey levels")
+  if image.spread < SMALLEST_SPREAD:
+    reasons.append(f"98 % of the pixels within {image.spread} grey levels")
+  if image.extreme > MOST_EXTREME:
+    reasons.append(f"{image.extreme:.0%} of the pixels black or white")
+  what = f"{image.name} has {', '.join(reasons)}"
+  return [warning("contrast", what, image.id)] if reasons else []
+
+
+def polarity(image: Radiograph) -> list[Finding]:
+  """Finds lungs that are not darker than their surroundings."""
+  lungs = image.lungs
+  if lungs is None or not lungs.covered.is_possible or image.levels == 1:
+    return []
+  remark = polarity_lib.describe(lungs.contrast)
+  make = error if lungs.contrast <= -DECISIVE else warning
+  return (
+    [make("polarity", f"{image.name}: {remark}", image.id)] if remark else []
+  )
+
+
+def fraction(image: Radiograph) -> list[Finding]:
+  """Finds a lung area that is impossible or unusual."""
+  covered = image.covered
+  if covered is None or (covered.is_possible and covered.is_usual):
+    return []
+  what = f"the mask of {image.name} covers {covered.image:.1%} of the image"
+  if covered.is_possible:
+    what += " (usual: 10 % to 50 %)"
+    return [warning("fraction", what, image.id)]
+  what += f" and {covered.frame:.1%} of its frame: empty, inverted or no lungs"
+  return [error("fraction", what, image.id)]
+
+
+def components(image: Radiograph) -> list[Finding]:
+  """Finds masks that do not consist of two pieces, since lungs seldom touch."""
+  lungs = image.lungs
+  if lungs is None or not lungs.covered.is_possible or lungs.pieces == 2:
+    return []
+  what = f"the mask of {image.name} has {lungs.pieces} pieces, not two"
+  return [warning("components", what, image.id)]
+
+
+def sides(image: Radiograph) -> list[Finding]:
+  """Finds masks that fit better mirrored, and hearts far to the right.
+
+  A mirrored mask is recognised without an error on the measured images. A
+  mirrored image is not, since hearts also lie in the middle; only a heart far
+  to the patient's right is reported.
+  """
+  lungs = image.lungs
+  if lungs is None or not lungs.covered.is_possible:
+    return []
+  own, found = lungs.contrast, []
+  for other, how in (
+    (lungs.mirrored, "mirrored left for right"),
+    (lungs.upended, "upside down"),
+  ):
+    if -DECISIVE < own < other and other >= DECISIVE:  # not a negative
+      what = (
+        f"the mask of {image.name} fits its image better {how}: the lungs are "
+        f"then {other:.1f} grey levels darker than around, not {own:.1f}"
+      )
+      found.append(warning("sides", what, image.id))
+  heart = lungs.heart
+  if heart is not None and heart < HEART:
+    what = (
+      f"{image.name} may be mirrored: the gap between the lungs lies "
+      f"{-heart:.0%} of the chest's width to the left of the image's middle"
+    )
+    found.append(warning("sides", what, image.id))
+  return found
+
+
+ALL = (size, constant, contrast, polarity, fraction, components, sides)

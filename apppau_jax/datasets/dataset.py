@@ -1,0 +1,313 @@
+"""A prepared data set or combination, opened and verified once."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from apppau_jax import errors
+from apppau_jax.datasets import builder, label_budget, registry
+from apppau_jax.datasets.examples import Examples, Stored
+from apppau_jax.datasets.label_budget import Entry
+from apppau_jax.datasets.prepared import Prepared
+from apppau_jax.datasets.raw_source import summarise
+from apppau_jax.datasets.shards import Record, Shards
+from apppau_jax.datasets.splits import Parts
+
+_AT_ONCE = 256  # records in memory while the entries are read
+
+
+class Place(NamedTuple):
+  """Where a record lies: a set, and a position in its shards."""
+
+  member: str
+  position: int
+
+
+class Dataset:
+  """A prepared data set, or a combination such as `ccx` or `a+b`.
+
+  The checksums of all files are verified when it is opened, the entries are
+  read once, when they are first needed. Pictures are read from disk when
+  examples are. Reading is safe from several threads.
+
+  Attributes:
+    name: of the data set or combination.
+    data_dir: the folder of all prepared sets.
+    resolution: side of the pictures in pixels.
+    bits: of the image's grey levels, 8 or 16.
+    class_names: the classes; labels are positions in it.
+    content_sha256: checksum of the prepared examples, equal wherever they were
+      prepared; for a combination, of its members' names and checksums.
+
+  Raises:
+    ConfigError: an unknown name, resolution or depth.
+    DataError: not prepared, damaged, or not written by this package.
+
+  Example:
+    >>> import tempfile
+    >>> from apppau_jax import phantoms
+    >>> from apppau_jax.datasets import prepare
+    >>> folder = tempfile.mkdtemp()
+    >>> phantoms.write_montgomery(folder, count=8, size=64)
+    >>> _ = prepare.prepare("phantom", raw_dir=folder, data_dir=folder)
+    >>> dataset = Dataset("phantom", data_dir=folder)
+    >>> dataset.class_names
+    ('normal', 'tb')
+    >>> parts = dataset.split("paper", label_count=2)
+    >>> len(parts.train_labelled), len(parts.validation), len(parts.test)
+    (2, 1, 2)
+    >>> dataset.open(parts.test).image.shape
+    (2, 128, 128, 1)
+  """
+
+  def __init__(
+    self,
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] = "data",
+    resolution: int = 128,
+    bits: int = 8,
+  ):
+    self.name = name
+    self.data_dir = data_dir
+    self.resolution = resolution
+    self.bits = bits
+    self._shards = {
+      member: Shards(
+        Prepared(
+          data_dir=data_dir, dataset=member, resolution=resolution, bits=bits
+        )
+      )
+      for member in registry.members(name)
+    }
+    classes = {m: shards.class_names for m, shards in self._shards.items()}
+    self.class_names = registry.union(classes.values())
+    self._labels = {
+      member: {i: self.class_names.index(name) for i, name in enumerate(own)}
+      for member, own in classes.items()
+    }
+    self.content_sha256 = _joint_sha256(
+      {m: shards.record["content_sha256"] for m, shards in self._shards.items()}
+    )
+
+  @functools.cached_property
+  def _catalogue(self) -> dict[str, tuple[Entry, Place]]:
+    """Entries and places by id, sorted.
+
+    Raises:
+      DataError: two sets have an id in common.
+    """
+    found: dict[str, tuple[Entry, Place]] = {}
+    for member, shards in self._shards.items():
+      for start in range(0, len(shards), _AT_ONCE):
+        stop = min(start + _AT_ONCE, len(shards))
+        places = [Place(member, i) for i in range(start, stop)]
+        for place, record in zip(places, self.read(places)):
+          entry = self._entry(record, member=member)
+          before, _ = found.setdefault(entry.id, (entry, place))
+          if before is not entry:
+            raise errors.DataError(
+              f"The sets {before.source} and {member} both have an image "
+              f"{entry.id!r}; ids must be unique, so these sets cannot be "
+              "combined."
+            )
+    return dict(sorted(found.items()))
+
+  def _entry(self, record: Record, *, member: str) -> Entry:
+    spec = self._shards[member].spec
+    values = {
+      name: value if isinstance(value, str) else int(value)
+      for name, value in record.items()
+      if name not in (*builder.PICTURES, "has_mask", "has_structures")
+    }
+    details = {name: values.pop(name) for name in spec.details}
+    outlined = bool(record.get("has_structures"))
+    other: Any = values
+    return Entry(
+      **other,
+      has_mask=bool(record["has_mask"]),
+      source=member,
+      structures=spec.structure_names if outlined else (),
+      details=details,
+    )
+
+  @functools.cached_property
+  def entries(self) -> tuple[Entry, ...]:
+    """The images without their pixels, sorted by id."""
+    return tuple(entry for entry, _ in self._catalogue.values())
+
+  @property
+  def ids(self) -> tuple[str, ...]:
+    """The names of the images, sorted."""
+    return tuple(self._catalogue)
+
+  @functools.cached_property
+  def patients(self) -> dict[str, str]:
+    """The patient of each id."""
+    return label_budget.patients_of(self.entries)
+
+  @functools.cached_property
+  def labels(self) -> dict[str, int]:
+    """The label of each id; -1 where it is unknown."""
+    return {entry.id: entry.label for entry in self.entries}
+
+  @property
+  def has_given_split(self) -> bool:
+    """Whether the set itself states the parts of a split."""
+    return bool(label_budget.given_parts(self.entries))
+
+  def split(
+    self,
+    name: str = "paper",
+    *,
+    split_seed: int = 0,
+    label_fraction: float = 1.0,
+    label_count: int = 0,
+    label_seed: int = 0,
+    class_fraction: float = 0.0,
+    class_count: int = 0,
+    structures: Sequence[str] = (),
+    unmasked_images: bool = False,
+  ) -> Parts:
+    """Divides the images into parts, and chooses which labels are used.
+
+    Args:
+      name: `paper`, `idiap`, `given` or `fold-K-of-N` (see
+        `splits.make_split`).
+      split_seed: of `paper` and the folds.
+      label_fraction: share of the training images whose masks are used, in
+        (0, 1].
+      label_count: the number of them instead; 0 for the share.
+      label_seed: another choice of the labelled images.
+      class_fraction: share of the training images whose class is used; 0 for
+        those whose masks are used.
+      class_count: the number of them instead; 0 for the share.
+      structures: names of the masks (see `open`); training images that lack
+        one of them are unlabelled, others are left out.
+      unmasked_images: also train, without masks, on the images that have none.
+
+    Returns:
+      The parts; both choices are nested, and smaller ones are contained in
+      larger ones.
+
+    Raises:
+      ConfigError: a split or budget that does not exist here.
+      DataError: too few images, or nothing to train on.
+    """
+    return label_budget.split_entries(
+      self.entries,
+      name,
+      dataset=self.name,
+      split_seed=split_seed,
+      label_fraction=label_fraction,
+      label_count=label_count,
+      label_seed=label_seed,
+      class_fraction=class_fraction,
+      class_count=class_count,
+      structures=structures,
+      unmasked_images=unmasked_images,
+    )
+
+  def open(
+    self,
+    ids: Sequence[str],
+    *,
+    masks_of: Iterable[str] | None = None,
+    labels_of: Iterable[str] | None = None,
+    structures: Sequence[str] = (),
+    streaming: bool = False,
+  ) -> Examples | Stored:
+    """Returns examples, with only those masks and labels that may be used.
+
+    Args:
+      ids: the images, in the order wanted.
+      masks_of: the ids whose masks may be used; all of `ids` by default. No
+        other mask is ever decoded.
+      labels_of: likewise for labels.
+      structures: names of separate masks, in this order; () for the united
+        lungs. An image that lacks one of them has no mask.
+      streaming: read pictures when they are taken, instead of now.
+
+    Returns:
+      The examples, in the order of `ids`.
+
+    Raises:
+      ConfigError: no set outlines all of `structures`.
+      DataError: the data set does not hold some ids.
+    """
+    self._check_structures(structures)
+    unknown = sorted(set(ids) - self._catalogue.keys())
+    if unknown:
+      raise errors.DataError(
+        f"{len(unknown)} ids are not in the prepared dataset {self.name} in "
+        f"{self.data_dir}: {summarise(unknown)} Either the split belongs to "
+        "another dataset, or these files were missing when it was prepared."
+      )
+    masked = frozenset(ids if masks_of is None else masks_of)
+    labelled = frozenset(ids if labels_of is None else labels_of)
+    entries = [self._catalogue[i][0] for i in ids]
+    label = [e.label if e.id in labelled else -1 for e in entries]
+    has_mask = [
+      e.has_mask and e.id in masked and {*structures} <= {*e.structures}
+      for e in entries
+    ]
+    stored = Stored(
+      ids=tuple(ids),
+      label=np.array(label, np.int32),
+      has_mask=np.array(has_mask, bool),
+      has_label=np.array(label, np.int32) >= 0,
+      places=tuple(self._catalogue[i][1] for i in ids),
+      read=self.read,
+      side=self.resolution,
+      bits=self.bits,
+      planes={m: self._planes(m, structures) for m in self._shards},
+    )
+    return stored if streaming else stored.load()
+
+  def _check_structures(self, wanted: Sequence[str]) -> None:
+    offered = [s.spec.structure_names for s in self._shards.values()]
+    if any({*wanted} <= {*names} for names in offered):
+      return
+    names = ", ".join(registry.union(offered)) or "none"
+    raise errors.ConfigError(
+      f"config.data.structures asks for {', '.join(wanted)}, which no set of "
+      f"{self.name} outlines in one image; it offers: {names}. Leave it () for "
+      "the united lungs, which every set has."
+    )
+
+  def _planes(self, member: str, wanted: Sequence[str]) -> tuple[int, ...]:
+    """Returns the bits of the structures in the pictures of a member."""
+    names = self._shards[member].spec.structure_names
+    return tuple(names.index(name) for name in wanted if name in names)
+
+  def records(self) -> Iterator[tuple[Entry, Record]]:
+    """Yields every entry with its record, sorted by id."""
+    pairs = list(self._catalogue.values())
+    for start in range(0, len(pairs), _AT_ONCE):
+      some = pairs[start : start + _AT_ONCE]
+      for (entry, _), record in zip(some, self.read([p for _, p in some])):
+        yield entry, record
+
+  def read(self, places: Sequence[Place]) -> list[Record]:
+    """Returns records, in that order, with labels in `class_names`."""
+    found: dict[Place, Record] = {}
+    for member, shards in self._shards.items():
+      own = sorted({p for p in places if p.member == member})
+      records = shards.read([p.position for p in own])
+      common = self._labels[member]
+      found |= {
+        place: {**record, "label": common.get(int(record["label"]), -1)}
+        for place, record in zip(own, records)
+      }
+    return [found[place] for place in places]
+
+
+def _joint_sha256(sums: Mapping[str, Any]) -> str:
+  if len(sums) == 1:
+    return str(*sums.values())
+  lines = "".join(f"{member} {value}\n" for member, value in sums.items())
+  return hashlib.sha256(lines.encode()).hexdigest()

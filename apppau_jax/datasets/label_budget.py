@@ -1,0 +1,216 @@
+"""Split catalogued images under budgets of masks and of classes."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+from apppau_jax.datasets import phantom, registry, splits
+from apppau_jax.datasets.splits import Parts
+from apppau_jax.errors import ConfigError, DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """One image without its pixels.
+
+  Attributes:
+    id: its name, unique in the data set.
+    label: position in the class names of the data set; -1 if unknown.
+    has_mask: whether it has a lung mask.
+    patient: the name of the patient; the id if unknown.
+    height: of the raw image in pixels.
+    width: likewise.
+    sex: "F", "M", "O" or "".
+    age: in whole years, or "".
+    finding: the text of the clinical reading, or "".
+    source: the prepared set that holds it.
+    structures: names of the structures outlined besides the lungs.
+    details: features that only its set has, such as JSRT's nodules.
+  """
+
+  id: str
+  label: int
+  has_mask: bool
+  patient: str
+  height: int
+  width: int
+  sex: str = ""
+  age: str = ""
+  finding: str = ""
+  source: str = ""
+  structures: tuple[str, ...] = ()
+  details: Mapping[str, int | str] = dataclasses.field(
+    default_factory=dict, hash=False
+  )
+
+
+def patients_of(entries: Sequence[Entry]) -> dict[str, str]:
+  """Returns the patient of each id; sets do not share names of patients."""
+  several = len({e.source for e in entries}) > 1
+  return {
+    e.id: f"{e.source}/{e.patient}" if several else e.patient for e in entries
+  }
+
+
+def given_parts(entries: Sequence[Entry]) -> dict[str, str]:
+  """Returns train, validation or test by id, where the set itself states it."""
+  stated = {e.id: str(e.details.get("split", "")) for e in entries}
+  return {i: part for i, part in stated.items() if part}
+
+
+def split_entries(
+  entries: Sequence[Entry],
+  name: str = "paper",
+  *,
+  dataset: str,
+  split_seed: int = 0,
+  label_fraction: float = 1.0,
+  label_count: int = 0,
+  label_seed: int = 0,
+  class_fraction: float = 0.0,
+  class_count: int = 0,
+  structures: Sequence[str] = (),
+  unmasked_images: bool = False,
+) -> Parts:
+  """Splits the images of a data set; for the arguments see `Dataset.split`."""
+  masked = [e for e in entries if e.has_mask]
+  patients = patients_of(entries)
+  divide = functools.partial(
+    splits.make_split,
+    name,
+    dataset=dataset,
+    ids=[e.id for e in masked],
+    labels={e.id: e.label for e in masked},
+    groups=patients,
+    seed=split_seed,
+    label_seed=label_seed,
+    given=given_parts(entries),
+    sources={e.id: e.source for e in masked},
+  )
+  parts = divide(label_fraction=label_count or label_fraction)
+  if structures:
+    parts = _outlined(parts, masked, structures=structures)
+  # Both budgets follow one order of labelling, so that the images of the
+  # smaller one are contained in those of the larger one.
+  classes = parts.train_labelled
+  if budget := class_count or class_fraction:
+    classes = divide(label_fraction=budget).train_labelled
+  if unmasked_images:
+    extra = _unmasked(entries, parts, dataset=dataset, given=name == "given")
+    parts = dataclasses.replace(
+      parts, train_unlabelled=tuple(sorted({*parts.train_unlabelled, *extra}))
+    )
+    parts.check(groups=None if name == "idiap" else patients)
+    if class_fraction == 1.0 and not class_count:
+      classes = tuple(sorted({*classes, *extra}))
+  labelled = {e.id for e in entries if e.label >= 0}
+  return dataclasses.replace(
+    parts, classes=tuple(i for i in classes if i in labelled)
+  )
+
+
+def _unmasked(
+  entries: Sequence[Entry], parts: Parts, *, dataset: str, given: bool
+) -> list[str]:
+  """Returns images without masks to train on.
+
+  No patient of them is validated or tested on. An image in a public list never
+  counts as an image without a mask, even if its mask file is missing, since it
+  may be a test image.
+
+  Args:
+    entries: all images.
+    parts: the split of the images with masks.
+    dataset: the name of the data set.
+    given: respect the parts that the set itself states.
+  """
+  patients = patients_of(entries)
+  stated = given_parts(entries) if given else {}
+  evaluated = {patients[i] for i in (*parts.validation, *parts.test)}
+  listed = {
+    i
+    for member in registry.members(dataset)
+    for i in registry.spec(member).masked_ids or ()
+    if not registry.is_own(member)
+  }
+  return [
+    e.id
+    for e in entries
+    if not e.has_mask
+    and e.id not in listed
+    and patients[e.id] not in evaluated
+    and stated.get(e.id, "train") == "train"
+  ]
+
+
+def _outlined(
+  parts: Parts, entries: Sequence[Entry], *, structures: Sequence[str]
+) -> Parts:
+  """Returns the split if the masks are those of some structures.
+
+  A training image that lacks one of them is unlabelled, since a mask of zeros
+  would teach that the structure is absent. Such images are neither validated
+  nor tested on.
+
+  Raises:
+    DataError: no mask is left to train on.
+  """
+  ids = {e.id for e in entries if {*structures} <= {*e.structures}}
+  labelled = ids.intersection(parts.train_labelled)
+  if not labelled:
+    raise DataError(
+      f"None of the {len(parts.train_labelled)} labelled training images has "
+      f"all of config.data.structures={tuple(structures)} outlined. Prepare "
+      "the set with the files of all its structures, or leave the key () for "
+      "the united lungs."
+    )
+  lacking = {*parts.train_labelled} - labelled
+  return Parts(
+    train_labelled=tuple(sorted(labelled)),
+    train_unlabelled=tuple(sorted({*parts.train_unlabelled, *lacking})),
+    validation=tuple(i for i in parts.validation if i in ids),
+    test=tuple(i for i in parts.test if i in ids),
+  )
+
+
+def training_count(
+  dataset: str, *, split: str = "paper", unmasked_images: bool = False
+) -> int:
+  """Returns how many images train if the complete set is prepared.
+
+  Args:
+    dataset: public sets or phantoms, or a combination of them.
+    split: see `splits.make_split`; `auto` means `paper`.
+    unmasked_images: whether published images without masks train too.
+
+  Raises:
+    ConfigError: the count is not public, as for a set of the user.
+
+  Example:
+    >>> training_count("ccx")
+    615
+    >>> training_count("phantom")
+    135
+  """
+  entries: list[Entry] = []
+  for member in registry.members(dataset):
+    ids = registry.spec(member).ids
+    without = registry.spec(member).without_mask
+    if member == phantom.PHANTOM.name:
+      ids = phantom.DEFAULT_IDS
+    if ids is None:
+      raise ConfigError(
+        f"The number of training images of {member} is not public; state it "
+        "with --images."
+      )
+    label = registry.spec(member).label
+    entries += [
+      Entry(i, label(i), i not in without, i, 1, 1, source=member) for i in ids
+    ]
+  parts = split_entries(
+    entries,
+    "paper" if split == "auto" else split,
+    dataset=dataset,
+    unmasked_images=unmasked_images,
+  )
+  return len(parts.train_labelled) + len(parts.train_unlabelled)

@@ -1,0 +1,144 @@
+"""Read the shards of one prepared set as data.
+
+A prepared folder may come from anywhere. TFDS's own reader,
+`tfds.builder_from_directory`, imports the Python classes that the folder's
+`features.json` names, so opening such a folder would execute code of its
+author. Here the features are those that this package states. Every file of the
+folder is read as bytes, text or JSON, and nothing that it names is imported.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+from array_record.python import array_record_data_source
+from google.protobuf import json_format, message
+
+from apppau_jax import errors
+from apppau_jax.datasets import builder, registry
+from apppau_jax.datasets.prepared import Prepared
+
+_DAMAGE = (
+  *(ValueError, KeyError, AttributeError, TypeError, RuntimeError),
+  message.DecodeError,
+)
+
+# The features of one example: text as str, numbers as int, and PNG bytes for
+# the features in `builder.PICTURES`.
+Record = Mapping[str, Any]
+
+
+class Shards:
+  """The records of one prepared set; reading is safe from several threads.
+
+  Attributes:
+    member: the name of the set.
+    spec: the facts about it.
+    record: the content of prepare.json.
+    class_names: the names of the labels.
+  """
+
+  def __init__(self, prepared: Prepared):
+    """Opens a prepared set after verifying its checksums and features.
+
+    Raises:
+      DataError: the set is not prepared, is damaged, or has features that this
+        package does not state. The message holds the command to rebuild.
+    """
+    self.member, self._prepared = prepared.dataset, prepared
+    self.record = prepared.verified_record()
+    self.spec = registry.spec(prepared.dataset)
+    self.class_names = self._read_class_names()
+    stated = self.spec.class_names
+    if not registry.is_own(self.member) and self.class_names != stated:
+      raise self._refusal(
+        f"its classes are {', '.join(self.class_names) or '(none)'}, not "
+        f"{', '.join(stated)}"
+      )
+    try:
+      self._features = builder.features(
+        [self.spec],
+        side=prepared.resolution,
+        bits=prepared.bits,
+        class_names=self.class_names,
+      )
+    except ValueError as error:
+      raise self._refusal("it names a class twice") from error
+    if self._read_features() != _as_json(self._features):
+      raise self._refusal("its features.json states other features")
+    skip = tfds.decode.SkipDecoding()
+    self._decoders = {
+      name: skip for name in builder.PICTURES if name in self._features
+    }
+    self._records = self._open()
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def read(self, positions: Sequence[int]) -> list[Record]:
+    """Returns the records at some positions, in that order.
+
+    Raises:
+      DataError: a record does not hold the features stated.
+    """
+    if not positions:
+      return []
+    try:
+      return [self._parse(r) for r in self._records.__getitems__(positions)]
+    except _DAMAGE as error:
+      raise self._refusal("a record cannot be read as an example") from error
+
+  def _parse(self, record: bytes) -> Record:
+    example: Any = self._features.deserialize_example_np(
+      record, decoders=self._decoders
+    )
+    if missing := self._features.keys() - example.keys():
+      raise KeyError(*sorted(missing))
+    return {
+      name: value.decode()
+      if isinstance(value, bytes) and name not in builder.PICTURES
+      else value
+      for name, value in example.items()
+    }
+
+  def _read_class_names(self) -> tuple[str, ...]:
+    path = self._prepared.folder / "label.labels.txt"
+    try:
+      text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+      raise self._refusal("its label.labels.txt cannot be read") from error
+    lines = (line.strip() for line in text.split("\n"))
+    return tuple(line for line in lines if line)
+
+  def _read_features(self) -> Any:
+    path = self._prepared.folder / "features.json"
+    try:
+      return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+      return None
+
+  def _open(self) -> array_record_data_source.ArrayRecordDataSource:
+    stem = f"{self.spec.name}-{builder.SPLIT}.array_record-"
+    names = [n for n in self.record["files"] if n.startswith(stem)]
+    files = [f"{stem}{i:05d}-of-{len(names):05d}" for i in range(len(names))]
+    if not files or sorted(names) != files:
+      raise self._refusal("its shards are incomplete")
+    try:
+      return array_record_data_source.ArrayRecordDataSource(
+        [str(self._prepared.folder / name) for name in files]
+      )
+    except _DAMAGE as error:
+      raise self._refusal("a shard is not an array_record file") from error
+
+  def _refusal(self, reason: str) -> errors.DataError:
+    return errors.DataError(
+      f"The prepared folder {self._prepared.folder} was not written by this "
+      f"version of this code: {reason}. Rebuild it with: "
+      f"{self._prepared.command}"
+    )
+
+
+def _as_json(features: tfds.features.FeaturesDict) -> Any:
+  """Returns what TFDS writes to features.json."""
+  return json.loads(json.dumps(json_format.MessageToDict(features.to_proto())))

@@ -1,0 +1,200 @@
+"""The facts about one data set: ids, classes, files, patients and splits."""
+
+import csv
+import dataclasses
+import functools
+import io
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from importlib import resources
+
+import numpy as np
+
+from apppau_jax.datasets.raw_source import SUFFIXES, RawSource
+
+# A (folder, name); the folder "" stands for any folder.
+File = tuple[str, str]
+# One mask may consist of several files, such as the left and the right lung.
+MaskFiles = tuple[File, ...]
+# A prepared picture holds the structures as the bits of a uint8.
+MAX_STRUCTURES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """A clinical reading; fields that it does not state are "".
+
+  Attributes:
+    sex: "F", "M" or "O".
+    age: in whole years.
+    finding: the diagnosis, in the words of the text.
+    details: values for `DatasetSpec.details`.
+    understood: False if the text could not be parsed; `finding` is then all
+      of it.
+  """
+
+  sex: str = ""
+  age: str = ""
+  finding: str = ""
+  details: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
+  understood: bool = True
+
+
+def read_metadata(text: str) -> dict[str, Reading]:
+  """Parses metadata.csv (columns id, sex, age, finding) to readings by id.
+
+  It replaces clinical readings that are missing.
+  """
+  return {
+    row["id"]: Reading(
+      sex=(row.get("sex") or "").strip()[:1].upper(),
+      age=(row.get("age") or "").strip(),
+      finding=" ".join((row.get("finding") or "").split()),
+    )
+    for row in csv.DictReader(io.StringIO(text))
+    if row.get("id")
+  }
+
+
+# Files that hold the readings of many images, each with its parser.
+Tables = tuple[tuple[str, Callable[[str], dict[str, Reading]]], ...]
+METADATA: Tables = (("metadata.csv", read_metadata),)
+
+
+def last_token(example_id: str) -> int:
+  """Returns the label that ends an id such as MCUCXR_0001_0."""
+  return int(example_id.rsplit("_", 1)[1])
+
+
+def cxr_png(example_id: str) -> tuple[File, ...]:
+  """Returns the place of an image in the sets of the NLM."""
+  return (("CXR_png", f"{example_id}.png"),)
+
+
+def id_lists(name: str) -> dict[str, tuple[str, ...]]:
+  """Reads split_lists/NAME.json: the ids of a public split by part."""
+  path = resources.files("apppau_jax.datasets") / f"split_lists/{name}.json"
+  parts = json.loads(path.read_text(encoding="utf-8"))
+  return {part: tuple(ids) for part, ids in parts.items()}
+
+
+def same_patient(*groups: tuple[str, ...]) -> dict[str, str]:
+  """Maps the images of each group to one patient, named by the first."""
+  return {image: group[0] for group in groups for image in group}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+  """One data set as its owner publishes it; a new set is one value of this.
+
+  Attributes:
+    name: the name in `datasets.DATASETS` and in a configuration.
+    title: one line of description.
+    version: of the prepared form; a change of it makes users prepare anew.
+    citation: what its owner asks users to cite.
+    terms: on what conditions its owner gives it out.
+    class_names: the classes; labels are positions in it.
+    ids: the ids of the complete set, sorted; None if any file belongs to it.
+    without_mask: ids that are published without a mask.
+    patients: the patient of each id that is not its own patient.
+    lists: the ids of a public train, validation and test split, by part.
+    paper_counts: training, validation and test images of the paper's Table 3.
+    paper_subset: (label, count, salt) if the paper used only `count` images
+      of a class, chosen here by their digests under `salt`.
+    stem: the pattern of image file stems; None: only `ids` tells.
+    label: maps an id to its label, -1 where unknown.
+    images: maps an id to the alternative places of its image.
+    masks: maps an id to the alternative sets of files of its mask.
+    where: where images lie, for messages.
+    suffixes: suffixes of its raw files in lower case; None: any.
+    left_folders: by mask folder, whether its lung lies in the left half of
+      the picture.
+    scaled: masks may be coarser or finer than their image, by an integer.
+    negatives: copies as PNG may show bright lungs and are then inverted.
+    edited: warn about bright lungs, which are not inverted.
+    structures: names of further outlined structures, at most eight. An image
+      has all of them or none.
+    structure_file: maps (structure, id) to its file.
+    read_raw: decodes a headerless image, (content, its name, bits=) to uint8
+      or uint16 [h, w]; None: images are pictures.
+    parse: parses the clinical text of one image; None: there are no texts.
+    tables: files with the readings of many images; later ones take precedence.
+    details: names of features that only this set has, with the values that
+      stand for unknown.
+    notes: (file, remark) on files that are not as expected.
+    complete: returns the spec with what only the raw files state, such as the
+      ids and classes of a user's folder.
+  """
+
+  name: str
+  title: str
+  version: str = "1.0.0"
+  citation: str = ""
+  terms: str = ""
+  class_names: tuple[str, ...] = ()
+  ids: tuple[str, ...] | None = None
+  without_mask: frozenset[str] = frozenset()
+  patients: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  lists: Mapping[str, tuple[str, ...]] | None = None
+  paper_counts: tuple[int, int, int] | None = None
+  paper_subset: tuple[int, int, str] | None = None
+  stem: re.Pattern[str] | None = None
+  label: Callable[[str], int] = last_token
+  images: Callable[[str], tuple[File, ...]] = cxr_png
+  masks: Callable[[str], tuple[MaskFiles, ...]]
+  where: str = "CXR_png/*.png"
+  suffixes: Collection[str] | None = SUFFIXES
+  left_folders: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+  scaled: bool = False
+  negatives: bool = False
+  edited: bool = False
+  structures: tuple[str, ...] = ()
+  structure_file: Callable[[str, str], File] = lambda s, i: (s, f"{i}.gif")
+  read_raw: Callable[..., np.ndarray] | None = None
+  parse: Callable[[str], Reading] | None = None
+  tables: Tables = METADATA
+  details: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
+  notes: tuple[tuple[str, str], ...] = ()
+  complete: Callable[[RawSource], "DatasetSpec"] | None = None
+
+  def __post_init__(self) -> None:
+    """Checks that the structures fit into the bits of a picture.
+
+    Raises:
+      ValueError: there are more than eight.
+    """
+    if len(self.structures) > MAX_STRUCTURES:
+      raise ValueError(
+        f"{self.name} has {len(self.structures)} structures; at most "
+        f"{MAX_STRUCTURES} fit into a picture, one bit of a uint8 for each."
+      )
+
+  @functools.cached_property
+  def masked_ids(self) -> tuple[str, ...] | None:
+    """The published ids with a mask, sorted; None without a list of ids."""
+    if self.ids is None:
+      return None
+    return tuple(i for i in self.ids if i not in self.without_mask)
+
+  @property
+  def structure_names(self) -> tuple[str, ...]:
+    """The structures as a configuration names them, such as left_lung."""
+    return tuple(name.replace(" ", "_") for name in self.structures)
+
+  def of(self, source: RawSource) -> "DatasetSpec":
+    """Returns the spec for these raw files (see `complete`)."""
+    return self if self.complete is None else self.complete(source)
+
+  def open(self, raw_dir, *, faults: list | None = None) -> RawSource:
+    """Lists the raw files of a folder or zip (see `RawSource`)."""
+    return RawSource(raw_dir, suffixes=self.suffixes, faults=faults)
+
+  def read_tables(self, source: RawSource) -> dict[str, Reading]:
+    """Returns all readings that lie in tables, by id."""
+    readings = {}
+    for name, parse in self.tables:
+      if key := source.find(name):
+        text = source.read(key).decode("utf-8-sig", errors="replace")
+        readings |= parse(text)
+    return readings

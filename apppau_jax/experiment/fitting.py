@@ -1,0 +1,294 @@
+"""One run from prepared data to its reports: `fit`."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+import jax
+
+from apppau_jax import progress
+from apppau_jax.config import Config
+from apppau_jax.datasets import prepare
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.prepared import Prepared
+from apppau_jax.errors import (
+  CheckpointError,
+  ConfigError,
+  DataError,
+  Interrupted,
+)
+from apppau_jax.experiment import (
+  assemble,
+  data,
+  data_gate,
+  evaluate_run,
+  loading,
+  networks,
+  provenance,
+  recipe_file,
+  run_folder,
+)
+from apppau_jax.inference import Model
+from apppau_jax.phantoms import draw_set
+from apppau_jax.training import distributed, loop, writer
+from apppau_jax.training.state import parameter_count
+
+PARTS = ("validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run folder.
+
+  Attributes:
+    workdir: the folder.
+  """
+
+  workdir: pathlib.Path
+
+  def report(self, part: str = "test") -> dict[str, Any]:
+    """Returns the content of eval/PART/report.json.
+
+    Args:
+      part: "validation" or "test".
+
+    Raises:
+      CheckpointError: that part was not evaluated.
+    """
+    path = self.workdir / "eval" / part / "report.json"
+    if not path.exists():
+      raise CheckpointError(
+        f"{self.workdir} has no report of its {part} part: {path} does not "
+        "exist. Either no image of that part is available, or the run did not "
+        "finish."
+      )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+  def model(self) -> Model:
+    """Returns the trained model, ready to predict."""
+    return loading.load(self.workdir)
+
+  @property
+  def evaluated_parts(self) -> tuple[str, ...]:
+    """Those of "validation" and "test" that have a report."""
+    reports = (self.workdir / "eval" / part / "report.json" for part in PARTS)
+    return tuple(path.parent.name for path in reports if path.exists())
+
+  @property
+  def history(self) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl, in the order of the steps."""
+    return writer.read_history(self.workdir / "metrics.jsonl")
+
+
+def fit(
+  config: Any, *, workdir: str | os.PathLike[str], verbose: bool = False
+) -> Run:
+  """Trains a configuration in a run folder, then evaluates it.
+
+  A run that was interrupted is resumed; the parameters at its end are bitwise
+  those of an uninterrupted run. Phantoms are drawn if they are not there yet.
+
+  Args:
+    config: a `Config`, an `ml_collections.ConfigDict` with the same keys, or
+      the path of a recipe such as "configs/phantom.py:quick".
+    workdir: the run folder; created if it does not exist.
+    verbose: whether to show messages and progress on standard error.
+
+  Returns:
+    The run: its reports, its history and its model.
+
+  Raises:
+    ConfigError: a key or value that cannot be used, or a folder that holds
+      another run.
+    DataError: the data set is not prepared, damaged or not what the run began
+      with.
+    NumericError: a loss or gradient is not finite.
+    Interrupted: a signal stopped the run; it is saved.
+
+  Example:
+    >>> import apppau_jax as ap
+    >>> run = ap.fit("configs/phantom.py", workdir="runs/a")  # doctest: +SKIP
+    >>> run.report("test")["segmentation"]["dice"]  # doctest: +SKIP
+  """
+  config = recipe_file.to_config(config)
+  config.check()
+  folder = pathlib.Path(workdir).expanduser()
+  with contextlib.ExitStack() as stack:
+    if verbose:
+      stack.enter_context(progress.verbose())
+    if distributed.is_first():  # of several processes the first one writes
+      stack.enter_context(run_folder.locked(folder))
+    _fit(config, folder)
+  return Run(folder)
+
+
+def _fit(config: Config, folder: pathlib.Path) -> None:
+  first = distributed.is_first()
+  with distributed.first_goes_first("phantoms"):
+    ensure_phantoms(config)
+  dataset = data.open_dataset(config)
+  config = data.settled(config, dataset)
+  settings = json.loads(json.dumps(config.to_dict()))  # as config.json has it
+  if first:
+    run_folder.claim(folder, settings)
+  parts = data.parts(config, dataset)
+  _check_processes_agree(settings, dataset)
+  run_folder.check_same_data(
+    folder, data_sha256=dataset.content_sha256, parts=parts
+  )
+  findings = data_gate.check(config, dataset, parts=parts)
+  if first:
+    run_folder.write_findings(folder, findings)
+    run_folder.write_parts(folder, parts)
+  record = _Record(folder, settings, dataset=dataset, config=config)
+  record.write("running")
+  try:
+    with record.session():
+      _train(config, folder, dataset=dataset, parts=parts, settings=settings)
+    if first:
+      _evaluate(config, folder, dataset=dataset, parts=parts)
+  except BaseException as error:
+    stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+    record.write("interrupted" if stopped else "failed", error=str(error))
+    raise
+  record.write("done")
+
+
+class _Record:
+  """manifest.json of a run, which the first process writes."""
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    settings: dict[str, Any],
+    *,
+    dataset: Dataset,
+    config: Config,
+  ):
+    self._folder, self._settings = folder, settings
+    self._session: dict[str, Any] = {
+      "environment": provenance.environment(),
+      "convolutions": networks.convolutions_by(config),
+    }
+    earlier = run_folder.read_manifest(folder).get("sessions", [])
+    self._facts: dict[str, Any] = {
+      "data_sha256": dataset.content_sha256,
+      # Every process that worked on this run, the latest last.
+      "sessions": [*earlier, self._session],
+    }
+
+  def write(self, status: str, **more: str) -> None:
+    """Replaces manifest.json."""
+    if distributed.is_first():
+      run_folder.write_manifest(
+        self._folder,
+        status=status,
+        config=self._settings,
+        **self._facts,
+        **more,
+      )
+
+  @contextlib.contextmanager
+  def session(self):
+    """Notes how many minutes the training took."""
+    began = time.time()
+    try:
+      yield
+    finally:
+      self._session["minutes"] = round((time.time() - began) / 60, 2)
+
+
+def _train(config, folder, *, dataset, parts, settings) -> None:
+  run, state = assemble.assemble(
+    config, parts, dataset=dataset, workdir=folder, meta={"config": settings}
+  )
+  _announce(config, parts, run, state)
+  try:
+    loop.run(run, state)
+  finally:
+    run.latest.close()
+    run.best.close()
+
+
+def _evaluate(config, folder, *, dataset, parts) -> None:
+  for part in PARTS:
+    if getattr(parts, part):
+      evaluate_run.evaluate(folder, part=part, dataset=dataset)
+    else:
+      progress.LOG.info(
+        "note: no %s image of split %s is available, so that part has no "
+        "report",
+        part,
+        config.data.split,
+      )
+
+
+def _check_processes_agree(settings: dict[str, Any], dataset: Dataset) -> None:
+  """Refuses processes of one run that differ in configuration or data.
+
+  Raises:
+    ConfigError: this process has another configuration than the first one.
+    DataError: likewise, other prepared data.
+  """
+  me = f"process {jax.process_index()}"
+  text = json.dumps(settings, sort_keys=True)
+  if text != distributed.agree("config", text):
+    raise ConfigError(
+      f"{me} has another configuration than process 0; start all processes "
+      "with the same command."
+    )
+  digest = dataset.content_sha256
+  if digest != distributed.agree("data", digest):
+    raise DataError(
+      f"{me} has other prepared data in config.data.data_dir than process 0; "
+      "prepare them alike on every host, or once where all hosts can read them."
+    )
+
+
+def ensure_phantoms(config: Config) -> None:
+  """Draws and prepares the phantom set if the configuration asks for it.
+
+  Other data sets need their owner's files and are left alone.
+  """
+  if config.data.dataset != "phantom":
+    return
+  where = {
+    "data_dir": config.data.data_dir,
+    "resolution": config.data.resolution,
+    "bits": config.data.bits,
+  }
+  if Prepared(dataset="phantom", **where).read_record():
+    return
+  with progress.bar("drawing phantoms") as update:
+    raw_dir = draw_set.draw(
+      config.data.data_dir, workers=os.cpu_count() or 1, progress=update
+    )
+  with progress.bar("preparing phantoms") as update:
+    prepare.prepare("phantom", raw_dir=raw_dir, progress=update, **where)
+  data_gate.keep_findings(data.open_dataset(config))
+
+
+def _announce(config, parts, run, state) -> None:
+  counts = {name: len(ids) for name, ids in parts.as_dict().items()}
+  sizes = ", ".join(
+    f"{name.replace('_', ' ')} {parameter_count(player.params):,} parameters"
+    for name, player in state.players.items()
+  )
+  progress.LOG.info(
+    "%s (base width %d; %s), loss %s, %s at %d px, split %s %s, %d steps, "
+    "convolutions by %s",
+    config.model.preset,
+    config.model.base_width,
+    sizes,
+    config.loss.name,
+    config.data.dataset,
+    config.data.resolution,
+    config.data.split,
+    counts,
+    run.plan.steps,
+    networks.convolutions_by(config),
+  )

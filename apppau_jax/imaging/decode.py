@@ -1,0 +1,269 @@
+"""Decode radiographs from PNG, JPEG, GIF, TIFF, BMP or DICOM to grey levels.
+
+The rules for formats and pixel modes are stated here. A file that no rule
+covers is refused with a `DataError` that names it; nothing is repaired.
+"""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from apppau_jax import errors
+from apppau_jax.imaging import dicom
+from apppau_jax.imaging.grey_levels import deepen, stretch
+
+FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP")
+SUFFIXES = (
+  *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp"),
+  *(".dcm", ".dicom"),
+)
+MAX_BYTES = 128 * 1024 * 1024  # of a file
+MAX_PIXELS = 64 * 1024 * 1024
+MAX_SIDE = 32768
+
+# JPEG stores a grey picture as YCbCr with rounding; the others are lossless.
+_CHANNEL_TOLERANCE = {"JPEG": 4}
+_ORIENTATION_TAG = 0x0112
+_BITS_TAG = 0x0102  # of TIFF, one a channel
+_PHOTOMETRIC_TAG = 0x0106  # of TIFF; 0: white is zero
+_DAMAGE = (
+  OSError,
+  SyntaxError,  # what Pillow raises for a broken PNG chunk
+  ValueError,
+  struct.error,
+  Image.DecompressionBombError,
+  Image.DecompressionBombWarning,
+)
+
+
+def read_grey(
+  content: bytes | Path, *, name: str = "", bits: int = 8
+) -> np.ndarray:
+  """Decodes one picture to grey levels.
+
+  Mode `L` is taken as it is, `P` through its palette, `1` as black and white.
+  Images of 16 bits are stretched from their lowest value (black) to their
+  highest (white), since a file does not state how many bits it uses. Colour of
+  8 bits is accepted if the channels are equal, transparency if all pixels are
+  opaque, or in a GIF, whose palette states the transparent level. For DICOM
+  see `dicom`.
+
+  Args:
+    content: the encoded bytes, or the path of a file.
+    name: of the file, for messages; the path by default.
+    bits: of the result, 8 or 16; white is 255 or 65535.
+
+  Returns:
+    uint8 or uint16 [h, w].
+
+  Raises:
+    DataError: a damaged or oversized file, or one that no rule covers.
+  """
+  name = name or default_name(content)
+  content = _read(content, name=name)
+  if dicom.is_dicom(content):
+    return dicom.read_dicom(
+      content, name=name, bits=bits, check_size=_check_size
+    )
+  grey = read_levels(content, name=name)
+  if grey.dtype == np.uint16:
+    return stretch(grey, bits=bits)
+  return deepen(grey, bits=bits)
+
+
+def read_prepared(
+  png: bytes, *, side: int | None = None, bits: int | None = None
+) -> np.ndarray:
+  """Decodes a picture of a prepared set, its levels unchanged.
+
+  Args:
+    png: the encoded bytes. They may come from an untrusted folder.
+    side: the side that the picture must have; checked before decoding.
+    bits: the bits a grey level that it must have.
+
+  Returns:
+    uint8 or uint16 [h, w].
+
+  Raises:
+    DataError: it is no such picture.
+  """
+  try:
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+      _check_size(image.height, image.width, name="of a prepared set")
+      if side is not None and image.size != (side, side):
+        raise ValueError(f"{image.width}x{image.height} pixels, not {side}")
+      levels = np.asarray(image)
+  except _DAMAGE as e:
+    raise errors.DataError(
+      f"A prepared set holds a picture that cannot be used: {e}. Prepare the "
+      "set again."
+    ) from e
+  levels = levels if levels.dtype == np.uint8 else levels.astype(np.uint16)
+  if levels.ndim != 2 or (bits and levels.itemsize * 8 != bits):
+    raise errors.DataError(
+      f"A prepared set holds a picture of {levels.dtype} {levels.shape}, not "
+      f"grey levels of {bits} bits. Prepare the set again."
+    )
+  return levels
+
+
+def default_name(content: bytes | Path) -> str:
+  """Returns what messages call a picture: its path, if it has one."""
+  return "in memory" if isinstance(content, bytes) else str(content)
+
+
+def _read(content: bytes | Path, *, name: str) -> bytes:
+  """Reads a file unless it is larger than any radiograph."""
+  if isinstance(content, bytes):
+    return content
+  try:
+    with content.open("rb") as file:
+      data = file.read(MAX_BYTES + 1)
+  except OSError as e:
+    raise errors.DataError(f"The image {name} cannot be read ({e}).") from e
+  if len(data) > MAX_BYTES:
+    raise errors.DataError(
+      f"The image {name} is larger than {MAX_BYTES:,} bytes, more than any "
+      "radiograph."
+    )
+  return data
+
+
+def read_levels(content: bytes | Path, *, name: str) -> np.ndarray:
+  """Decodes a picture, no DICOM, to the levels that it stores.
+
+  Returns:
+    uint8 or uint16 [h, w].
+
+  Raises:
+    DataError: see `read_grey`.
+  """
+  data = _read(content, name=name)
+  try:
+    if data.startswith(b"\x89PNG"):
+      _open(data).verify()  # the checksum of every chunk; needs a fresh open
+    with _open(data) as image:
+      _check_header(image, name=name)
+      _check_depth(image, data, name=name)
+      image.load()
+      return _to_grey(image, name=name)
+  except _DAMAGE as e:
+    # Pillow's message for an unknown format shows an address in memory.
+    unknown = isinstance(e, UnidentifiedImageError)
+    raise errors.DataError(
+      f"The image {name} cannot be read "
+      f"({'unknown format' if unknown else e}). The file is damaged, "
+      f"truncated, larger than {MAX_PIXELS:,} pixels, or not one of "
+      f"{', '.join(FORMATS)} (images also: DICOM). Get it again from its owner."
+    ) from e
+
+
+def _open(data: bytes) -> Image.Image:
+  return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _check_header(image: Image.Image, *, name: str) -> None:
+  """Refuses unusable pictures before any pixel is decoded."""
+  width, height = image.size
+  _check_size(height, width, name=name)
+  frames = getattr(image, "n_frames", 1)
+  if frames > 1:
+    raise errors.DataError(
+      f"The image {name} has {frames} frames; one was expected."
+    )
+  if image.getexif().get(_ORIENTATION_TAG, 1) != 1:
+    raise errors.DataError(
+      f"The image {name} carries an EXIF rotation, so that its pixels and "
+      "its mask may disagree. Save it upright, without the tag."
+    )
+
+
+def _check_depth(image: Image.Image, data: bytes, *, name: str) -> None:
+  """Refuses 16 bits in several channels, of which Pillow reads 8."""
+  if image.format == "PNG":  # of IHDR, whose place is fixed
+    depth, grey = data[24], data[25] == 0
+  elif isinstance(image, TiffImageFile):
+    samples = image.tag_v2.get(_BITS_TAG, (1,))
+    depth, grey = max(samples), len(samples) == 1
+  else:
+    return
+  if depth > 8 and not grey:
+    raise errors.DataError(
+      f"The image {name} has {depth} bits in each of several channels, of "
+      "which only the upper 8 can be read. Save it as 16-bit grey."
+    )
+
+
+def _check_size(height: int, width: int, *, name: str) -> None:
+  if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+    raise errors.DataError(
+      f"The image {name} states a size of {width}x{height} pixels; at most "
+      f"{MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side are accepted. The file "
+      "is damaged or not a radiograph."
+    )
+
+
+def _to_grey(image: Image.Image, *, name: str) -> np.ndarray:
+  mode = image.mode
+  if mode.startswith("I;16"):
+    deep = np.asarray(image).astype(np.uint16)
+    if deep.size and (deep == image.info.get("transparency", -1)).any():
+      raise _transparent(name)
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    # Pillow inverts such files of 8 bits but not those of 16.
+    return 65535 - deep if tags.get(_PHOTOMETRIC_TAG) == 0 else deep
+  if mode == "I" and image.format == "PNG":  # 16 bits in older Pillow
+    return np.asarray(image).astype(np.uint16)
+  # A GIF's transparent entry has a colour in the palette all the same.
+  see_through = "transparency" in image.info and image.format != "GIF"
+  if mode in ("L", "1", "P", "RGB") and see_through:
+    image = image.convert("RGBA")
+  elif mode == "L":
+    return np.asarray(image)
+  elif mode == "1":
+    return np.asarray(image.convert("L"))
+  elif mode == "P":
+    image = image.convert("RGB")
+  elif mode not in ("RGB", "RGBA", "LA"):
+    raise errors.DataError(
+      f"The image {name} has pixel mode {mode}, for which no conversion to "
+      "grey is defined. Save it as 8-bit or 16-bit grey PNG."
+    )
+  pixels = np.asarray(image)
+  if pixels.shape[2] in (2, 4) and pixels[..., -1].min() < 255:
+    raise _transparent(name)
+  return _equal_channels(pixels, image_format=image.format, name=name)
+
+
+def _transparent(name: str) -> errors.DataError:
+  return errors.DataError(
+    f"The image {name} has transparent pixels, whose grey value is "
+    "undefined. Save it without an alpha channel."
+  )
+
+
+def _equal_channels(
+  pixels: np.ndarray, *, image_format: str | None, name: str
+) -> np.ndarray:
+  colours = pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
+  if colours.shape[2] == 1:
+    return colours[..., 0]
+  spread = np.ptp(colours, axis=2).max()
+  if spread > _CHANNEL_TOLERANCE.get(image_format or "", 0):
+    raise errors.DataError(
+      f"The image {name} is in colour: its red, green and blue values "
+      f"differ by up to {spread}. A radiograph is grey. Check that this is not "
+      "an overlay, a photograph or the wrong file."
+    )
+  return colours[..., 1].copy()
+
+
+def encode_png(image: np.ndarray) -> bytes:
+  """Encodes uint8 or uint16 [h, w] as PNG, deterministically."""
+  buffer = io.BytesIO()
+  Image.fromarray(image).save(buffer, "PNG", compress_level=6)
+  return buffer.getvalue()

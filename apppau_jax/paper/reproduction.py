@@ -1,0 +1,168 @@
+"""Reproduces a table: trains its runs, and estimates how long they take."""
+
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from apppau_jax.errors import DataError, UserError
+from apppau_jax.experiment import cost as cost_lib
+from apppau_jax.experiment import data, evaluate_run, fitting
+from apppau_jax.paper import figures, sweep, table_files, workers
+
+
+def fit_run(config: Any, folder: pathlib.Path) -> None:
+  """Trains and evaluates one run, and prints its main figures."""
+  run = fitting.fit(config, workdir=folder)
+  for part in run.evaluated_parts:
+    print(evaluate_run.summary(run.report(part)))
+
+
+def reproduce(
+  plan: sweep.Sweep,
+  *,
+  count: int = 1,
+  command: Sequence[str] = (),
+  cross: bool = False,
+  train: Callable[..., None] = fit_run,
+  draw: Callable[..., list] = figures.draw,
+) -> None:
+  """Trains the runs that remain and writes the table after each of them.
+
+  Args:
+    plan: what to reproduce.
+    count: number of processes that share the runs, including this one.
+    command: of the other processes, see `workers.sharing`.
+    cross: whether to measure each model on the other data sets.
+    train: trains and measures a configuration in a folder.
+    draw: see `figures.draw`.
+
+  Raises:
+    UserError: some runs failed; the table holds the others.
+  """
+  runs, logs = plan.runs, plan.out / "workers"
+  write = functools.partial(table_files.write, plan, cross=cross, draw=draw)
+  with workers.sharing(command, count=count, logs=logs):
+    failed = sweep.train(
+      runs, fit=train, after_each=write, steps=steps_counter()
+    )
+  rest = [r.name for r in runs if not (r.is_done() or r.name in failed)]
+  if count > 1:
+    failed |= dict.fromkeys(rest, f"not finished by any worker; see {logs}")
+    rest = []
+  write(failed, last=not rest)
+  if rest:
+    print(
+      f"{len(rest)} of {len(runs)} runs belong to other processes and are not "
+      "finished; the last process completes the table."
+    )
+  if failed:
+    raise UserError(
+      f"{len(failed)} of {len(runs)} runs failed; a table in {plan.out} holds "
+      "those that are finished. Start the same command again to retry:\n"
+      f"{_reasons(failed)}"
+    )
+  print(f"table: {plan.out / 'table.html'}")
+
+
+def _reasons(failed: Mapping[str, str]) -> str:
+  """Each reason once, after the runs that it ended."""
+  names: dict[str, list[str]] = {}
+  for name, reason in failed.items():
+    names.setdefault(reason, []).append(name)
+  return "\n".join(f"  {'; '.join(n)}: {why}" for why, n in names.items())
+
+
+def train_only(plan: sweep.Sweep) -> bool:
+  """Trains runs beside the process that writes the table; False on failure."""
+  return not sweep.train(plan.runs, fit=fit_run)
+
+
+def check_data(
+  plan: sweep.Sweep, *, open_dataset: Callable = data.open_dataset
+) -> None:
+  """Checks that the data of at least one run are prepared.
+
+  Phantoms count as prepared, since a run draws them.
+
+  Raises:
+    DataError: that of the first data set.
+  """
+  configs = {run.row.dataset: run.config for run in plan.runs}
+  errors = []
+  for dataset, config in configs.items():
+    if dataset == "phantom":
+      return
+    try:
+      open_dataset(config)
+      return
+    except DataError as error:
+      errors.append(error)
+  if errors:
+    raise errors[0]
+
+
+def settle(config: Any) -> tuple[Any, int]:
+  """Completes a configuration from its prepared data.
+
+  Returns:
+    The configuration, and how many images train, labelled or not.
+  """
+  dataset = data.open_dataset(config)
+  config = data.settled(config, dataset)
+  parts = data.parts(config, dataset)
+  return config, len(parts.train_labelled) + len(parts.train_unlabelled)
+
+
+def steps_counter(
+  settle: Callable[[Any], tuple[Any, int]] = settle,
+) -> Callable[[Any], int]:
+  """Returns a function of a configuration that gives the steps of its run.
+
+  It gives 0 while the data are not prepared, and reads each data set once.
+  """
+  found: dict[str, int] = {}
+
+  def steps(config: Any) -> int:
+    # Labels and networks do not change how many images train.
+    section = {**config.to_dict()["data"], "label_seed": 0}
+    key = json.dumps(section, sort_keys=True)
+    if key not in found:
+      try:
+        found[key] = settle(config)[1]
+      except UserError:  # raised again by the run itself
+        return 0
+    return cost_lib.plan(config, images=found[key]).steps
+
+  return steps
+
+
+def estimate(
+  plan: sweep.Sweep,
+  *,
+  settle: Callable[[Any], tuple[Any, int]] = settle,
+  cost: Callable[..., cost_lib.Cost] = cost_lib.cost,
+) -> None:
+  """Prints the steps and minutes of the runs; times a step of each row."""
+  seconds: dict[tuple, float] = {}
+  total = 0.0
+  for run in plan.runs:
+    fitting.ensure_phantoms(run.config)
+    row, (config, count) = run.row, settle(run.config)
+    size = (config.model.base_width, config.data.resolution)
+    kind = (row.name, *size, config.train.batch_size)
+    if kind not in seconds:
+      seconds[kind] = cost(config, images=count, timed=True).step_seconds or 0.0
+    steps = cost_lib.plan(config, images=count).steps
+    took = steps * seconds[kind]
+    total += took
+    print(
+      f"{row.dataset:12} {row.name:34} seed {run.seed}: {steps:6} steps of "
+      f"{seconds[kind]:.2f} s, {took / 60:6.1f} min"
+    )
+  hours = f"{total / 3600:.1f} h" if total > 5400 else f"{total / 60:.0f} min"
+  print(
+    f"{len(plan.runs)} runs, about {hours} of steps, without compilation and "
+    "validation"
+  )

@@ -1,0 +1,191 @@
+"""A prepared folder of unknown origin is read as data: none of it is code."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from array_record.python import array_record_module
+
+from apppau_jax.datasets import prepared as prepared_lib
+from apppau_jax.datasets import spec
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.prepare import prepare
+from apppau_jax.errors import DataError
+from apppau_jax.experiment import data, run_folder
+from apppau_jax.imaging import decode
+from configs import phantom as phantom_config
+
+ROOT = Path(__file__).parents[2]
+IDS = ("MCUCXR_0001_0", "MCUCXR_0002_0", "MCUCXR_0113_1")
+
+
+@pytest.fixture(scope="module")
+def prepared(raw_sets, tmp_path_factory):
+  raw = raw_sets.montgomery(tmp_path_factory.mktemp("raw"), IDS)
+  root = tmp_path_factory.mktemp("data")
+  prepare("phantom", raw_dir=raw, data_dir=root)
+  return root
+
+
+@pytest.fixture
+def data_dir(prepared, tmp_path):
+  return shutil.copytree(prepared, tmp_path / "data")
+
+
+def _folder(data_dir):
+  (found,) = data_dir.glob("phantom/128/*/prepare.json")
+  return found.parent
+
+
+def _seal(folder):
+  """Gives the files, whatever they are now, their checksums."""
+  facts = json.loads((folder / prepared_lib.RECORD).read_text())
+  facts["files"] = prepared_lib.checksums(folder)
+  (folder / prepared_lib.RECORD).write_text(json.dumps(facts))
+
+
+@pytest.fixture
+def planted(data_dir, tmp_path):
+  """A data_dir whose features.json names a class of a module that attacks."""
+  marker = tmp_path / "marker"
+  modules = tmp_path / "modules"
+  modules.mkdir()
+  (modules / "planted_features.py").write_text(
+    f"open({str(marker)!r}, 'w').close()\n"
+    "from tensorflow_datasets.core.features.text_feature import Text\n"
+    "class Planted(Text): pass\n"
+  )
+  path = _folder(data_dir) / "features.json"
+  features = json.loads(path.read_text())
+  finding = features["featuresDict"]["features"]["finding"]
+  finding["pythonClassName"] = "planted_features.Planted"
+  path.write_text(json.dumps(features))
+  _seal(path.parent)
+  return data_dir, modules, marker
+
+
+def test_a_class_that_a_folder_names_is_not_imported(planted, monkeypatch):
+  data_dir, modules, marker = planted
+  monkeypatch.syspath_prepend(str(modules))
+  with pytest.raises(DataError, match=r"features\.json") as caught:
+    _ = Dataset("phantom", data_dir=data_dir).entries
+  assert caught.value.exit_code == 3
+  assert not marker.exists()
+  assert "planted_features" not in sys.modules
+  # The plant works: TFDS's own reader imports the module.
+  tfds.builder_from_directory(_folder(data_dir))
+  assert marker.exists()
+  sys.modules.pop("planted_features")
+
+
+def test_nor_if_a_runs_configuration_leads_to_it(
+  planted, monkeypatch, tmp_path
+):
+  data_dir, modules, marker = planted
+  monkeypatch.syspath_prepend(str(modules))
+  tree = phantom_config.get_config("quick").to_dict()
+  tree["data"]["data_dir"] = str(data_dir)
+  run_folder.claim(tmp_path / "run", json.loads(json.dumps(tree)))
+  config = run_folder.read_config(tmp_path / "run")
+  with pytest.raises(DataError, match=r"features\.json"):
+    data.open_dataset(config)
+  assert not marker.exists()
+
+
+def test_a_main_ends_with_status_3_and_one_paragraph(planted):
+  data_dir, modules, marker = planted
+  path = os.pathsep.join([str(modules), os.environ.get("PYTHONPATH", "")])
+  done = subprocess.run(
+    [sys.executable, "-m", "launch.verify_data", "--dataset=phantom",
+     f"--data_dir={data_dir}"],
+    env={**os.environ, "PYTHONPATH": path}, cwd=ROOT,
+    capture_output=True, text=True, check=False,
+  )  # fmt: skip
+  assert done.returncode == 3
+  assert "features.json" in done.stderr
+  assert "Traceback" not in done.stderr
+  assert not marker.exists()
+
+
+def _other_classes(folder):
+  (folder / "label.labels.txt").write_text("normal\nflu\n")
+
+
+def _no_classes(folder):
+  (folder / "label.labels.txt").unlink()
+
+
+def _deep_json(folder):
+  (folder / "features.json").write_text("[" * 100_000)
+
+
+def _no_shard(folder):
+  (shard,) = folder.glob("*.array_record-*")
+  shard.unlink()
+
+
+def _other_shard(folder):
+  (shard,) = folder.glob("*.array_record-*")
+  shard.write_bytes(b"no array_record at all")
+
+
+def _other_records(folder):
+  (shard,) = folder.glob("*.array_record-*")
+  writer = array_record_module.ArrayRecordWriter(str(shard), "group_size:1")
+  writer.write(b"\xff\xff not an example")
+  writer.close()
+
+
+@pytest.mark.parametrize(
+  ("spoil", "says"),
+  [
+    (_other_classes, "normal, flu, not normal, tb"),
+    (_no_classes, r"label\.labels\.txt"),
+    (_deep_json, r"features\.json"),
+    (_no_shard, "shards are incomplete"),
+    (_other_shard, "not an array_record|cannot be read"),
+    (_other_records, "a record cannot be read"),
+  ],
+)
+def test_what_is_not_as_the_code_states_is_refused(data_dir, spoil, says):
+  spoil(_folder(data_dir))
+  _seal(_folder(data_dir))
+  with pytest.raises(DataError, match=says):
+    _ = Dataset("phantom", data_dir=data_dir).entries
+
+
+@pytest.mark.parametrize("content", ["[]", "[" * 100_000, '{"files": []}'])
+def test_a_manifest_that_is_none(data_dir, content):
+  (_folder(data_dir) / prepared_lib.RECORD).write_text(content)
+  with pytest.raises(DataError, match="not prepared"):
+    _ = Dataset("phantom", data_dir=data_dir).entries
+
+
+@pytest.mark.parametrize(
+  "pixels",
+  [
+    np.zeros((64, 64), np.uint8),
+    np.zeros((128, 128), np.uint16),
+    np.zeros((128, 128, 3), np.uint8),
+  ],
+)
+def test_pictures_of_another_form_are_refused(pixels):
+  png = decode.encode_png(pixels)
+  with pytest.raises(DataError, match="prepared set"):
+    decode.read_prepared(png, side=128, bits=8)
+  with pytest.raises(DataError, match="prepared set"):
+    decode.read_prepared(png[:40], side=128)
+
+
+def test_a_set_has_eight_structures_at_most():
+  fields = {"name": "x", "title": "", "masks": lambda i: ()}
+  names = tuple("abcdefghi")
+  assert spec.DatasetSpec(**fields, structures=names[:8]).structures
+  with pytest.raises(ValueError, match="at most 8"):
+    spec.DatasetSpec(**fields, structures=names)

@@ -1,0 +1,83 @@
+"""The documentation names only tests, files, commands and links that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+  [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/**/*.md")]
+)
+# Notes of the past keep the commands and options of their commit.
+CURRENT = [p for p in PAGES if "archive" not in p.parts]
+CURRENT.remove(ROOT / "CHANGELOG.md")
+
+
+def _found(pattern, pages):
+  """Every match of `pattern`, with the page that it is on."""
+  pairs = {
+    (page.relative_to(ROOT), found)
+    for page in pages
+    for found in re.findall(pattern, page.read_text(encoding="utf-8"))
+  }
+  assert pairs
+  return sorted(pairs)
+
+
+def _anchors(page):
+  """Anchors of the headings of a page, as GitHub makes them."""
+  text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+  titles = re.findall(r"(?m)^#+ (.+)$", text)
+  kept = (re.sub(r"[^\w\- ]", "", title.lower()) for title in titles)
+  return {title.replace(" ", "-") for title in kept}
+
+
+def test_named_tests_exist():
+  missing = []
+  for page, (file, name) in _found(r"`([\w/]+_test\.py)::(test_\w+)", PAGES):
+    path = ROOT / "tests" / file.removeprefix("tests/")
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if not re.search(rf"(?m)^def {name}\(", text):
+      missing.append(f"{page}: {file}::{name}")
+  assert not missing, "\n".join(missing)
+
+
+def test_relative_links_lead_somewhere():
+  broken = []
+  for page, link in _found(r"\]\((?!https?:|mailto:)([^)\s]+)\)", PAGES):
+    name, _, anchor = link.partition("#")
+    target = (ROOT / page.parent / name).resolve() if name else ROOT / page
+    inside = target.is_relative_to(ROOT) and target.exists()
+    if not inside or (anchor and anchor not in _anchors(target)):
+      broken.append(f"{page}: {link}")
+  assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(
+  "pattern",
+  [
+    r"python -m ((?:launch|benchmarks)\.\w+)",
+    r"`((?:launch|benchmarks)\.\w+)`",
+    r"(configs/\w+\.py)",
+    r"`((?:\w+/)+\w+\.(?:py|sh|c))`",
+  ],
+)
+def test_named_commands_and_files_exist(pattern):
+  missing = []
+  for page, name in _found(pattern, CURRENT):
+    path = name if "/" in name else name.replace(".", "/") + ".py"
+    places = (ROOT, ROOT / "apppau_jax", ROOT / "tests")
+    if "NAME" not in name and not any((p / path).exists() for p in places):
+      missing.append(f"{page}: {name}")
+  assert not missing, "\n".join(missing)
+
+
+def test_quoted_examples_are_those_of_the_tests():
+  page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+  quoted = re.findall(
+    r"<!-- example: (\S+) -->\n```python\n(.*?)```", page, re.DOTALL
+  )
+  assert quoted
+  for name, code in quoted:
+    assert code in (ROOT / name).read_text(encoding="utf-8"), name

@@ -1,0 +1,91 @@
+"""Combinations of players that would silently do nothing are refused."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from apppau_jax.config import Config
+from apppau_jax.errors import ConfigError
+from apppau_jax.experiment import networks, objectives, predictors
+from configs import appau_phantom, baselines
+
+
+def _changed(values):
+  flat = Config.from_dict(appau_phantom.get_config().to_dict()).flat()
+  return Config.from_dict({**flat, **values})
+
+
+@pytest.mark.parametrize(
+  ("values", "unlabelled", "says"),
+  [
+    ({}, 0, "every training image is labelled"),
+    ({"train.unlabelled_in_batch": 16}, 9, "no labelled row"),
+    (
+      {"train.unlabelled_in_batch": 0, "consistency.name": "mean_teacher"},
+      9,
+      "unlabelled_in_batch is 0",
+    ),
+    (
+      {
+        "train.select_by": "auroc",
+        "train.unlabelled_in_batch": 0,
+        "discriminator.enabled": False,
+      },
+      9,
+      "select by dice",
+    ),
+    (
+      {
+        "train.select_by": "auroc",
+        "discriminator.class_weight": 0.0,
+        "discriminator.predicted_weight": 0.0,
+      },
+      9,
+      "taught no class",
+    ),
+    (
+      {"discriminator.enabled": False, "consistency.name": "none"},
+      9,
+      "nothing learns from unlabelled",
+    ),
+    (
+      {"data.unmasked_images": True, "train.unlabelled_in_batch": 0},
+      9,
+      "no batch would hold one",
+    ),
+  ],
+)
+def test_players_that_cannot_play_are_refused(values, unlabelled, says):
+  with pytest.raises(ConfigError, match=says):
+    objectives.check_players(_changed(values), unlabelled=unlabelled)
+
+
+@pytest.mark.parametrize("dataset", baselines.RECIPES)
+@pytest.mark.parametrize("name", ["ceiling", "no_adversarial", "no_pyramid"])
+def test_the_players_of_baselines_can_play(dataset, name):
+  config = baselines.get_config(f"dataset={dataset},name={name}")
+  objectives.check_players(config, unlabelled=9)
+
+
+def test_a_class_that_nobody_shows_is_refused():
+  config = _changed({})
+  with pytest.raises(ConfigError, match="no training image of class tb"):
+    objectives.check_classes(config, known=np.array([0, -1, 0]))
+  objectives.check_classes(config, known=np.array([0, 1, -1]))
+  config.discriminator.class_weight = 0.0
+  config.discriminator.predicted_weight = 0.0
+  objectives.check_classes(config, known=np.array([-1]))
+
+
+def test_only_a_trained_classifier_is_asked():
+  """An untrained head's classes must not be reported as a diagnosis."""
+  config = baselines.get_config("dataset=phantom,name=no_classification")
+  config = Config.from_dict(config.to_dict())
+  assert networks.discriminator(config) is not None
+  assert predictors.diagnose(config) is None
+  assert predictors.players(config).diagnose is None
+  for key in ("class_weight", "predicted_weight"):
+    trained = copy.deepcopy(config)
+    setattr(trained.discriminator, key, 0.5)
+    assert predictors.diagnose(trained) is not None
