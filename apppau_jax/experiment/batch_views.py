@@ -8,7 +8,7 @@ import numpy as np
 
 from apppau_jax.batch import Batch
 from apppau_jax.datasets.splits import Parts
-from apppau_jax.experiment import data, fitting, input_pipeline, objectives
+from apppau_jax.experiment import data, fitting, input_pipeline, step
 from apppau_jax.experiment.assemble import plan
 from apppau_jax.experiment.networks import Config, class_names
 from apppau_jax.reports.montage import View
@@ -31,7 +31,7 @@ def batch_views(config: Config) -> dict[str, list[View]]:
   dataset = data.open_dataset(config)
   config = data.settled(config, dataset)
   parts = data.parts(config, dataset)
-  objectives.check_players(config, unlabelled=len(parts.train_unlabelled))
+  step.check_players(config, unlabelled=len(parts.train_unlabelled))
   labelled, unlabelled = _shown_rows(config, parts)
   training = data.load_training(config, dataset, parts=parts)
   loaded = training.take([*labelled, *unlabelled])
@@ -40,7 +40,7 @@ def batch_views(config: Config) -> dict[str, list[View]]:
   prepare = jax.jit(data.prepare(config))
   views: list[Batch] = [prepare(key, batch) for key in keys]
   titles = other_titles = ["trained on"] * _VIEWS
-  perturbs = objectives.consistent(config, plan(config, parts))
+  perturbs = step.semi_supervision(config, plan(config, parts))
   if perturbs is not None and unlabelled:
     other_titles = ["weak view", *["strong view"] * (_VIEWS - 1)]
     views[1:] = _strong_views(
@@ -71,7 +71,7 @@ def _shown_rows(config: Config, chosen: Parts) -> tuple[list[int], list[int]]:
   """Rows of the labelled and unlabelled images, each image once."""
   order_of = input_pipeline.minibatches(config, chosen)
   minibatch = np.atleast_2d(order_of(0))[-1]
-  parts = np.split(minibatch, [objectives.labelled_rows(config)])
+  parts = np.split(minibatch, [step.labelled_rows(config)])
   labelled, unlabelled = (list(dict.fromkeys(p.tolist())) for p in parts)
   return labelled[:_LABELLED], unlabelled[:_UNLABELLED]
 
@@ -86,7 +86,9 @@ def _strong_views(
     dataclasses.replace(
       batch,
       image=batch.image.at[others].set(
-        perturbs.disturb(key, weak.image[others], weak.mask[others], drawn)[0]
+        perturbs.method.strong_view(
+          key, weak.image[others], weak.mask[others], labelled=drawn
+        )[0]
       ),
     )
     for key, batch in zip(keys, batches)

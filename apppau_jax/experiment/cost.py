@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from apppau_jax.batch import Batch
-from apppau_jax.experiment import assemble, networks, objectives
+from apppau_jax.experiment import assemble, networks
+from apppau_jax.experiment import step as step_lib
 from apppau_jax.experiment.networks import Config
 from apppau_jax.imaging import grey_levels
 from apppau_jax.training import example_order, loop, parallel
@@ -56,7 +57,7 @@ def cost(config: Config, *, images: int, timed: bool = False) -> Cost:
     ConfigError: no run would accept the configuration.
   """
   # Only the data tell how many images are unlabelled: assume some.
-  objectives.check_players(config, unlabelled=images)
+  step_lib.check_players(config, unlabelled=images)
   began = time.perf_counter()
   lowered, init, shapes = _lower(config, images)
   compiled = lowered.compile()
@@ -153,11 +154,10 @@ def _black(config: Config, images: int) -> Batch:
 
 
 def _parameters(shapes: state_lib.TrainState) -> dict[str, int]:
-  players = {"S": shapes.segmentor, "D": shapes.discriminator}
+  short = {"segmentor": "S", "discriminator": "D"}
   return {
-    name: state_lib.parameter_count(player.params)
-    for name, player in players.items()
-    if player is not None
+    short.get(name, name): state_lib.parameter_count(player.params)
+    for name, player in shapes.players.items()
   }
 
 

@@ -1,4 +1,4 @@
-"""What a training step is fed with: which examples, and where they lie."""
+"""The inputs of the training step: which examples, from memory or disk."""
 
 import contextlib
 import dataclasses
@@ -13,13 +13,13 @@ from apppau_jax.datasets import examples as stored
 from apppau_jax.datasets import prefetch, splits
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment.networks import Config
-from apppau_jax.experiment.objectives import labelled_rows
+from apppau_jax.experiment.step import labelled_rows
 from apppau_jax.training import example_order as order
 from apppau_jax.training import loop, parallel
 
 
 def to_batch(loaded: stored.Examples) -> Batch:
-  """Examples as a batch, in this process's memory."""
+  """Return examples as a batch, in the memory of this process."""
   names = (field.name for field in dataclasses.fields(Batch))
   arrays: dict[str, Any] = {name: getattr(loaded, name) for name in names}
   return Batch(**arrays).check()
@@ -32,18 +32,18 @@ def feed(
   mesh: parallel.Mesh,
   plan: loop.Plan,
 ) -> loop.Feed:
-  """What the training step is fed with from any step on.
+  """Return the inputs of the training step, from any step on.
 
   Args:
     source: the training examples. Those in memory are copied to every device
-      once, and step t gathers rows `order(t)`; of those on disk each process
-      reads its own rows ahead of their step, which has nothing to gather.
+      once, and step t gathers rows `order(t)`. Of those on disk each process
+      reads its own rows ahead of their step, and nothing is gathered.
     order: maps a step to rows of `source`.
     mesh: the devices.
     plan: lengths of the run.
 
   Raises:
-    ConfigError: examples on disk, and several steps at a call.
+    ConfigError: examples on disk, and several steps a call.
   """
   if isinstance(source, stored.Examples):
     resident = parallel.replicate(to_batch(source), mesh)
@@ -53,7 +53,7 @@ def feed(
     )
   if plan.steps_per_call > 1:
     raise ConfigError(
-      "config.data.streaming brings the examples of one step at a time, and "
+      "config.data.streaming reads the examples of one step at a time, and "
       f"config.train.steps_per_call={plan.steps_per_call}; set it to 1."
     )
 
@@ -74,22 +74,23 @@ def feed(
 def minibatches(
   config: Config, split: splits.Parts
 ) -> Callable[[int], np.ndarray]:
-  """Maps a step to the rows of the resident batch that it learns from.
+  """Return a function from a step to the rows that it learns from.
 
-  Labelled rows first, then unlabelled ones, each kind in its own endless
-  order. With two players a step takes two minibatches in succession,
-  `[2, b]`: D's, then S's.
+  Labelled rows come first, then unlabelled ones, each kind in its own endless
+  order. With a discriminator a step takes two successive minibatches, `[2, b]`:
+  that of D, then that of S.
   """
-  seen, unseen = labelled_rows(config), config.train.unlabelled_in_batch
+  with_masks = labelled_rows(config)
+  without = config.train.unlabelled_in_batch
   count = len(split.train_labelled)
 
   def rows(turn: int) -> np.ndarray:
     take = functools.partial(order.batch_indices, seed=config.seed, step=turn)
-    labelled = take(size=count, batch_size=seen)
-    if not unseen:
+    labelled = take(size=count, batch_size=with_masks)
+    if not without:
       return labelled
     unlabelled = take(
-      size=len(split.train_unlabelled), batch_size=unseen, stream=1
+      size=len(split.train_unlabelled), batch_size=without, stream=1
     )
     return np.concatenate([labelled, count + unlabelled])
 

@@ -8,8 +8,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optax
-
 from apppau_jax.errors import CheckpointError, ConfigError
 from apppau_jax.experiment import networks, run_folder
 from apppau_jax.experiment.networks import Config
@@ -233,16 +231,8 @@ def temperature(config: Config, *, workdir: pathlib.Path) -> float:
 
 def _shapes(config: Config) -> TrainState:
   """Shapes of a saved state, on one device."""
-  # Only the structure of the optimisers matters here, not their rates.
-  rate = optax.constant_schedule(0.0)
   return parallel.shapes(
-    lambda: networks.init(
-      config,
-      networks.optimizer(config, rate, player="segmentor"),
-      networks.optimizer(config, rate, player="discriminator"),
-      seed=0,
-    ),
-    parallel.own_mesh(),
+    lambda: networks.init(config, seed=0), parallel.own_mesh()
   )
 
 

@@ -1,11 +1,12 @@
-"""The two networks, their optimisers and the state they start from."""
+"""The networks, their optimisers and the state they start from."""
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from apppau_jax.config import Config
-from apppau_jax.datasets import registry as sets
+from apppau_jax import semi
+from apppau_jax.config import Config, Discriminator, Optim
+from apppau_jax.datasets import registry
 from apppau_jax.errors import ConfigError
 from apppau_jax.models import blocks
 from apppau_jax.models import discriminator as discriminator_lib
@@ -14,15 +15,13 @@ from apppau_jax.onednn import convolutions as onednn
 from apppau_jax.training import loop, optimizers
 from apppau_jax.training import state as state_lib
 
-# Of the keys of the first weights: no step has these numbers.
-_SEGMENTOR, _DISCRIMINATOR = 2**31 - 2, 2**31 - 1
-# What D, and the first state, are made of: for `shared`.
-D_KEYS = ("discriminator", "data.dataset", "data.class_names")
-INIT_KEYS = ("model", "optim", "data.resolution", "data.structures", *D_KEYS)
+# Keys of the initial parameters are folded in with these numbers, which no step
+# has. Further segmentors take those below.
+_SEGMENTOR, _DISCRIMINATOR, _FURTHER = 2**31 - 2, 2**31 - 1, 2**31 - 3
 
 
 def segmentor(config: Config) -> segmentor_lib.Network:
-  """The network S."""
+  """Return the network S, and that of every further segmentor."""
   return segmentor_lib.from_preset(
     config.model.preset,
     base_width=config.model.base_width,
@@ -35,25 +34,25 @@ def segmentor(config: Config) -> segmentor_lib.Network:
 
 
 def masks(config: Config) -> int:
-  """How many masks S makes of an image: the structures, or the lungs."""
+  """Return the number of masks of an image: the structures, or the lungs."""
   return len(config.data.structures) or 1
 
 
 def class_names(config: Config) -> tuple[str, ...]:
-  """The classes that D tells apart; none of a user's own set without any."""
+  """Return the classes of D; a user's own data set may have none."""
   names = tuple(config.data.class_names)
-  own = any(map(sets.is_own, sets.parts(config.data.dataset)))
-  return names if names or own else sets.class_names(config.data.dataset)
+  own = any(map(registry.is_own, registry.parts(config.data.dataset)))
+  return names if names or own else registry.class_names(config.data.dataset)
 
 
 def learns_classes(config: Config) -> bool:
-  """Whether D is taught any class: only then is what it says a diagnosis."""
+  """Return whether D learns any class; only then does it classify."""
   knobs = config.discriminator
   return knobs.enabled and bool(knobs.class_weight or knobs.predicted_weight)
 
 
 def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
-  """The network D, None where S trains alone."""
+  """Return the network D, or None without a discriminator."""
   knobs = config.discriminator
   if not knobs.enabled:
     return None
@@ -69,10 +68,10 @@ def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
 
 
 def convolutions(config: Config) -> blocks.Convolutions:
-  """What computes the networks' convolutions.
+  """Return the convolutions of all networks.
 
   Raises:
-    ConfigError: oneDNN is asked for and can't be had.
+    ConfigError: oneDNN is configured and not available.
   """
   asked = config.model.convolutions
   if asked == "xla":
@@ -82,14 +81,14 @@ def convolutions(config: Config) -> blocks.Convolutions:
     return onednn.CONVOLUTIONS
   if asked == "onednn":
     raise ConfigError(
-      f"model.convolutions is 'onednn', but {why}. With 'auto' they are "
-      "oneDNN's where they can be, else XLA's."
+      f"model.convolutions is 'onednn', but {why}. 'auto' takes oneDNN's "
+      "where they are available, else XLA's."
     )
   return blocks.XLA
 
 
 def convolutions_by(config: Config) -> str:
-  """In words: whose convolutions, and why not oneDNN's."""
+  """Describe the convolutions in use, and why they are not oneDNN's."""
   if convolutions(config) is not blocks.XLA:
     return "oneDNN"
   asked = config.model.convolutions
@@ -99,23 +98,32 @@ def convolutions_by(config: Config) -> str:
 
 
 def schedule(
-  config: Config, lengths: loop.Plan, *, learning_rate: float
+  config: Config, lengths: loop.Plan, *, player: str
 ) -> optax.Schedule:
-  """A player's learning rate by step."""
+  """Return the learning rate of a player by step."""
   warmup = round(config.optim.warmup_epochs * lengths.steps_per_epoch)
   return optimizers.make_schedule(
     config.optim.schedule,
-    learning_rate=learning_rate,
+    learning_rate=_settings(config, player).learning_rate,
     steps=lengths.steps,
     warmup_steps=min(warmup, lengths.steps - 1),
   )
 
 
 def optimizer(
-  config: Config, rate: optax.Schedule, *, player: str
+  config: Config, lengths: loop.Plan | None, *, player: str
 ) -> optax.GradientTransformation:
-  """A player's optimiser; `player` is "segmentor" or "discriminator"."""
-  own = config.optim if player == "segmentor" else config.discriminator
+  """Return the optimiser of a player.
+
+  Args:
+    config: the configuration.
+    lengths: of the run; None where only the shapes of the state matter.
+    player: a name; every segmentor is optimised alike.
+  """
+  own = _settings(config, player)
+  rate = optax.constant_schedule(0.0)
+  if lengths is not None:
+    rate = schedule(config, lengths, player=player)
   return optimizers.make_optimizer(
     schedule=rate,
     b1=own.b1,
@@ -125,41 +133,52 @@ def optimizer(
   )
 
 
+def _settings(config: Config, player: str) -> Discriminator | Optim:
+  is_d = player == state_lib.DISCRIMINATOR
+  return config.discriminator if is_d else config.optim
+
+
+def further_segmentors(config: Config) -> tuple[str, ...]:
+  """Return the names of the segmentors that train beside "segmentor"."""
+  name = config.consistency.name
+  return () if name == "none" else semi.METHODS[name].players
+
+
 def init(
   config: Config,
-  transform: optax.GradientTransformation,
-  discriminator_transform: optax.GradientTransformation,
+  lengths: loop.Plan | None = None,
   *,
   seed: int | jax.Array | None = None,
 ) -> state_lib.TrainState:
-  """A fresh state; trace or compile it, it is slow otherwise.
+  """Return a fresh state; trace or compile it, it is slow otherwise.
 
   Args:
-    config: the configuration; its seed is asked for only without `seed`.
-    transform: S's optimiser.
-    discriminator_transform: D's.
-    seed: of the first weights.
+    config: the configuration.
+    lengths: of the run; None where only the shapes of the state matter.
+    seed: of the initial parameters, in place of the configuration's.
   """
   side = config.data.resolution
   image = jnp.zeros((1, side, side, 1), jnp.float32)
   mask = jnp.zeros((1, side, side, masks(config)), jnp.float32)
   key = jax.random.key(config.seed if seed is None else seed)
-  other = discriminator(config)
-  return state_lib.TrainState(
-    step=jnp.int32(0),
-    segmentor=state_lib.init_player(
-      segmentor(config),
-      image,
-      key=jax.random.fold_in(key, _SEGMENTOR),
-      optimizer=transform,
-    ),
-    discriminator=None
-    if other is None
-    else state_lib.init_player(
-      other,
-      image,
-      mask,
-      key=jax.random.fold_in(key, _DISCRIMINATOR),
-      optimizer=discriminator_transform,
-    ),
-  )
+
+  def player(name, module, *inputs, number):
+    return state_lib.init_player(
+      module,
+      *inputs,
+      key=jax.random.fold_in(key, number),
+      optimizer=optimizer(config, lengths, player=name),
+    )
+
+  net, other = segmentor(config), discriminator(config)
+  numbers = {state_lib.SEGMENTOR: _SEGMENTOR} | {
+    name: _FURTHER - i for i, name in enumerate(further_segmentors(config))
+  }
+  players = {
+    name: player(name, net, image, number=number)
+    for name, number in numbers.items()
+  }
+  if other is not None:
+    name = state_lib.DISCRIMINATOR
+    players[name] = player(name, other, image, mask, number=_DISCRIMINATOR)
+  return state_lib.TrainState(step=jnp.int32(0), players=players)

@@ -16,18 +16,13 @@ from collections.abc import Callable
 import jax
 
 from apppau_jax.losses.adversarial import (
+  class_consistency_loss,
   class_loss,
   fake_log_prob,
   nonsaturating_loss,
   real_log_prob,
   saturating_loss,
   smooth_mask,
-)
-from apppau_jax.losses.consistency import (
-  class_consistency_loss,
-  mean_teacher_loss,
-  pseudo_label_loss,
-  ramp_up,
 )
 from apppau_jax.losses.cross_entropy import cross_entropy_loss
 from apppau_jax.losses.cross_entropy_tversky import cross_entropy_tversky_loss
@@ -66,10 +61,7 @@ __all__ = [
   "kl_divergence_loss",
   "kl_tversky_loss",
   "masked_mean",
-  "mean_teacher_loss",
   "nonsaturating_loss",
-  "pseudo_label_loss",
-  "ramp_up",
   "real_log_prob",
   "saturating_loss",
   "segmentation_objective",

@@ -1,6 +1,6 @@
-"""The two players' terms on D's logits: eqs. (5) to (10).
+"""The terms of both players on the logits of D: eqs. (5) to (10).
 
-D gives n + 1 logits l for a pair (image, mask): the classes 0..n-1, then n,
+D gives n + 1 logits l for a pair (image, mask): the classes 0..n-1, then n for
 "the mask was predicted". With LSE the log of the sum of exponentials,
 
   (9)  P(fake)   = exp(l_n) / sum over j = 0..n of exp(l_j)
@@ -12,15 +12,14 @@ D gives n + 1 logits l for a pair (image, mask): the classes 0..n-1, then n,
   (7)  D, real:            -log(1 - P(fake | x, y))
   (8)  D, fake:            -log P(fake | x, S(x))
 
-Eq. (6) over all n + 1 logits already holds (7): -log P(label) is the
+Eq. (6) over all n + 1 logits already contains (7): -log P(label) is the
 conditional term plus (7). Adding one number to all logits changes nothing, so
-n + 1 logits and n logits with a fake logit fixed at 0 are one family.
+n + 1 logits and n logits with a fake logit fixed at 0 are the same model.
 
 Shapes: `[b, n + 1]` in, `[b]` out; every term but the saturating one is >= 0.
 
 References: Imran and Terzopoulos 2019, arXiv:1908.03693; Salimans et al. 2016,
-arXiv:1606.03498 (feature matching: its eq. in section 3.1, here as the mean
-absolute difference).
+arXiv:1606.03498.
 """
 
 import chex
@@ -31,29 +30,34 @@ Array = chex.Array
 
 
 def fake_log_prob(logits: Array) -> jax.Array:
-  """Returns log P(fake), eq. (9): `[b, n + 1]` to `[b]`, <= 0.
+  """Compute log P(fake), eq. (9): `[b, n + 1]` to `[b]`, <= 0.
 
-  This and `real_log_prob` lose no digits where D is sure of either answer.
+  This and `real_log_prob` keep their precision where D is sure either way.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> round(float(fake_log_prob(jnp.zeros((1, 3)))[0]), 4)  # log(1 / 3)
+    -1.0986
   """
   return jax.nn.log_sigmoid(-_real_log_odds(logits))
 
 
 def real_log_prob(logits: Array) -> jax.Array:
-  """Returns log(1 - P(fake)), stable: `[b, n + 1]` to `[b]`, <= 0."""
+  """Compute log(1 - P(fake)): `[b, n + 1]` to `[b]`, <= 0."""
   return jax.nn.log_sigmoid(_real_log_odds(logits))
 
 
 def class_loss(
   logits: Array, label: Array, *, conditional: bool = True
 ) -> jax.Array:
-  """Eq. (6): -log of the probability of the true class.
+  """Compute eq. (6), -log of the probability of the true class.
 
   Args:
     logits: `[b, n + 1]`.
-    label: int `[b]` in 0..n-1; a -1 (unknown) gives some finite number, to be
-      left out by the caller.
+    label: int `[b]` in 0..n-1; -1 (unlabelled) gives some finite number, which
+      the caller leaves out.
     conditional: among the n classes given that the pair is real; else among
-      all n + 1, as printed.
+      all n + 1, as printed in the paper.
 
   Returns:
     `[b]`, >= 0.
@@ -67,38 +71,40 @@ def class_loss(
 
 
 def nonsaturating_loss(logits: Array) -> jax.Array:
-  """Eq. (5), S wants its pair to be taken for real: `[b]`, >= 0."""
+  """Compute eq. (5), -log(1 - P(fake)) of predicted pairs: `[b]`, >= 0."""
   return -real_log_prob(logits)
 
 
 def saturating_loss(logits: Array) -> jax.Array:
-  """Algorithm 1's descent on log(1 - D), D = 1 - P(fake): `[b]`, <= 0.
+  """Compute Algorithm 1's log(1 - D), D = 1 - P(fake): `[b]`, <= 0.
 
-  The same zero as eq. (5); its gradient vanishes where D is sure of a fake.
+  Its minimum is that of eq. (5); its gradient vanishes where D is sure that a
+  pair is fake.
   """
   return fake_log_prob(logits)
 
 
-def feature_matching_loss(
-  fake_features: Array, real_features: Array
-) -> jax.Array:
-  """|mean real - mean fake| of D's features, averaged over the features.
+def class_consistency_loss(logits: Array, teacher_logits: Array) -> jax.Array:
+  """Compute the squared difference of two class predictions for a pair.
+
+  Beyond the paper: the mean teacher (Tarvainen and Valpola 2017,
+  arXiv:1703.01780) of the n class probabilities given that the pair is real.
 
   Args:
-    fake_features: `[b, c]` of predicted pairs.
-    real_features: `[r, c]` of real pairs, a target: no gradient.
+    logits: `[b, n + 1]`, of the student.
+    teacher_logits: `[b, n + 1]`, taken as constants.
 
   Returns:
-    A scalar: it compares two minibatches, not examples. >= 0.
+    `[b]` in [0, 2]: the sum over the n classes.
   """
-  chex.assert_rank((fake_features, real_features), 2)
-  chex.assert_equal_shape_suffix((fake_features, real_features), 1)
-  real = jax.lax.stop_gradient(jnp.asarray(real_features))
-  return jnp.abs(jnp.mean(fake_features, axis=0) - real.mean(axis=0)).mean()
+  logits, teacher = _checked(logits), _checked(teacher_logits)
+  chex.assert_equal_shape((logits, teacher))
+  target = jax.nn.softmax(jax.lax.stop_gradient(teacher)[:, :-1])
+  return jnp.sum((jax.nn.softmax(logits[:, :-1]) - target) ** 2, axis=-1)
 
 
 def smooth_mask(mask: Array, *, smoothing: float) -> jax.Array:
-  """A real mask that D cannot tell by its pure zeros and ones.
+  """Move a real mask away from 0 and 1, by which D could recognise it.
 
   Args:
     mask: `[b, h, w, k]` in [0, 1].
@@ -108,7 +114,7 @@ def smooth_mask(mask: Array, *, smoothing: float) -> jax.Array:
 
 
 def _real_log_odds(logits: Array) -> jax.Array:
-  """log((1 - P(fake)) / P(fake)); of differences, for they carry no offset."""
+  """Compute log((1 - P(fake)) / P(fake)) of differences, free of offsets."""
   logits = _checked(logits)
   return jax.nn.logsumexp(logits[..., :-1] - logits[..., -1:], axis=-1)
 

@@ -11,8 +11,6 @@ import chex
 import flax.linen as nn
 import jax
 
-from apppau_jax.exportable import exportable
-
 # Standard deviation of a normal that is truncated at 2 of its own.
 _TRUNCATED_SD = 0.87962566103423978
 
@@ -55,7 +53,6 @@ class Network(nn.Module):
     return output, variables
 
 
-@exportable
 @chex.dataclass(frozen=True, mappable_dataclass=False)
 class SegmentorOutput:
   """The output of a segmentor for a batch; all float32.

@@ -1,7 +1,6 @@
 """Reproduces a table: trains its runs, and estimates how long they take."""
 
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -44,9 +43,7 @@ def reproduce(
   runs, logs = plan.runs, plan.out / "workers"
   write = functools.partial(table_files.write, plan, cross=cross, draw=draw)
   with workers.sharing(command, count=count, logs=logs):
-    failed = sweep.train(
-      runs, fit=train, after_each=write, steps=steps_counter()
-    )
+    failed = sweep.train(runs, fit=train, after_each=write)
   rest = [r.name for r in runs if not (r.is_done() or r.name in failed)]
   if count > 1:
     failed |= dict.fromkeys(rest, f"not finished by any worker; see {logs}")
@@ -113,29 +110,6 @@ def settle(config: Any) -> tuple[Any, int]:
   config = data.settled(config, dataset)
   parts = data.parts(config, dataset)
   return config, len(parts.train_labelled) + len(parts.train_unlabelled)
-
-
-def steps_counter(
-  settle: Callable[[Any], tuple[Any, int]] = settle,
-) -> Callable[[Any], int]:
-  """Returns a function of a configuration that gives the steps of its run.
-
-  It gives 0 while the data are not prepared, and reads each data set once.
-  """
-  found: dict[str, int] = {}
-
-  def steps(config: Any) -> int:
-    # Labels and networks do not change how many images train.
-    section = {**config.to_dict()["data"], "label_seed": 0}
-    key = json.dumps(section, sort_keys=True)
-    if key not in found:
-      try:
-        found[key] = settle(config)[1]
-      except UserError:  # raised again by the run itself
-        return 0
-    return cost_lib.plan(config, images=found[key]).steps
-
-  return steps
 
 
 def estimate(

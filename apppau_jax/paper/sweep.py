@@ -134,7 +134,6 @@ def train(
   *,
   fit: Callable[[Any, pathlib.Path], None],
   after_each: Callable[[dict[str, str]], None] = lambda failed: None,
-  steps: Callable[[Any], int] = lambda config: 0,
   now: Callable[[], float] = time.monotonic,
 ) -> dict[str, str]:
   """Trains the runs that remain; a failed run does not stop the others.
@@ -146,7 +145,6 @@ def train(
     runs: all of them.
     fit: trains and measures a configuration in a folder.
     after_each: called with the failures so far.
-    steps: of a configuration, to estimate the remaining time; 0 if unknown.
     now: the clock, in seconds.
 
   Returns:
@@ -157,29 +155,29 @@ def train(
   """
   failed: dict[str, str] = {}
   remaining = [run for run in runs if not run.is_done()]
-  began, done = now(), 0
-  while remaining:
-    run = remaining[0]
-    if not run.is_done():  # nor by another process meanwhile
-      left = sum(steps(r.config) for r in remaining)
-      minutes = f"{(now() - began) / done * left / 60:.0f} min" if done else ""
-      print(
-        f"== run {runs.index(run) + 1} of {len(runs)}: {run.name} "
-        f"(all done in: {minutes or 'unknown'}; failed: {len(failed)})",
-        file=sys.stderr,
-        flush=True,
-      )
-      try:
-        fit(run.config, run.folder)
-      except Interrupted:
-        raise
-      except OccupiedError:
-        print("another process trains this run", file=sys.stderr)
-      except Exception as error:  # reported at the end
-        reason = str(error) if isinstance(error, UserError) else repr(error)
-        failed[run.name] = reason
-        print(reason, file=sys.stderr)
-      after_each(failed)
-    done += max(1, steps(run.config))
-    remaining.pop(0)
+  began = now()
+  for done, run in enumerate(remaining):
+    if run.is_done():  # by another process meanwhile
+      continue
+    left = len(remaining) - done
+    rest = (
+      f"{(now() - began) / done * left / 60:.0f} min" if done else "unknown"
+    )
+    print(
+      f"== run {runs.index(run) + 1} of {len(runs)}: {run.name} "
+      f"(failed: {len(failed)}, time left: {rest})",
+      file=sys.stderr,
+      flush=True,
+    )
+    try:
+      fit(run.config, run.folder)
+    except Interrupted:
+      raise
+    except OccupiedError:
+      print("another process trains this run", file=sys.stderr)
+    except Exception as error:  # reported at the end
+      reason = str(error) if isinstance(error, UserError) else repr(error)
+      failed[run.name] = reason
+      print(reason, file=sys.stderr)
+    after_each(failed)
   return failed

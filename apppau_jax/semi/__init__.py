@@ -1,24 +1,29 @@
-"""Learning from unlabelled images; `METHODS` are those of consistency.name.
+"""Semi-supervised methods: what the segmentor learns from unlabelled images.
 
-Parameters of a method are the keys of config.consistency that it alone uses.
+To add a method, write a file with a `Method` and name it in `METHODS`; it is
+then a value of `config.consistency.name`. The fields of its class besides
+`strong_view` are set from the keys of the same names in `config.consistency`.
 """
 
-import dataclasses
+from apppau_jax.semi.cross_pseudo_supervision import CrossPseudoSupervision
+from apppau_jax.semi.mean_teacher import MeanTeacher, mean_teacher_loss
+from apppau_jax.semi.method import Method
+from apppau_jax.semi.pseudo_label import PseudoLabel, pseudo_label_loss
+from apppau_jax.semi.strong_views import strong_view
 
+METHODS: dict[str, type[Method]] = {
+  "mean_teacher": MeanTeacher,
+  "pseudo_label": PseudoLabel,
+  "cross_pseudo_supervision": CrossPseudoSupervision,
+}
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MeanTeacher:
-  """Squared difference to the teacher's probabilities."""
-
-  teacher: str = "averaged"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PseudoLabel:
-  """Cross-entropy to the teacher's confident pixels."""
-
-  teacher: str = "averaged"
-  threshold: float = 0.95
-
-
-METHODS = {"mean_teacher": MeanTeacher, "pseudo_label": PseudoLabel}
+__all__ = [
+  "METHODS",
+  "CrossPseudoSupervision",
+  "MeanTeacher",
+  "Method",
+  "PseudoLabel",
+  "mean_teacher_loss",
+  "pseudo_label_loss",
+  "strong_view",
+]

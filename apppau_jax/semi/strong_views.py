@@ -1,12 +1,14 @@
-"""Strong views of unlabelled images, for the consistency terms.
+"""Strong views of unlabelled images.
 
-Intensities change as in `augment`; then a box of another image is put into each
-image, and what is true of the one into what is true of the other. The other is
+Intensities change as in `transforms.augment`. Then a box of another image is
+pasted into each image, and the target of the one into that of the other. The
+other image is
 
-  the next unlabelled image: CutMix (Yun et al. 2019, arXiv:1905.04899; for
-  semi-supervised segmentation French et al. 2020, arXiv:1906.01916), or
-  an image with a drawn mask: bidirectional copy-paste (Bai et al. 2023,
-  arXiv:2305.00673), as often a box of it as all of it but a box.
+  "unlabelled": the next unlabelled image, CutMix (Yun et al. 2019,
+    arXiv:1905.04899; for semi-supervised segmentation French et al. 2020,
+    arXiv:1906.01916), or
+  "labelled": an image with a mask, bidirectional copy-paste (Bai et al. 2023,
+    arXiv:2305.00673). In half of the cases everything but the box is pasted.
 """
 
 import jax
@@ -14,9 +16,10 @@ import jax.numpy as jnp
 
 from apppau_jax.transforms.augment import Augmentation, augment
 
-# Of a box, fractions of height and of width.
+# Range of the sides of a box, as fractions of height and of width.
 _SIDES = (0.25, 0.6)
-_SIDES_KNOWN = (0.45, 0.85)  # half an image each, in the mean
+_SIDES_LABELLED = (0.45, 0.85)  # half an image in the mean
+CUTMIX_WITH = ("unlabelled", "labelled")
 
 
 def strong_view(
@@ -24,39 +27,52 @@ def strong_view(
   image: jax.Array,
   target: jax.Array,
   *,
-  spec: Augmentation,
-  cutmix: float,
-  known: tuple[jax.Array, jax.Array] | None = None,
+  intensity: Augmentation,
+  cutmix: float = 0.0,
+  cutmix_with: str = "unlabelled",
+  labelled: tuple[jax.Array, jax.Array] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """Disturbs images; pixels stay where they are.
+  """Disturb images and pastes boxes into them.
 
   Args:
     key: one PRNG key for the batch.
     image: float32 `[b, h, w, c]` in [0, 1].
-    target: float32 `[b, h, w, k]`, what is true of each pixel.
-    spec: intensity ranges; its geometry must be off.
-    cutmix: share of the images that get a box.
-    known: images `[m, h, w, c]` in [0, 1] and their masks `[m, h, w, k]`, to
-      mix with, the first with the first and so on around; disturbed likewise.
-      None mixes the images among themselves.
+    target: float32 `[b, h, w, k]`, the target of each pixel.
+    intensity: ranges of the intensity changes; its geometry must be off.
+    cutmix: share of the images that get a box, in [0, 1].
+    cutmix_with: "unlabelled" or "labelled", see above.
+    labelled: images `[m, h, w, c]` in [0, 1] and masks `[m, h, w, k]`; image i
+      is mixed with image i % m of them, disturbed likewise.
 
   Returns:
-    The images and the targets that are true of them.
+    The images, and the targets of their pixels.
+
+  Raises:
+    ValueError: `intensity` moves pixels, there is no such `cutmix_with`, or
+      it needs labelled images and there are none.
   """
-  if spec.moves_pixels:
+  if intensity.moves_pixels:
     raise ValueError("a strong view must not move pixels: the targets do not")
-  key_values, key_boxes, key_known, key_sides = jax.random.split(key, 4)
-  image, _ = augment(key_values, image, target, spec=spec)
+  if cutmix_with not in CUTMIX_WITH:
+    raise ValueError(
+      f"cutmix_with is {cutmix_with!r}, not one of {', '.join(CUTMIX_WITH)}"
+    )
+  key_values, key_boxes, key_labelled, key_sides = jax.random.split(key, 4)
+  image, _ = augment(key_values, image, target, spec=intensity)
   if not cutmix:
     return image, target
   b, h, w, _ = image.shape
-  sides = _SIDES if known is None else _SIDES_KNOWN
-  inside = boxes(key_boxes, (b, h, w), share=cutmix, sides=sides)
-  if known is None:
+  if cutmix_with == "unlabelled":
+    inside = boxes(key_boxes, (b, h, w), share=cutmix, sides=_SIDES)
     other = (jnp.roll(image, 1, axis=0), jnp.roll(target, 1, axis=0))
   else:
-    rows = jnp.arange(b) % len(known[0])
-    other = augment(key_known, known[0][rows], known[1][rows], spec=spec)
+    if labelled is None:
+      raise ValueError("cutmix_with='labelled' needs labelled images")
+    inside = boxes(key_boxes, (b, h, w), share=cutmix, sides=_SIDES_LABELLED)
+    rows = jnp.arange(b) % len(labelled[0])
+    other = augment(
+      key_labelled, labelled[0][rows], labelled[1][rows], spec=intensity
+    )
     outside = jax.random.bernoulli(key_sides, shape=(b, 1, 1, 1))
     boxed = inside.any(axis=(1, 2), keepdims=True)
     inside = inside ^ (outside & boxed)
@@ -71,13 +87,13 @@ def boxes(
   share: float,
   sides: tuple[float, float],
 ) -> jax.Array:
-  """One random box an example, or none.
+  """Draw one random box an example, or none.
 
   Args:
     key: one PRNG key for the batch; example i uses `fold_in(key, i)`.
     shape: b, h, w.
     share: probability that an example has a box.
-    sides: least and largest, as fractions of height and of width.
+    sides: smallest and largest side, as fractions of height and of width.
 
   Returns:
     bool `[b, h, w, 1]`, True inside; a box lies within its image.

@@ -1,1 +1,1 @@
-"""States, steps, checkpoints and the loop around them."""
+"""States, the training step, checkpoints and the loop around them."""

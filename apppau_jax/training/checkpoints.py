@@ -1,12 +1,12 @@
-"""Checkpoints that notice when they are damaged; the only Orbax file.
+"""Checkpoints with checksums; the only file that uses Orbax.
 
 Orbax writes atomically and survives `kill -9`, but a flipped byte restores
-without complaint. So every step also holds `integrity`: shape, dtype and
-SHA-256 of each leaf, checked at restore. A damaged step is set aside (renamed,
-never deleted) and the one before it is used.
+without complaint. Every step therefore also holds `integrity`: shape, dtype and
+SHA-256 of each leaf, checked at restore. A damaged step is renamed, never
+deleted, and the one before it is used.
 
 A run of several processes calls `save` and `restore` in all of them, and each
-writes and reads its own part; checksums are of whole arrays, so a step restores
+writes and reads its own part. Checksums are of whole arrays, so a step restores
 onto any number of devices and processes.
 """
 
@@ -18,23 +18,47 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
 from apppau_jax.errors import CheckpointError, ResourceError
-from apppau_jax.training import distributed, parallel
-from apppau_jax.training.state import Tree
+from apppau_jax.training import distributed
+from apppau_jax.training.state import Player, TrainState, Tree
 
 _LOG = logging.getLogger(__name__)
 _FULL = ("No space left on device", "os_error_code='28'")
 
 
+@chex.dataclass(frozen=True, mappable_dataclass=False)
+class _TwoPlayers:
+  """A `TrainState` as it was saved before it held its players by name."""
+
+  step: jax.Array
+  segmentor: Player
+  discriminator: Player | None = None
+
+  @staticmethod
+  def is_layout_of(integrity: Mapping[str, list]) -> bool:
+    """Whether a step with these checksums was saved in this layout."""
+    return ".step" in integrity and not any(
+      name.startswith(".players") for name in integrity
+    )
+
+  def to_state(self) -> TrainState:
+    """Return the same state in the present layout."""
+    players = {"segmentor": self.segmentor}
+    if self.discriminator is not None:
+      players["discriminator"] = self.discriminator
+    return TrainState(step=self.step, players=players)
+
+
 def _digests(tree: Tree) -> dict[str, list]:
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
   return {
-    jax.tree_util.keystr(path): _digest(parallel.fetch(leaf))
+    jax.tree_util.keystr(path): _digest(np.asarray(leaf))
     for path, leaf in leaves
   }
 
@@ -65,7 +89,7 @@ def _abstract(leaf) -> jax.ShapeDtypeStruct:
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
-  """This process waits for no other, and no other for it."""
+  """Return options by which this process and the others do not wait."""
   if distributed.count() == 1:
     return ocp.options.MultiprocessingOptions()
   me = jax.process_index()
@@ -80,8 +104,8 @@ class Store:
   Attributes:
     folder: where the steps lie, one folder each.
 
-  With `read_only` nothing in the folder is made, moved or cleaned up, so that
-  a run can be looked at while it trains; of several processes, one may look
+  With `read_only` nothing in the folder is created, moved or cleaned up, so
+  that a run can be read while it trains; of several processes, one may read
   without the others.
   """
 
@@ -113,18 +137,18 @@ class Store:
     )
 
   def steps(self) -> list[int]:
-    """Steps at hand, oldest first."""
+    """Return the steps that are saved, oldest first."""
     return sorted(self._manager.all_steps())
 
   def save(self, tree: Tree, *, step: int, meta: Mapping) -> None:
-    """Saves in the background; a step already saved is left as it is.
+    """Save in the background; a step that is saved already is left alone.
 
     The tree is copied first: the caller may donate its buffers at once.
     """
     if step in self._manager.all_steps():
       return
     tree = jax.tree.map(jnp.copy, tree)
-    with self._full_disk_told():
+    with self._full_disk_as_error():
       saved = self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -140,8 +164,8 @@ class Store:
       )
 
   @contextlib.contextmanager
-  def _full_disk_told(self):
-    """Orbax and TensorStore say it in words, by many types."""
+  def _full_disk_as_error(self):
+    """Recognise a full disk, which Orbax reports in words and many types."""
     try:
       yield
     except Exception as error:
@@ -149,20 +173,20 @@ class Store:
         raise
       raise ResourceError(
         f"The disk of {self.folder} is full, so the last step could not be "
-        "saved; what was saved before is whole. Make room and give the same "
-        "command again; it goes on from the last checkpoint."
+        "saved. Earlier checkpoints are intact. Free some space and run the "
+        "same command again; it resumes from the last checkpoint."
       ) from error
 
   def forget_after(self, step: int) -> None:
-    """Deletes the steps after `step`, which a resumed run makes anew."""
+    """Delete the steps after `step`, which a resumed run repeats."""
     for later in [s for s in self.steps() if s > step]:
       self._manager.delete(later)
 
   def restore(self, target: Tree) -> tuple[Any, dict[str, Any], int] | None:
-    """Returns the newest undamaged (tree, meta, step), None if never saved.
+    """Return the newest undamaged (tree, meta, step), None if never saved.
 
     Args:
-      target: arrays or shapes of the tree wanted; shardings are the target's,
+      target: arrays or shapes of the tree; the result has its shardings,
         whatever the number of devices the checkpoint was saved from.
 
     Raises:
@@ -174,8 +198,8 @@ class Store:
       try:
         tree, meta = self._read(step, abstract)
       except Exception as error:
-        # Orbax and TensorStore raise many types on damage; each means the
-        # same to us: this step cannot be trusted, look at the one before.
+        # Orbax and TensorStore raise many types on damage. All mean that
+        # this step cannot be trusted, and the one before is tried.
         reasons.append(f"step {step}: {str(error).strip().splitlines()[0]}")
         _LOG.warning("checkpoint unusable, %s", reasons[-1])
         continue
@@ -186,23 +210,30 @@ class Store:
       raise CheckpointError(
         f"No usable checkpoint in {self.folder} ({'; '.join(reasons)}). "
         "Nothing was deleted. Either it is damaged (restore the folder from "
-        "a copy) or it is of another model; to start afresh, name a new "
+        "a copy) or it belongs to another model. To start again, name a new "
         "--workdir."
       )
     return None
 
   def _read(self, step: int, abstract: Tree):
-    items: Any = self._manager.restore(
+    about: Any = self._manager.restore(
       step,
       args=ocp.args.Composite(
-        tree=ocp.args.StandardRestore(abstract),
-        integrity=ocp.args.JsonRestore(),
-        meta=ocp.args.JsonRestore(),
+        integrity=ocp.args.JsonRestore(), meta=ocp.args.JsonRestore()
       ),
     )
-    _check(items.tree, items.integrity)
+    old = isinstance(abstract, TrainState)
+    old = old and _TwoPlayers.is_layout_of(about.integrity)
+    if old:
+      abstract = _TwoPlayers(step=abstract.step, **abstract.players)
+    items: Any = self._manager.restore(
+      step,
+      args=ocp.args.Composite(tree=ocp.args.StandardRestore(abstract)),
+    )
+    _check(items.tree, about.integrity)
     # A copy of our own: restored buffers must not be donated.
-    return jax.tree.map(jnp.copy, items.tree), items.meta
+    tree = jax.tree.map(jnp.copy, items.tree)
+    return tree.to_state() if old else tree, about.meta
 
   def _set_aside(self, steps: list[int]) -> None:
     for step in steps:
@@ -216,20 +247,20 @@ class Store:
       self._manager.reload()
 
   def _free(self, name: str) -> pathlib.Path:
-    """A folder beside this one that is not there yet, called `name` if it can.
+    """Return a new folder beside this one, called `name` or `name`-2, -3, ...
 
-    The same step may be damaged, made anew and damaged again.
+    The same step may be damaged, repeated and damaged again.
     """
     beside = (self.folder.parent / f"{name}-{i}" for i in itertools.count(2))
     first = self.folder.parent / name
     return next(p for p in itertools.chain([first], beside) if not p.exists())
 
   def wait(self) -> None:
-    """Returns when everything saved is on disk."""
-    with self._full_disk_told():
+    """Wait until everything saved is on disk."""
+    with self._full_disk_as_error():
       self._manager.wait_until_finished()
 
   def close(self) -> None:
-    """Waits for the saves under way and releases the manager's threads."""
-    with self._full_disk_told():
+    """Wait for the saves under way and release the manager's threads."""
+    with self._full_disk_as_error():
       self._manager.close()

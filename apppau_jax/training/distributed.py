@@ -1,9 +1,8 @@
-"""The processes of one run: who writes, who waits, what all agree on.
+"""Coordination of the processes of one run; with one process it costs nothing.
 
-The only file that knows there may be several; with one, everything here costs
-nothing. Words go through JAX's coordination service, not through the devices:
-a process may keep the others waiting for minutes, and one that died is noticed
-by its missing heartbeats.
+Messages go through JAX's coordination service, not through the devices: a
+process may keep the others waiting for minutes, and one that died is noticed by
+its missing heartbeats.
 """
 
 import contextlib
@@ -17,7 +16,7 @@ _PATIENCE_MS = 24 * 3600 * 1000  # a dead process is noticed long before
 
 
 def count() -> int:
-  """Number of processes of this run."""
+  """Return the number of processes of this run."""
   return jax.process_count()
 
 
@@ -27,23 +26,23 @@ def is_first() -> bool:
 
 
 def meet() -> None:
-  """Connects the devices of all processes, once, when all are here.
+  """Connect the devices of all processes once all have started.
 
-  CPUs wait for each other's first message 30 s only: less than the time by
-  which one may be slower at compiling. Later messages are waited for.
+  CPUs wait only 30 s for each other's first message, less than the time by
+  which one may be slower at compiling. They wait longer for later messages.
   """
   barrier("meet")
   multihost_utils.sync_global_devices("apppau_jax")
 
 
 def barrier(name: str) -> None:
-  """Returns when every process is here; `name` is used once in a run."""
+  """Wait for every process; a `name` is used once in a run."""
   if count() > 1:
     _client().wait_at_barrier(f"apppau_jax/{name}", _PATIENCE_MS)
 
 
 def agree(name: str, value: str) -> str:
-  """Returns the first process's `value`; `name` is used once in a run."""
+  """Return the first process's `value`; a `name` is used once in a run."""
   if count() == 1:
     return value
   key = f"apppau_jax/{name}"
@@ -54,7 +53,7 @@ def agree(name: str, value: str) -> str:
 
 
 def all_leave(*, seconds: float) -> bool:
-  """Whether every process comes here within so many seconds."""
+  """Return whether every process calls this within so many seconds."""
   try:
     _client().wait_at_barrier("apppau_jax/leave", int(1000 * seconds))
   except RuntimeError:
@@ -64,7 +63,7 @@ def all_leave(*, seconds: float) -> bool:
 
 @contextlib.contextmanager
 def first_goes_first(name: str) -> Iterator[None]:
-  """What is done under it, the first process has done before the others."""
+  """Run the body in the first process before it runs in the others."""
   if not is_first():
     barrier(name)
   yield
@@ -73,10 +72,10 @@ def first_goes_first(name: str) -> Iterator[None]:
 
 
 def preempted(step: int) -> bool:
-  """Whether all processes are to save and stop after this very step.
+  """Return whether all processes save and stop after this step.
 
-  JAX's service hears SIGTERM in any process and names a step that none has
-  passed yet. To be asked after every step, by every process.
+  JAX's service notices a SIGTERM of any process and names a step that none has
+  passed yet. Every process asks after every step.
   """
   return multihost_utils.reached_preemption_sync_point(step)
 

@@ -1,9 +1,9 @@
-"""Which examples make up step t: a pure function of (seed, t).
+"""The examples of step t, a pure function of (seed, t).
 
-An epoch is a shuffle of all examples; the epochs are laid end to end and cut
-into batches, so that a batch may straddle two epochs and a set smaller than a
-batch fills it with several. Nothing needs saving for an exact resume, and the
-order is the same on any number of devices.
+An epoch is a shuffle of all examples. The epochs are laid end to end and cut
+into batches: a batch may straddle two epochs, and a set smaller than a batch
+fills it several times. Nothing needs saving for an exact resume, and the order
+is the same on any number of devices.
 """
 
 import functools
@@ -24,7 +24,7 @@ def _permutation(seed: int, stream: int, epoch: int, size: int) -> np.ndarray:
 def epoch_permutation(
   *, seed: int, epoch: int, size: int, stream: int = 0
 ) -> np.ndarray:
-  """The order of one epoch.
+  """Return the order of one epoch.
 
   Args:
     seed: the run's seed, >= 0.
@@ -51,7 +51,7 @@ def epoch_permutation(
 def batch_indices(
   *, seed: int, step: int, size: int, batch_size: int, stream: int = 0
 ) -> np.ndarray:
-  """The examples of one step.
+  """Return the examples of one step.
 
   Position p of the endless row of epochs is entry p % size of epoch p // size;
   step t takes positions t * batch_size to (t + 1) * batch_size - 1.
@@ -84,5 +84,5 @@ def batch_indices(
 
 
 def steps_per_epoch(size: int, batch_size: int) -> int:
-  """Steps until every example was seen at least once, rounded up."""
+  """Return the number of steps that use every example at least once."""
   return -(-size // batch_size)

@@ -1,55 +1,63 @@
-"""Optimisers and learning-rate schedules, by optax."""
+"""Optimisers and schedules, by optax."""
+
+from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import optax
-from jax import export
 
-# What `make_optimizer`'s states are made of: programs kept on disk return them.
-for _part in (
-  optax.EmptyState,
-  optax.MaskedState,
-  optax.ScaleByAdamState,
-  optax.ScaleByScheduleState,
-):
-  export.register_namedtuple_serialization(
-    _part, serialized_name=f"optax.{_part.__name__}"
-  )
-
-
-def _cosine(rate: float, *, start: float, steps: int, warmup_steps: int):
-  return optax.warmup_cosine_decay_schedule(
-    start,
-    rate,
-    warmup_steps=warmup_steps,
-    decay_steps=max(steps, warmup_steps + 1),
-  )
-
-
-def _constant(rate: float, *, start: float, steps: int, warmup_steps: int):
-  del steps
-  return optax.warmup_constant_schedule(start, rate, warmup_steps=warmup_steps)
-
-
-SCHEDULES = {"cosine": _cosine, "constant": _constant}
+SCHEDULES = ("cosine", "constant")
 
 
 def make_schedule(
   name: str, *, learning_rate: float, steps: int, warmup_steps: int = 0
 ) -> optax.Schedule:
-  """Learning rate by step: `constant`, or `cosine` down to zero at `steps`.
+  """Return the learning rate by step.
 
-  Either rises linearly from zero over the first `warmup_steps`.
+  Args:
+    name: `constant`, or `cosine` down to zero at `steps`.
+    learning_rate: the highest.
+    steps: of the run.
+    warmup_steps: steps of a linear rise from zero.
+
+  Raises:
+    ValueError: a name that is not one of `SCHEDULES`.
   """
   if name not in SCHEDULES:
-    raise ValueError(f"schedule must be constant or cosine, not {name!r}")
+    raise ValueError(f"schedule is {name!r}, not one of {', '.join(SCHEDULES)}")
   start = 0.0 if warmup_steps else learning_rate
-  return SCHEDULES[name](
-    learning_rate, start=start, steps=steps, warmup_steps=warmup_steps
+  if name == "constant":
+    return optax.warmup_constant_schedule(
+      start, learning_rate, warmup_steps=warmup_steps
+    )
+  return optax.warmup_cosine_decay_schedule(
+    start,
+    learning_rate,
+    warmup_steps=warmup_steps,
+    decay_steps=max(steps, warmup_steps + 1),
   )
 
 
+def ramp_up(*, steps: int) -> Callable[[jax.Array], jax.Array]:
+  """Return the weight of a term by step: exp(-5 (1 - t / T)^2), then 1.
+
+  (Laine and Aila 2017, arXiv:1610.02242.)
+
+  Args:
+    steps: T, the length of the rise; with 0 the weight is always 1.
+  """
+
+  def ramp(step: jax.Array) -> jax.Array:
+    if not steps:
+      return jnp.ones(())
+    left = 1.0 - jnp.clip(jnp.asarray(step) / steps, 0.0, 1.0)
+    return jnp.exp(-5.0 * left**2)
+
+  return ramp
+
+
 def _decayed(params):
-  """Weight decay reaches kernels only, never biases or BatchNorm."""
+  """Select the kernels, the only parameters that weight decay reaches."""
   return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
@@ -61,14 +69,14 @@ def make_optimizer(
   weight_decay: float = 0.0,
   grad_clip: float = 0.0,
 ) -> optax.GradientTransformation:
-  """Adam (`weight_decay` 0, the paper's) or AdamW, optionally clipped.
+  """Return Adam (`weight_decay` 0, the paper's) or AdamW, optionally clipped.
 
   Args:
     schedule: learning rate by step.
     b1: decay of the first moment, the paper's "momentum 0.9".
     b2: decay of the second moment.
     weight_decay: decoupled, a fraction of the learning rate, kernels only.
-    grad_clip: largest global norm of the gradient; 0 leaves it alone.
+    grad_clip: largest global norm of the gradient; 0 turns clipping off.
   """
   clip = optax.clip_by_global_norm(grad_clip) if grad_clip else optax.identity()
   adam = optax.adamw(

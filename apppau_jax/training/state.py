@@ -1,4 +1,4 @@
-"""What a run is made of between two steps."""
+"""The state of a training run: a step counter and one player per network."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from apppau_jax.exportable import exportable
-
 Tree = Any  # a nest of arrays, as JAX means it
 Variables = dict[str, Tree]
 
+# The players of the paper; a semi-supervised method may add segmentors.
+SEGMENTOR, DISCRIMINATOR = "segmentor", "discriminator"
 
-@exportable
+
 @chex.dataclass(frozen=True, mappable_dataclass=False)
 class Player:
   """One network in training.
@@ -22,7 +22,7 @@ class Player:
   Attributes:
     params: trainable parameters.
     batch_stats: running statistics of its BatchNorms (may be empty).
-    opt_state: its optimiser's state.
+    opt_state: the state of its optimiser.
     ema: `{"params", "batch_stats"}` averaged over steps, used to evaluate.
   """
 
@@ -31,29 +31,30 @@ class Player:
   opt_state: Tree
   ema: Variables
 
+  @property
+  def variables(self) -> Variables:
+    """The current weights and statistics, as `module.apply` takes them."""
+    return {"params": self.params, "batch_stats": self.batch_stats}
 
-@exportable
+
 @chex.dataclass(frozen=True, mappable_dataclass=False)
 class TrainState:
-  """The whole state: everything a checkpoint holds, nothing else.
+  """Everything that a checkpoint holds.
 
   Attributes:
-    step: int32 scalar, steps done.
-    segmentor: the player S.
-    discriminator: the player D, None where S trains alone.
+    step: int32 scalar, the number of steps done.
+    players: the networks by name: "segmentor", which is evaluated;
+      "discriminator" where there is one; and the further segmentors of a
+      semi-supervised method, such as "segmentor_b".
   """
 
   step: jax.Array
-  segmentor: Player
-  discriminator: Player | None = None
+  players: dict[str, Player]
 
   @property
   def averages(self) -> dict[str, Variables]:
-    """What is evaluated: each player's averaged weights and statistics."""
-    averages = {"segmentor": self.segmentor.ema}
-    if self.discriminator is not None:
-      averages["discriminator"] = self.discriminator.ema
-    return averages
+    """The averaged weights and statistics of each player."""
+    return {name: player.ema for name, player in self.players.items()}
 
 
 def init_player(
@@ -62,7 +63,14 @@ def init_player(
   key: jax.Array,
   optimizer: optax.GradientTransformation,
 ) -> Player:
-  """Returns a fresh player; `inputs` need only have the right shapes."""
+  """Initialise a player.
+
+  Args:
+    module: the network.
+    *inputs: arrays of the shapes that it takes; their values do not matter.
+    key: of the initial parameters.
+    optimizer: its optimiser.
+  """
   variables = module.init(key, *inputs, train=False)
   params, batch_stats = variables["params"], variables.get("batch_stats", {})
   return Player(
@@ -76,10 +84,11 @@ def init_player(
 def update_ema(
   ema: Variables, current: Variables, *, step: jax.Array, decay: float
 ) -> Variables:
-  """Exponential average with a warm-up: min(decay, (1 + t) / (10 + t)).
+  """Update an exponential average; the rate at step t is min(decay, warm-up).
 
-  The warm-up (as in TensorFlow's ExponentialMovingAverage) forgets the
-  random start; decay 0 makes the average the current value.
+  The warm-up (1 + t) / (10 + t), that of TensorFlow's
+  ExponentialMovingAverage, forgets the random start. With decay 0 the average
+  is the current value.
   """
   t = step.astype(jnp.float32)
   rate = jnp.minimum(decay, (1.0 + t) / (10.0 + t))
@@ -87,5 +96,5 @@ def update_ema(
 
 
 def parameter_count(params: Tree) -> int:
-  """Number of trainable scalars."""
+  """Return the number of trainable scalars."""
   return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,4 +1,4 @@
-"""What a step is made of besides its networks: terms, and who asks for them."""
+"""The parts of a training step: losses, players and the types of both."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,93 +7,62 @@ import flax.linen as nn
 import jax
 import optax
 
+from apppau_jax import semi
 from apppau_jax.batch import Batch
-from apppau_jax.losses import adversarial
-from apppau_jax.models.discriminator import DiscriminatorOutput
-from apppau_jax.models.segmentor import SegmentorOutput
 
 Metrics = dict[str, jax.Array]
-Term = tuple[jax.Array, Metrics]  # a weighted loss, and what it is made of
+Term = tuple[jax.Array, Metrics]  # a weighted loss, and its parts for the log
+Objective = Callable[..., Term]  # one of `losses.objectives`, its options set
 Prepare = Callable[[jax.Array, Batch], Batch]
-Objective = Callable[[SegmentorOutput, Batch], Term]
+Weight = Callable[[jax.Array], jax.Array]  # of a term, by step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassConsistency:
-  """What D learns about classes from pairs whose mask nobody drew.
+  """What D learns about the classes of unlabelled pairs; beyond the paper.
 
   Attributes:
-    disturb: maps a key and images `[u, h, w, 1]` to their strong views.
-    objective: maps the student's logits `[u, n+1]` on those with S's masks, the
-      teacher's `[u, n+1]` on the weak views (D's averaged weights, without
-      dropout) and the step to the term.
+    strong_view: maps a key and images `[u, h, w, 1]` to their strong views.
+    weight: of the term.
   """
 
-  disturb: Callable[[jax.Array, jax.Array], jax.Array]
-  objective: Callable[[jax.Array, jax.Array, jax.Array], Term]
+  strong_view: Callable[[jax.Array, jax.Array], jax.Array]
+  weight: Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Adversary:
-  """D in training, and what S makes of its opinion.
+class Discriminator:
+  """The discriminator D and its place in the game.
 
   Attributes:
-    module: the network D.
-    optimizer: D's.
-    labelled: rows of a minibatch, from the first, whose true mask D sees.
-    mask_smoothing: of those masks, see `adversarial.smooth_mask`.
-    objective: maps D's logits on real `[r, n+1]` and predicted `[b, n+1]`
-      pairs, and the batch, to L_D.
-    against: maps D's outputs on predicted and real pairs, the batch and the
-      step to S's term c L_adv; None trains D beside S, not against it.
-    agree: D's own term of unlabelled images; None for nothing.
+    module: the network.
+    optimizer: its optimiser.
+    objective: L_D, `losses.objectives.discriminator_objective`.
+    adversarial: c L_adv in the loss of S,
+      `losses.objectives.adversarial_objective`; None trains D beside S
+      without any effect on S.
+    adversarial_ramp: factor of c, by step.
+    mask_smoothing: of the real masks, see `losses.adversarial.smooth_mask`.
+    class_consistency: None without.
   """
 
   module: nn.Module
   optimizer: optax.GradientTransformation
-  labelled: int
-  mask_smoothing: float
-  objective: Callable[[jax.Array, jax.Array, Batch], Term]
-  against: (
-    Callable[[DiscriminatorOutput, DiscriminatorOutput, Batch, jax.Array], Term]
-    | None
-  )
-  agree: ClassConsistency | None = None
-
-  def real(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """The real pairs of a prepared batch: images and masks of `labelled`."""
-    mask = adversarial.smooth_mask(
-      batch.mask[: self.labelled], smoothing=self.mask_smoothing
-    )
-    return batch.image[: self.labelled], mask
-
-  def part(self, count: int) -> "Adversary":
-    """The same of one of `count` parts of a minibatch."""
-    return dataclasses.replace(self, labelled=self.labelled // count)
+  objective: Objective
+  adversarial: Objective | None
+  adversarial_ramp: Weight
+  mask_smoothing: float = 0.0
+  class_consistency: ClassConsistency | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Consistency:
-  """What S learns from its own view of unlabelled images.
-
-  The strong views pass through S by themselves, normalised by statistics of
-  their own that leave no trace: S is used with those of images as they are, of
-  the labelled rows or, where D is asked about all, of the whole minibatch.
+class SemiSupervision:
+  """A semi-supervised method and the weight of its term.
 
   Attributes:
-    labelled: rows of a minibatch that have masks; the term is of the others.
-    averaged_teacher: whether the averaged weights teach, or S itself.
-    disturb: maps a key, images `[u, h, w, 1]`, the teacher's probabilities
-      `[u, h, w, k]` and the labelled images and masks to the strong views and
-      what is true of them.
-    objective: maps the student's logits on those, the probabilities and the
-      step to the term.
+    method: one of `semi.METHODS`.
+    weight: of its term, by step.
   """
 
-  labelled: int
-  averaged_teacher: bool
-  disturb: Callable[
-    [jax.Array, jax.Array, jax.Array, tuple[jax.Array, jax.Array]],
-    tuple[jax.Array, jax.Array],
-  ]
-  objective: Callable[[jax.Array, jax.Array, jax.Array], Term]
+  method: semi.Method
+  weight: Weight

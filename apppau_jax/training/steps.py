@@ -1,247 +1,328 @@
-"""One step as a pure function; who compiles it is `parallel`'s business.
+"""One training step: a round of the paper's Algorithm 1 as a pure function.
 
-With a discriminator it is one round of the paper's Algorithm 1: D learns from
-one minibatch, then S from another, against the D just updated. The first rows
-of a minibatch have masks, the rest none.
+  draw a minibatch
+    D  descends  L_D = w L_class + w L_real + w L_fake       eqs. (6) to (8)
+  draw another minibatch
+    S  descends  L_S = L_seg + c L_adv (+ w L_unlabelled)    eqs. (1), (3), (5)
+
+D is updated first, and S is judged by the D just updated. Without a
+discriminator only the second half remains. L_unlabelled is the term of a
+semi-supervised method (`apppau_jax.semi`), which may bring further segmentors;
+each of them takes the second half on the same minibatch, from the state at the
+start of the step.
+
+The first `labelled` rows of a minibatch have masks, the others have none.
+`training.parallel` compiles the step.
 """
 
-import functools
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from apppau_jax.batch import Batch
-from apppau_jax.training import gradients
+from apppau_jax.losses import adversarial, objectives
 from apppau_jax.training import state as state_lib
-from apppau_jax.training.state import Player, TrainState, Variables
+from apppau_jax.training.state import (
+  DISCRIMINATOR,
+  SEGMENTOR,
+  Player,
+  TrainState,
+  Tree,
+  Variables,
+)
 from apppau_jax.training.step_terms import (
-  Adversary,
-  Consistency,
+  Discriminator,
   Metrics,
   Objective,
   Prepare,
+  SemiSupervision,
+  Term,
 )
 
+# Maps parameters and running statistics to the loss, its terms and the new
+# statistics.
+LossFn = Callable[[Tree, Tree], tuple[jax.Array, tuple[Metrics, Tree]]]
 
-def make_train_step(
-  segmentor: nn.Module,
-  *,
-  objective: Objective,
-  optimizer: optax.GradientTransformation,
-  prepare: Prepare,
-  ema_decay: float,
-  seed: int,
-  adversary: Adversary | None = None,
-  consistency: Consistency | None = None,
-  accumulate: int = 1,
-) -> Callable[..., tuple[TrainState, Metrics]]:
-  """Returns the step of S, and of D where there is an adversary.
 
-  Args:
-    segmentor: the network S.
-    objective: maps S's output and the prepared batch to L_seg and its terms.
-    optimizer: S's.
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TrainStep:
+  """The training step; called with a state and a batch.
+
+  Attributes:
+    segmentor: the network S, and that of every further segmentor.
+    objective: L_seg, `losses.objectives.segmentation_objective`.
+    optimizer: of S and of every further segmentor.
     prepare: normalises and augments a batch, given a key.
-    ema_decay: of the averaged weights of both players, in [0, 1).
-    seed: randomness of step t depends on (seed, t) and on nothing else; a
-      third argument of the step takes its place.
-    adversary: the other player.
-    consistency: the term of unlabelled images.
-    accumulate: parts a minibatch is taken in, see `gradients.gradient`; it
-      divides the labelled and the unlabelled rows.
-
-  Returns:
-    `step(state, batch) -> (state, metrics)`; the batch is `[b, ...]`, or with
-    an adversary `[2, b, ...]`: D's minibatch, then S's. Metrics are float32
-    scalars: `loss`, the terms and `grad_norm` of S, and the same of D behind
-    `discriminator_`.
+    ema_decay: of the averaged weights of all players, in [0, 1).
+    seed: the randomness of step t depends on (seed, t) alone.
+    labelled: rows of a minibatch that have masks, the first ones; None: all.
+    discriminator: the player D; None without.
+    semi: the semi-supervised method; None without.
   """
-  part = None if adversary is None else adversary.part(accumulate)
-  descend = functools.partial(
-    _descend, ema_decay=ema_decay, accumulate=accumulate
-  )
 
-  def train_step(
-    state: TrainState, batch: Batch, seed: int | jax.Array = seed
+  segmentor: nn.Module
+  objective: Objective
+  optimizer: optax.GradientTransformation
+  prepare: Prepare
+  ema_decay: float
+  seed: int = 0
+  labelled: int | None = None
+  discriminator: Discriminator | None = None
+  semi: SemiSupervision | None = None
+
+  def __call__(
+    self, state: TrainState, batch: Batch, seed: int | jax.Array | None = None
   ) -> tuple[TrainState, Metrics]:
+    """Make one step.
+
+    Args:
+      state: a state with the players named by `players`.
+      batch: `[b, ...]`; with a discriminator `[2, b, ...]`, the minibatch of D
+        and that of S.
+      seed: in place of the step's own, so that one program serves every seed.
+
+    Returns:
+      The new state and float32 scalars by name: `loss`, its terms and
+      `grad_norm` of S, and the same of every other player behind its name, as
+      `discriminator_loss`.
+    """
+    seed = self.seed if seed is None else seed
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    key_s, key_d = jax.random.split(key)
-    judge, judged = state.discriminator, {}
-    if adversary is not None and judge is not None:
-      for_d, batch = (jax.tree.map(lambda x, i=i: x[i], batch) for i in (0, 1))
-      judge, judged = discriminator_step(adversary, judge, state, for_d, key_d)
-    player, metrics = segmentor_step(state, judge, batch, key_s)
-    metrics |= {f"discriminator_{k}": value for k, value in judged.items()}
-    state = TrainState(
-      step=state.step + 1, segmentor=player, discriminator=judge
-    )
-    return state, metrics
+    key_segmentor, key_discriminator = jax.random.split(key)
+    players: dict[str, Player] = {}
+    metrics: dict[str, Metrics] = {}
+    if self.discriminator is not None:
+      first, batch = (jax.tree.map(lambda x, i=i: x[i], batch) for i in (0, 1))
+      players[DISCRIMINATOR], metrics[DISCRIMINATOR] = self.discriminator_step(
+        self.discriminator, state, first, key_discriminator
+      )
+    key, key_views = jax.random.split(key_segmentor)
+    batch = self.prepare(key, batch)
+    for name in self.segmentors:
+      players[name], metrics[name] = self.segmentor_step(
+        name, state, batch, key_views, discriminator=players.get(DISCRIMINATOR)
+      )
+    return TrainState(step=state.step + 1, players=players), _named(metrics)
+
+  @property
+  def segmentors(self) -> tuple[str, ...]:
+    """The names of all players that are segmentors."""
+    return (SEGMENTOR, *(self.semi.method.players if self.semi else ()))
 
   def discriminator_step(
-    adversary: Adversary,
-    judge: Player,
-    state: TrainState,
-    batch: Batch,
-    key: jax.Array,
+    self, spec: Discriminator, state: TrainState, batch: Batch, key: jax.Array
   ) -> tuple[Player, Metrics]:
-    """D tells real pairs from predicted ones, and the classes apart."""
+    """Update D down L_D, S held fixed.
+
+    D sees the real pairs (x, y) of the labelled rows and the predicted pairs
+    (x, S(x)) of all rows.
+    """
     key, key_dropout, key_views = jax.random.split(key, 3)
-    batch = prepare(key, batch)
-    assert part is not None
-    player, agree, strong = state.segmentor, part.agree, None
+    batch = self.prepare(key, batch)
+    player = state.players[DISCRIMINATOR]
+    output, _ = _train(
+      self.segmentor, state.players[SEGMENTOR].variables, batch.image
+    )
+    predicted = jax.nn.sigmoid(output.logits)
+    real_mask = adversarial.smooth_mask(
+      batch.mask[: self.labelled], smoothing=spec.mask_smoothing
+    )
+    pairs = [
+      (batch.image[: self.labelled], real_mask),
+      (batch.image, predicted),
+    ]
+    agree, teacher = spec.class_consistency, None
     if agree is not None:
-      strong = agree.disturb(key_views, batch.image[adversary.labelled :])
+      image, mask = batch.image[self.labelled :], predicted[self.labelled :]
+      teacher = _infer(spec.module, player.ema, image, mask).logits
+      pairs.append((agree.strong_view(key_views, image), mask))
+    ends = np.cumsum([len(image) for image, _ in pairs])[:-1]
+    # One pass over all pairs: they share the statistics of BatchNorm.
+    images, masks = map(jnp.concatenate, zip(*pairs))
 
-    def loss_fn(params, batch_stats, examples, key):
-      batch, strong = examples
-      output, _ = _train(segmentor, _weights(player), batch.image)
-      found = jax.nn.sigmoid(output.logits)
-      image, mask = part.real(batch)
-      # One pass over all pairs: they share BatchNorm's statistics.
-      image = jnp.concatenate([image, batch.image])
-      mask = jnp.concatenate([mask, found])
-      pairs, guessed = len(image), found[part.labelled :]
-      taught: Any = None
-      if agree is not None:
-        unseen = batch.image[part.labelled :]
-        taught = _infer(part.module, judge.ema, unseen, guessed)
-        image = jnp.concatenate([image, strong])
-        mask = jnp.concatenate([mask, guessed])
+    def loss_fn(params, batch_stats):
+      variables = {"params": params, "batch_stats": batch_stats}
       output, batch_stats = _train(
-        part.module,
-        {"params": params, "batch_stats": batch_stats},
-        image,
-        mask,
-        rngs={"dropout": key},
+        spec.module, variables, images, masks, rngs={"dropout": key_dropout}
       )
-      real, fake, student = jnp.split(output.logits, [part.labelled, pairs])
-      loss, terms = part.objective(real, fake, batch)
+      real, fake, *strong = jnp.split(output.logits, ends)
+      term = spec.objective(
+        real,
+        fake,
+        label=batch.label,
+        has_mask=batch.has_mask,
+        has_label=batch.has_label,
+      )
       if agree is not None:
-        more, named = agree.objective(student, taught.logits, state.step)
-        loss, terms = loss + more, terms | named
-      return loss, (terms, batch_stats)
+        each = adversarial.class_consistency_loss(strong[0], teacher)
+        term = _sum(
+          term,
+          objectives.consistency_objective(
+            each, weight=agree.weight(state.step)
+          ),
+        )
+      return term[0], (term[1], batch_stats)
 
-    return descend(
-      judge,
-      loss_fn,
-      (batch, strong),
-      key_dropout,
-      optimizer=part.optimizer,
-      step=state.step,
+    return self.descend(
+      player, loss_fn, optimizer=spec.optimizer, step=state.step
     )
 
   def segmentor_step(
-    state: TrainState, judge: Player | None, batch: Batch, key: jax.Array
+    self,
+    name: str,
+    state: TrainState,
+    batch: Batch,
+    key: jax.Array,
+    *,
+    discriminator: Player | None,
   ) -> tuple[Player, Metrics]:
-    """S outlines the labelled lungs, agrees with itself and deceives D."""
-    key, key_views = jax.random.split(key)
-    batch = prepare(key, batch)
-    player = state.segmentor
-    against = part.against if part is not None else None
-    views: Any = (None, None)
-    if consistency is not None:
-      views = _views(segmentor, consistency, player, batch, key_views)
+    """Update the segmentor `name` down L_S, the D just updated held fixed.
 
-    def loss_fn(params, batch_stats, examples, key):
-      del key  # S has no dropout
-      batch, (strong, taught) = examples
-      now = {"params": params, "batch_stats": batch_stats}
-      if consistency is not None and not against:  # the others: strong alone
-        known = len(batch.image) - len(strong)
-        batch = jax.tree.map(lambda x: x[:known], batch)
-      output, batch_stats = _train(segmentor, now, batch.image)
-      loss, terms = objective(output, batch)
-      if consistency is not None:
-        # A pass of their own: S is used with the statistics of images as they
-        # are, and disturbed ones would be half of them.
-        student, _ = _train(segmentor, now, strong)
-        more, named = consistency.objective(student.logits, taught, state.step)
-        loss, terms = loss + more, terms | named
-      if part is not None and judge is not None and against:
-        ask = functools.partial(_infer, part.module, _weights(judge))
-        fake = ask(batch.image, jax.nn.sigmoid(output.logits))
-        real = ask(*part.real(batch))
-        more, named = against(fake, real, batch, state.step)
-        loss, terms = loss + more, terms | named
-      return loss, (terms, batch_stats)
+    D plays against S alone, not against further segmentors.
+    """
+    player, rows = state.players[name], batch
+    views = self.unlabelled_views(name, state, batch, key)
+    spec = self.discriminator
+    against = spec is not None and spec.adversarial is not None
+    against = against and name == SEGMENTOR
+    if self.semi is not None and not against:
+      # The unlabelled rows enter as strong views only.
+      rows = jax.tree.map(lambda x: x[: self.labelled], batch)
 
-    return descend(
-      player,
-      loss_fn,
-      (batch, views),
-      key,
-      optimizer=optimizer,
-      step=state.step,
+    def loss_fn(params, batch_stats):
+      variables = {"params": params, "batch_stats": batch_stats}
+      output, batch_stats = _train(self.segmentor, variables, rows.image)
+      term = self.objective(
+        output.side_logits, rows.mask, has_mask=rows.has_mask
+      )
+      if self.semi is not None:
+        term = _sum(term, self.unlabelled_term(variables, views, state.step))
+      if against and discriminator is not None:
+        term = _sum(
+          term,
+          self.adversarial_term(spec, discriminator, output, batch, state.step),
+        )
+      return term[0], (term[1], batch_stats)
+
+    return self.descend(
+      player, loss_fn, optimizer=self.optimizer, step=state.step
     )
 
-  return train_step
+  def adversarial_term(
+    self,
+    spec: Discriminator,
+    discriminator: Player,
+    output: Any,
+    batch: Batch,
+    step: jax.Array,
+  ) -> Term:
+    """Compute c L_adv of eq. (3): D, in inference mode, on all (x, S(x))."""
+    fake = _infer(
+      spec.module,
+      discriminator.variables,
+      batch.image,
+      jax.nn.sigmoid(output.logits),
+    )
+    assert spec.adversarial is not None
+    return spec.adversarial(
+      fake.logits, has_mask=batch.has_mask, ramp=spec.adversarial_ramp(step)
+    )
+
+  def unlabelled_views(
+    self, name: str, state: TrainState, batch: Batch, key: jax.Array
+  ) -> Any:
+    """Return what the method needs of the unlabelled rows, see `semi`."""
+    if self.semi is None:
+      return None
+
+    def predict(image: jax.Array, *, player: str, averaged: bool) -> Any:
+      of = state.players[player]
+      return _infer(self.segmentor, of.ema if averaged else of.variables, image)
+
+    count = self.labelled
+    return self.semi.method.views(
+      key,
+      batch.image[count:],
+      labelled=(batch.image[:count], batch.mask[:count]),
+      predict=predict,
+      student=name,
+    )
+
+  def unlabelled_term(
+    self, variables: Variables, views: Any, step: jax.Array
+  ) -> Term:
+    """Compute the weighted term of the method.
+
+    Its images pass through the network by themselves, normalised by their own
+    statistics. These leave no trace in the running statistics, which are those
+    of images as they are.
+    """
+    assert self.semi is not None
+
+    def student(image: jax.Array) -> Any:
+      return _train(self.segmentor, variables, image)[0]
+
+    return objectives.consistency_objective(
+      self.semi.method.loss(student, views), weight=self.semi.weight(step)
+    )
+
+  def descend(
+    self,
+    player: Player,
+    loss_fn: LossFn,
+    *,
+    optimizer: optax.GradientTransformation,
+    step: jax.Array,
+  ) -> tuple[Player, Metrics]:
+    """Take one step down a loss: new weights, statistics and average."""
+    (loss, (terms, batch_stats)), grads = jax.value_and_grad(
+      loss_fn, has_aux=True
+    )(player.params, player.batch_stats)
+    updates, opt_state = optimizer.update(
+      grads, player.opt_state, player.params
+    )
+    params = optax.apply_updates(player.params, updates)
+    ema = state_lib.update_ema(
+      player.ema,
+      {"params": params, "batch_stats": batch_stats},
+      step=step,
+      decay=self.ema_decay,
+    )
+    player = Player(
+      params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
+    )
+    return player, {"loss": loss, **terms, "grad_norm": optax.tree.norm(grads)}
 
 
-def _train(module: nn.Module, variables: Variables, *inputs, rngs=None) -> Any:
-  """A network in training: its output and its new statistics."""
+def _train(
+  module: nn.Module, variables: Variables, *inputs: jax.Array, rngs: Any = None
+) -> tuple[Any, Tree]:
+  """Apply a network in training mode: its output, its new statistics."""
   output, updated = module.apply(
-    variables,
-    *inputs,
-    train=True,
-    mutable=["batch_stats"],
-    rngs=rngs,
+    variables, *inputs, train=True, mutable=["batch_stats"], rngs=rngs
   )
   return output, updated.get("batch_stats", {})
 
 
-def _infer(module: nn.Module, variables: Variables, *inputs) -> Any:
-  """A network as it is: running statistics, no dropout."""
+def _infer(module: nn.Module, variables: Variables, *inputs: jax.Array) -> Any:
+  """Apply a network with its running statistics and without dropout."""
   return module.apply(variables, *inputs, train=False)
 
 
-def _weights(player: Player) -> Variables:
-  return {"params": player.params, "batch_stats": player.batch_stats}
+def _sum(one: Term, other: Term) -> Term:
+  return one[0] + other[0], one[1] | other[1]
 
 
-def _views(
-  segmentor: nn.Module,
-  consistency: Consistency,
-  player: Player,
-  batch: Batch,
-  key: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-  """Strong views of the unlabelled rows, and what is true of them."""
-  count = consistency.labelled
-  known, unseen = (batch.image[:count], batch.mask[:count]), batch.image[count:]
-  teacher = player.ema if consistency.averaged_teacher else _weights(player)
-  prob = jax.nn.sigmoid(_infer(segmentor, teacher, unseen).logits)
-  return consistency.disturb(key, unseen, prob, known)
-
-
-def _descend(
-  player: Player,
-  loss_fn: gradients.LossFn,
-  examples: Any,
-  key: jax.Array,
-  *,
-  optimizer: optax.GradientTransformation,
-  step: jax.Array,
-  ema_decay: float,
-  accumulate: int,
-) -> tuple[Player, Metrics]:
-  """One step down a player's loss: new weights, statistics and average."""
-  (loss, (terms, batch_stats)), grads = gradients.gradient(
-    loss_fn, player, examples, key, accumulate=accumulate
-  )
-  updates, opt_state = optimizer.update(grads, player.opt_state, player.params)
-  params = optax.apply_updates(player.params, updates)
-  ema = state_lib.update_ema(
-    player.ema,
-    {"params": params, "batch_stats": batch_stats},
-    step=step,
-    decay=ema_decay,
-  )
-  player = Player(
-    params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
-  )
-  metrics = {"loss": loss, **terms, "grad_norm": optax.tree.norm(grads)}
-  return player, metrics
+def _named(metrics: dict[str, Metrics]) -> Metrics:
+  """The metrics of all players in one mapping."""
+  return {
+    (key if name == SEGMENTOR else f"{name}_{key}"): value
+    for name, values in metrics.items()
+    for key, value in values.items()
+  }

@@ -1,7 +1,7 @@
-"""TensorBoard's event file, written by whoever calls: no thread, no queue.
+"""TensorBoard's event file, written without a thread.
 
-tensorboardX's own `SummaryWriter` hands events to a thread; where that dies of
-a full disk, the training would wait for room in its queue for ever.
+tensorboardX's own `SummaryWriter` hands events to a thread. If that dies of a
+full disk, training waits for ever for room in its queue.
 """
 
 import os
@@ -18,11 +18,11 @@ _PROTO: Any = event_pb2  # makes its classes only when it is imported
 
 
 class Board:
-  """One event file; every method raises OSError where it cannot be written.
+  """One event file; every method raises OSError if it cannot be written.
 
   Args:
-    folder: where TensorBoard looks; made if absent.
-    purge_step: what earlier files say of this and later steps is forgotten.
+    folder: of TensorBoard's files; created if absent.
+    purge_step: TensorBoard ignores this and later steps of earlier files.
   """
 
   def __init__(self, folder: pathlib.Path, *, purge_step: int):
@@ -39,18 +39,18 @@ class Board:
     self._file.write(event.SerializeToString())
 
   def scalar(self, name: str, value: float, *, step: int) -> None:
-    """A point of the curve `name`."""
+    """Add a point to the curve `name`."""
     self._write(step, summary=summary.scalar(name, value))
 
   def image(self, name: str, picture: np.ndarray, *, step: int) -> None:
-    """A uint8 picture `[h, w, 3]`."""
+    """Add a uint8 picture `[h, w, 3]`."""
     shown = summary.image(name, picture, dataformats="HWC")
     self._write(step, summary=shown)
 
   def flush(self) -> None:
-    """Puts everything written so far on disk."""
+    """Flush everything written so far to disk."""
     self._file.flush()
 
   def close(self) -> None:
-    """Closes the file, also where its end cannot be written."""
+    """Close the file, even if its end cannot be written."""
     self._file.close()

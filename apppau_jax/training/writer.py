@@ -1,4 +1,4 @@
-"""What a run tells: metrics.jsonl (the truth), TensorBoard, the terminal."""
+"""The log of a run: metrics.jsonl, TensorBoard and the terminal."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def read_history(path: str | pathlib.Path) -> list[dict]:
-  """Lines of a metrics.jsonl; a last line cut short by a kill is dropped."""
+  """Return the lines of a metrics.jsonl; an incomplete last one is dropped."""
   path = pathlib.Path(path)
   if not path.exists():
     return []
@@ -47,7 +47,7 @@ class Writer:
     lines = [json.dumps(h) + "\n" for h in kept]
     files.write_bytes(path, "".join(lines).encode())
     self._file = path.open("a", encoding="utf-8")
-    # A board that fails must not stop the training.
+    # A failure of TensorBoard must not stop the training.
     self._board: Board | None = None
     with self._tolerate():
       self._board = Board(workdir / "tensorboard", purge_step=start_step + 1)
@@ -64,7 +64,7 @@ class Writer:
           board.close()
 
   def scalars(self, kind: str, *, step: int, values: Mapping) -> None:
-    """Appends one line of `kind` ("train" or "validation") at `step`."""
+    """Append one line of `kind` ("train" or "validation") at `step`."""
     line = {"kind": kind, "step": step, **values}
     self._file.write(json.dumps(line) + "\n")
     self._file.flush()
@@ -74,13 +74,13 @@ class Writer:
           self._board.scalar(f"{kind}/{name}", value, step=step)
 
   def image(self, name: str, picture: np.ndarray, *, step: int) -> None:
-    """Adds a uint8 picture `[h, w, 3]` to TensorBoard."""
+    """Add a uint8 picture `[h, w, 3]` to TensorBoard."""
     if self._board is not None:
       with self._tolerate():
         self._board.image(name, picture, step=step)
 
   def sync(self) -> None:
-    """Puts everything written so far on disk."""
+    """Flush everything written so far to disk."""
     self._file.flush()
     os.fsync(self._file.fileno())
     if self._board is not None:
@@ -88,7 +88,7 @@ class Writer:
         self._board.flush()
 
   def close(self) -> None:
-    """Flushes and closes both."""
+    """Flush and close both."""
     self.sync()
     self._file.close()
     if self._board is not None:
@@ -97,26 +97,26 @@ class Writer:
 
 
 class Silence(Writer):
-  """Writes nothing: another process of the run does."""
+  """A writer that writes nothing; the first process of the run writes."""
 
   def __init__(self):
     pass
 
   def scalars(self, kind: str, *, step: int, values: Mapping) -> None:
-    """Nothing."""
+    """Do nothing."""
 
   def image(self, name: str, picture: np.ndarray, *, step: int) -> None:
-    """Nothing."""
+    """Do nothing."""
 
   def sync(self) -> None:
-    """Nothing."""
+    """Do nothing."""
 
   def close(self) -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 class Progress:
-  """A live bar with an estimate; one line an epoch where no terminal is."""
+  """A progress bar with an estimate; without a terminal, one line an epoch."""
 
   def __init__(
     self,
@@ -126,7 +126,7 @@ class Progress:
     start_step: int,
     silent: bool = False,
   ):
-    self._silent = silent  # another process of the run tells
+    self._silent = silent  # another process of the run reports
     self._steps, self._per_epoch = steps, steps_per_epoch
     self._start = start_step
     self._began: float | None = None
@@ -153,7 +153,7 @@ class Progress:
     self._bar.stop()
 
   def update(self, step: int, values: Mapping[str, float]) -> None:
-    """Shows that `step` steps are done, with the latest values by name."""
+    """Show that `step` steps are done, with the latest values by name."""
     if self._began is None:  # the first step pays for the compilation
       self._began, self._start = time.monotonic(), step
     self._shown |= values

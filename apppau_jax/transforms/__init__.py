@@ -1,1 +1,1 @@
-"""transforms."""
+"""Transforms of images and masks on the device: normalisation, augmentation."""

@@ -1,16 +1,14 @@
-"""Grey levels to the range that the networks see, on the device."""
+"""Normalisation of grey levels to [0, 1], on the device."""
 
 import jax
 import jax.numpy as jnp
-
-from apppau_jax.errors import ConfigError
 
 METHODS = ("minmax", "percentile")
 PERCENTILES = (1, 99)
 
 
 def _percentile(image: jax.Array, *, percent: int) -> jax.Array:
-  """Smallest value that `percent` % of each image's pixels do not exceed."""
+  """Return the least value that `percent` % of the pixels do not exceed."""
   pixels = image.reshape(image.shape[0], -1)
   rank = -(-percent * pixels.shape[1] // 100)
   if jnp.issubdtype(image.dtype, jnp.unsignedinteger):
@@ -27,7 +25,7 @@ def _percentile(image: jax.Array, *, percent: int) -> jax.Array:
 
 
 def normalize(image: jax.Array, *, method: str = "minmax") -> jax.Array:
-  """Brings each image to a common range; a constant image becomes zeros.
+  """Bring each image to [0, 1]; a constant image becomes zeros.
 
   Args:
     image: `[b, h, w, c]`, uint8, uint16 or float, any range.
@@ -39,17 +37,15 @@ def normalize(image: jax.Array, *, method: str = "minmax") -> jax.Array:
     float32 of the same shape. Each example depends on itself alone.
 
   Raises:
-    ConfigError: a method that does not exist.
+    ValueError: a method that does not exist.
   """
   if method not in METHODS:
-    raise ConfigError(
-      f"data.normalize is {method!r}, which is not a way to normalise an "
-      f"image; it must be one of {', '.join(METHODS)}."
+    raise ValueError(
+      f"method is {method!r}; it must be one of {', '.join(METHODS)}"
     )
   x = image.astype(jnp.float32)
   axes = tuple(range(1, x.ndim))
-  low = x.min(axes, keepdims=True)
-  high = x.max(axes, keepdims=True)
+  low, high = x.min(axes, keepdims=True), x.max(axes, keepdims=True)
   if method == "percentile":
     low, high = (_percentile(image, percent=p) for p in PERCENTILES)
   scaled = (x - low) / jnp.where(high > low, high - low, 1.0)

@@ -1,4 +1,4 @@
-"""The players' terms: SciPy in float64, hand values, Salimans' own formulae."""
+"""The terms of the players: SciPy, hand values, the formulae of Salimans."""
 
 import functools
 import math
@@ -17,8 +17,6 @@ from apppau_jax.losses import adversarial
 RNG = np.random.default_rng(0)
 LOGITS = np.float32(RNG.normal(0, 3, (6, 3)))  # n = 2
 LABEL = np.array([0, 1, 1, 0, 1, 0])
-FEATURES = np.float32(RNG.normal(0, 2, (6, 5)))
-REAL_FEATURES = np.float32(RNG.normal(1, 2, (4, 5)))
 MASK = np.float32(RNG.random((2, 4, 3, 2)))
 
 
@@ -45,11 +43,6 @@ def _fake(logits):
   return np.log(_probs(logits)[:, -1])
 
 
-def _matching(fake, real):
-  gap = np.float64(fake).mean(axis=0) - np.float64(real).mean(axis=0)
-  return np.abs(gap).sum() / gap.size
-
-
 literal_class_loss = functools.partial(
   adversarial.class_loss, conditional=False
 )
@@ -68,12 +61,6 @@ CASES = [
     (LOGITS,),
   ),
   ("saturating", adversarial.saturating_loss, _fake, (LOGITS,)),
-  (
-    "feature_matching",
-    adversarial.feature_matching_loss,
-    _matching,
-    (FEATURES, REAL_FEATURES),
-  ),
   (
     "smooth_mask",
     smooth_mask,
@@ -280,38 +267,16 @@ def test_only_the_saturating_form_goes_quiet_when_d_is_sure():
 
 
 def test_numerical_gradients():
-  def everything(logits, features):
-    return {
-      **_compiled_values(logits),
-      "matching": adversarial.feature_matching_loss(features, REAL_FEATURES),
-      "smooth": smooth_mask(features),
-    }
+  def everything(logits, mask):
+    return {**_compiled_values(logits), "smooth": smooth_mask(mask)}
 
   with jax.enable_x64(True):
     test_util.check_grads(
       jax.jit(everything),
-      (jnp.float64(LOGITS), jnp.float64(FEATURES)),
+      (jnp.float64(LOGITS), jnp.float64(MASK)),
       order=1,
       modes=("rev",),
     )
-
-
-def test_feature_matching_by_hand():
-  fake = np.float32([[1, 0], [3, 0]])
-  real = np.float32([[0, 1], [1, 4], [2, 4]])
-  # Means 2, 0 and 1, 3: differences 1 and -3.
-  value, (to_fake, to_real) = jax.jit(
-    jax.value_and_grad(adversarial.feature_matching_loss, argnums=(0, 1))
-  )(fake, real)
-  assert float(value) == 2.0
-  # sign / (2 features) / (2 examples)
-  np.testing.assert_array_equal(to_fake, [[0.25, -0.25]] * 2)
-  assert not np.any(to_real)
-
-
-def test_feature_matching_of_the_same_features_in_another_order_is_zero():
-  loss = adversarial.feature_matching_loss(FEATURES, FEATURES[::-1])
-  np.testing.assert_allclose(loss, 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "bool"])
@@ -339,6 +304,18 @@ def test_no_operand_is_stretched_to_fit():
   for bad in (LABEL[:1], LABEL[:, None], LABEL[:5]):
     with pytest.raises(AssertionError):
       adversarial.class_loss(LOGITS, bad)
-  for bad in (REAL_FEATURES[:, :1], REAL_FEATURES[0], REAL_FEATURES[:, :4]):
-    with pytest.raises(AssertionError):
-      adversarial.feature_matching_loss(FEATURES, bad)
+
+
+def test_class_consistency_by_hand():
+  """The last logit does not count, agreement costs nothing."""
+  third = math.log(3.0)
+  student = np.float32([[third, 0, 9], [0, 0, 0], [-4, 4, 1], [60, -60, 0]])
+  teacher = np.float32([[0, 0, 2], [5, 5, -3], [-3, 5, 0], [-60, 60, 0]])
+  loss = jax.jit(adversarial.class_consistency_loss)(student, teacher)
+  np.testing.assert_allclose(loss, [0.125, 0.0, 0.0, 2.0], atol=1e-6)
+  to_student, to_teacher = jax.grad(
+    lambda a, b: adversarial.class_consistency_loss(a, b).sum(), argnums=(0, 1)
+  )(student, teacher)
+  assert np.any(to_student[0, :-1])
+  assert not np.any(to_student[:, -1])
+  assert not np.any(to_teacher)

@@ -232,39 +232,14 @@ def test_missing_data_of_all_sets_are_an_error(world):
   check("montgomery", "jsrt")
 
 
-def test_the_remaining_time_is_estimated_by_steps(world, capsys):
+def test_the_remaining_time_is_estimated(world, capsys):
   runs = world.plan(seeds=["0"]).runs
-  steps = dict(zip((run.config.loss.name for run in runs), (10, 10, 30)))
   times = iter([0.0, 600.0, 1200.0])
-  sweep.train(
-    runs,
-    fit=lambda config, folder: None,
-    steps=lambda config: steps[config.loss.name],
-    now=lambda: next(times),
-  )
+  sweep.train(runs, fit=lambda config, folder: None, now=lambda: next(times))
   lines = capsys.readouterr().err.splitlines()
-  # 10 steps take 10 minutes: 40 are left, then 30.
-  expected = ("unknown", "40 min", "30 min")
+  # A run takes 10 minutes: two are left, then one.
+  expected = ("unknown", "20 min", "10 min")
   assert all(word in line for word, line in zip(expected, lines, strict=True))
-
-
-def test_steps_are_counted_once_for_each_data_set(world):
-  asked = []
-
-  def settle(config):
-    asked.append(config.data.dataset)
-    if len(asked) == 1:
-      raise DataError("not prepared")
-    return config, 40
-
-  steps = reproduction.steps_counter(settle)
-  run, *others = world.plan().runs
-  assert steps(run.config) == 0
-  run.config.train.epochs, run.config.train.batch_size = 7, 16
-  assert steps(run.config) == 7 * 3
-  assert len(asked) == 2
-  steps(others[-1].config)  # another network and another seed of the labels
-  assert len(asked) == 2
 
 
 def test_a_dry_run_times_each_row_once(world, capsys):

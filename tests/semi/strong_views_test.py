@@ -25,7 +25,7 @@ def _is_rectangle(inside):
 def test_a_box_holds_the_neighbour_image_and_target_alike(image):
   key = jax.random.key(3)
   seen, target = strong_views.strong_view(
-    key, image, image, spec=OFF, cutmix=1.0
+    key, image, image, intensity=OFF, cutmix=1.0
   )
   np.testing.assert_array_equal(seen, target)
   own = np.asarray(seen == image).all(-1)
@@ -61,7 +61,7 @@ def test_values_change_and_targets_do_not(image):
     jax.random.key(5),
     image,
     target,
-    spec=Augmentation(gamma=0.5, noise=0.2),
+    intensity=Augmentation(gamma=0.5, noise=0.2),
     cutmix=0.0,
   )
   np.testing.assert_array_equal(same, target)
@@ -71,21 +71,26 @@ def test_values_change_and_targets_do_not(image):
   assert float(seen.max()) <= 1.0
 
 
-def test_a_moving_view_is_refused(image):
-  with pytest.raises(ValueError, match="must not move"):
-    strong_views.strong_view(
-      jax.random.key(0),
-      image,
-      image,
-      spec=Augmentation(shift=0.1),
-      cutmix=0.0,
-    )
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"intensity": Augmentation(shift=0.1)}, "must not move"),
+    ({"intensity": OFF, "cutmix_with": "others"}, "'others'"),
+    (
+      {"intensity": OFF, "cutmix": 1.0, "cutmix_with": "labelled"},
+      "needs labelled",
+    ),
+  ],
+)
+def test_impossible_views_are_refused(image, options, message):
+  with pytest.raises(ValueError, match=message):
+    strong_views.strong_view(jax.random.key(0), image, image, **options)
 
 
 def test_every_structure_follows_the_box(image):
   target = jax.random.uniform(jax.random.key(4), (6, 24, 20, 3))
   seen, moved = strong_views.strong_view(
-    jax.random.key(3), image, target, spec=OFF, cutmix=1.0
+    jax.random.key(3), image, target, intensity=OFF, cutmix=1.0
   )
   inside = np.asarray(seen != image)
   assert inside.any()
@@ -98,7 +103,13 @@ def test_drawn_masks_are_mixed_in_as_often_inside_as_outside(image):
   own, drawn = jnp.tile(image, (10, 1, 1, 1)), (known > 0.5).astype(jnp.uint8)
   prob = jnp.full(own.shape, 0.3)
   seen, target = strong_views.strong_view(
-    jax.random.key(3), own, prob, spec=OFF, cutmix=1.0, known=(known, drawn)
+    jax.random.key(3),
+    own,
+    prob,
+    intensity=OFF,
+    cutmix=1.0,
+    cutmix_with="labelled",
+    labelled=(known, drawn),
   )
   rows = np.arange(60) % 4
   other, mask = np.asarray(known)[rows], np.asarray(drawn)[rows]
@@ -117,7 +128,13 @@ def test_drawn_masks_are_mixed_in_as_often_inside_as_outside(image):
 def test_no_box_no_drawn_mask(image):
   known = (jnp.zeros((2, 24, 20, 1)), jnp.ones((2, 24, 20, 1)))
   seen, target = strong_views.strong_view(
-    jax.random.key(3), image, image, spec=OFF, cutmix=0.2, known=known
+    jax.random.key(3),
+    image,
+    image,
+    intensity=OFF,
+    cutmix=0.2,
+    cutmix_with="labelled",
+    labelled=known,
   )
   whole = (np.asarray(seen) == image).all(axis=(1, 2, 3))
   assert 0 < whole.sum() < 6
@@ -130,9 +147,10 @@ def test_what_is_mixed_in_is_disturbed_too(image):
     jax.random.key(3),
     image,
     jnp.ones_like(image),
-    spec=Augmentation(brightness=0.3),
+    intensity=Augmentation(brightness=0.3),
     cutmix=1.0,
-    known=known,
+    cutmix_with="labelled",
+    labelled=known,
   )
   for picture, true in zip(np.asarray(seen), np.asarray(target), strict=True):
     values = np.unique(picture[true == 0.0])

@@ -39,7 +39,7 @@ def make_run(tiny, resident, tmp_path):
       return state, metrics
 
     def evaluate_fn(state):
-      bias = float(state.segmentor.ema["params"]["Conv_1"]["bias"][0])
+      bias = float(state.averages["segmentor"]["params"]["Conv_1"]["bias"][0])
       value = dice[int(state.step)] if dice else bias
       return {"dice": value}, {"picture": np.zeros((4, 4, 3), np.uint8)}
 
@@ -193,7 +193,7 @@ def test_best_is_the_best_by_validation(make_run, tiny):
   assert meta["config"] == {"name": "tiny"}
   assert not np.array_equal(
     best["segmentor"]["params"]["Conv_1"]["bias"],
-    final.segmentor.ema["params"]["Conv_1"]["bias"],
+    final.averages["segmentor"]["params"]["Conv_1"]["bias"],
   )
 
 

@@ -1,8 +1,9 @@
-"""Trains on some devices and processes, and writes what came of it.
+"""Trains on some devices and processes, and writes losses and parameters.
 
-A script, for devices are chosen before JAX starts; `many_test` runs it.
+A script, because devices are chosen before JAX starts; `multi_device_test` runs
+it.
 
-  python tests/training/many.py --devices=4 --out=four.npz
+  python tests/training/multi_device_worker.py --devices=4 --out=four.npz
 """
 
 import argparse
@@ -19,6 +20,7 @@ from apppau_jax.models import discriminator, segmentor
 from apppau_jax.training import (
   distributed,
   example_order,
+  optimizers,
   parallel,
   step_terms,
   steps,
@@ -27,7 +29,7 @@ from apppau_jax.training import state as state_lib
 from apppau_jax.transforms import augment
 
 SIDE, COUNT, LABELLED = 32, 24, 12
-BATCH, SEEN = 16, 8  # rows of a minibatch, and those with masks
+BATCH, WITH_MASKS = 16, 8  # rows of a minibatch
 SGD = optax.sgd(0.05)
 D = discriminator.Discriminator(base_width=2, depth=2, dropout=0.4)
 SPEC = augment.Augmentation(rotate_degrees=15.0, contrast=0.2, noise=0.05)
@@ -56,10 +58,10 @@ def rows(step: int, *, game: bool) -> np.ndarray:
 
   def minibatch(turn):
     seen = example_order.batch_indices(
-      seed=0, step=turn, size=LABELLED, batch_size=SEEN
+      seed=0, step=turn, size=LABELLED, batch_size=WITH_MASKS
     )
     unseen = example_order.batch_indices(
-      seed=0, step=turn, size=LABELLED, batch_size=BATCH - SEEN, stream=1
+      seed=0, step=turn, size=LABELLED, batch_size=BATCH - WITH_MASKS, stream=1
     )
     return np.concatenate([seen, LABELLED + unseen])
 
@@ -76,39 +78,6 @@ def _prepare(key, batch):
   return batch.replace(image=image, mask=mask)
 
 
-def _outline(output, batch):
-  return objectives.segmentation_objective(
-    output.side_logits,
-    batch.mask,
-    has_mask=batch.has_mask,
-    loss_fn=functools.partial(tversky.tversky_loss, smooth=1.0),
-  )
-
-
-def _judge(real, fake, batch):
-  return objectives.discriminator_objective(
-    real,
-    fake,
-    label=batch.label,
-    has_mask=batch.has_mask,
-    has_label=batch.has_label,
-    weights=objectives.DiscriminatorWeights(predicted_weight=0.5),
-  )
-
-
-def _against(fake, real, batch, step):
-  spec = objectives.Adversarial(
-    form="nonsaturating", weight=0.1, unlabelled_weight=0.1
-  )
-  return objectives.adversarial_objective(
-    fake.logits,
-    has_mask=batch.has_mask,
-    spec=spec,
-    fake_features=fake.features,
-    real_features=real.features,
-  )
-
-
 def network(depth: int) -> segmentor.Segmentor:
   """S."""
   return segmentor.from_preset("ppau_unet", base_width=2, depth=depth)
@@ -116,22 +85,29 @@ def network(depth: int) -> segmentor.Segmentor:
 
 def make_step(*, game: bool, depth: int = 2):
   """The step of S, and of D if `game`."""
-  adversary = step_terms.Adversary(
+  discriminator = step_terms.Discriminator(
     module=D,
     optimizer=SGD,
-    labelled=SEEN,
+    objective=functools.partial(
+      objectives.discriminator_objective, predicted_weight=0.5
+    ),
+    adversarial=functools.partial(
+      objectives.adversarial_objective, weight=0.1, unlabelled_weight=0.1
+    ),
+    adversarial_ramp=optimizers.ramp_up(steps=0),
     mask_smoothing=0.05,
-    objective=_judge,
-    against=_against,
   )
-  return steps.make_train_step(
-    network(depth),
-    objective=_outline,
+  return steps.TrainStep(
+    segmentor=network(depth),
+    objective=functools.partial(
+      objectives.segmentation_objective,
+      loss_fn=functools.partial(tversky.tversky_loss, smooth=1.0),
+    ),
     optimizer=SGD,
     prepare=_prepare,
     ema_decay=0.9,
-    seed=0,
-    adversary=adversary if game else None,
+    labelled=WITH_MASKS,
+    discriminator=discriminator if game else None,
   )
 
 
@@ -139,27 +115,25 @@ def make_state(*, game: bool, depth: int = 2) -> state_lib.TrainState:
   """The fresh state, to be compiled."""
   image = jnp.zeros((1, SIDE, SIDE, 1))
   init = functools.partial(state_lib.init_player, optimizer=SGD)
-  return state_lib.TrainState(
-    step=jnp.int32(0),
-    segmentor=init(network(depth), image, key=jax.random.key(0)),
-    discriminator=init(D, image, image, key=jax.random.key(1))
-    if game
-    else None,
-  )
+  key = jax.random.key(0)
+  players = {"segmentor": init(network(depth), image, key=key)}
+  if game:
+    key = jax.random.key(1)
+    players["discriminator"] = init(D, image, image, key=key)
+  return state_lib.TrainState(step=jnp.int32(0), players=players)
 
 
 def train(
-  devices, *, game: bool, shard=False, stream=False, depth=2, count=20
+  devices, *, game: bool, stream=False, depth=2, count=20
 ) -> dict[str, np.ndarray]:
-  """Losses `[count, ...]`, the examples seen, and the final state by name."""
+  """Return losses `[count, ...]`, the rows used and the final state by name."""
   mesh = parallel.make_mesh(batch_size=BATCH, devices=devices)
   init = functools.partial(make_state, game=game, depth=depth)
   step_fn = make_step(game=game, depth=depth)
-  state = parallel.compile_init(init, mesh, shard=shard, small=16)
-  held = sum(x.addressable_shards[0].data.size for x in jax.tree.leaves(state))
+  state = parallel.compile_init(init, mesh)
   seen, read, losses = [], [], []
   resident = parallel.replicate(examples(), mesh)
-  run = parallel.compile_train_step(step_fn, mesh, like=state)
+  run = parallel.compile_train_step(step_fn, mesh)
   for step in range(count):
     seen.append(rows(step, game=game))
     given = resident, seen[-1]
@@ -175,8 +149,7 @@ def train(
     "losses": np.array(losses),
     "rows": np.array(seen),
     "read": np.array(read),
-    "held": np.array(held),
-    **{jax.tree_util.keystr(k): parallel.fetch(v) for k, v in leaves},
+    **{jax.tree_util.keystr(k): np.asarray(v) for k, v in leaves},
   }
 
 
@@ -187,7 +160,7 @@ def main() -> None:
   flags.add_argument("--coordinator")
   flags.add_argument("--processes", type=int, default=1)
   flags.add_argument("--process", type=int, default=0)
-  for switch in ("game", "shard", "stream"):
+  for switch in ("game", "stream"):
     flags.add_argument(f"--{switch}", action="store_true")
   flags.add_argument("--out", required=True)
   given = flags.parse_args()
@@ -197,9 +170,7 @@ def main() -> None:
       given.coordinator, given.processes, given.process
     )
     distributed.meet()
-  found = train(
-    jax.devices(), game=given.game, shard=given.shard, stream=given.stream
-  )
+  found = train(jax.devices(), game=given.game, stream=given.stream)
   np.savez(given.out, **found)
 
 

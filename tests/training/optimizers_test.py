@@ -82,3 +82,11 @@ def test_clipping_scales_to_the_norm():
   _, state = optimizer.update(grads, state, params)
   mu = optax.tree_utils.tree_get(state, "mu")["w"]
   np.testing.assert_allclose(mu, [0.06, 0.08], rtol=1e-6)  # 0.1 * g / 5
+
+
+@pytest.mark.parametrize("step", [0, 10, 35, 40, 10**6])
+def test_ramp_up_in_closed_form(step):
+  expected = math.exp(-5 * max(0, 1 - step / 40) ** 2)
+  found = optimizers.ramp_up(steps=40)(jnp.int32(step))
+  assert float(found) == pytest.approx(expected, rel=1e-5)
+  assert float(optimizers.ramp_up(steps=0)(jnp.int32(step))) == 1.0

@@ -1,4 +1,4 @@
-"""D's victory is told once."""
+"""The warning comes once, when D recognises every pair."""
 
 import logging
 
