@@ -39,7 +39,7 @@ def main() -> None:
   from apppau_jax.experiment import evaluate_run
 
   report = evaluate_run.evaluate(
-    *(pathlib.Path(name).expanduser() for name in _WORKDIR.value),
+    *_WORKDIR.value,
     part=_SPLIT.value,
     data_dir=_DATA_DIR.value,
     output=pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None,

@@ -52,8 +52,9 @@ def batch_views(config: Config) -> dict[str, list[View]]:
   names = class_names(config) or dataset.class_names
   rows = {}
   for i, name in enumerate(loaded.ids):
-    known = loaded.has_label[i]
-    label = names[loaded.label[i]] if known else "class unknown"
+    label = "class unknown"
+    if loaded.has_label[i]:
+      label = names[loaded.label[i]]
     own = titles if i < len(labelled) else other_titles
     rows[f"{name}\n{label}"] = [
       View(

@@ -21,12 +21,12 @@ from apppau_jax.experiment import (
 from apppau_jax.inference import prediction_masks
 from apppau_jax.metrics import classification
 from apppau_jax.reports import evaluate as evaluation
-from apppau_jax.reports import report
+from apppau_jax.reports import figures, report
 from apppau_jax.training import writer
 
 
 def evaluate(
-  *workdirs: pathlib.Path,
+  *workdirs: loading.PathLike,
   part: str,
   data_dir: str | None = None,
   output: pathlib.Path | None = None,
@@ -86,6 +86,23 @@ def evaluate(
     for image in numbers["per_image"]:
       image["source"] = sources[image["id"]]
   folder = output or runs.workdirs[0] / "eval" / part
+  cases = evaluation.pick_cases(model, scored, source)
+  _write(folder, runs, scored=scored, numbers=numbers, cases=cases)
+  if output is None:
+    show(runs.workdirs[0])
+  progress.LOG.info("wrote %s", folder)
+  return numbers
+
+
+def _write(
+  folder: pathlib.Path,
+  runs: loading.LoadedRuns,
+  *,
+  scored: evaluation.Scored,
+  numbers: dict[str, Any],
+  cases: Sequence[figures.Case],
+) -> None:
+  """Writes predictions.npz (of lungs), report.json and report.html."""
   if len(scored.packed):
     prediction_masks.write_predictions(
       folder / "predictions.npz",
@@ -93,21 +110,17 @@ def evaluate(
       prediction=np.unpackbits(scored.packed, axis=-1).astype(bool),
     )
   files.write_json(folder / "report.json", numbers)
-  alone = not runs.is_ensemble
+  history = []  # an ensemble has no curves of its own
+  if not runs.is_ensemble:
+    history = writer.read_history(runs.workdirs[0] / "metrics.jsonl")
   report.write_report(
     folder / "report.html",
     report=numbers,
-    history=writer.read_history(runs.workdirs[0] / "metrics.jsonl")
-    if alone
-    else [],
-    cases=evaluation.pick_cases(model, scored, source),
-    config=config.to_dict(),
+    history=history,
+    cases=cases,
+    config=runs.config.to_dict(),
     environment=provenance.environment(),
   )
-  if output is None:
-    show(runs.workdirs[0])
-  progress.LOG.info("wrote %s", folder)
-  return numbers
 
 
 def show(workdir: pathlib.Path) -> None:

@@ -135,13 +135,12 @@ def model(
   mesh: parallel.Mesh | None = None,
 ) -> Model:
   """The model of trained networks, with a configuration's settings."""
-  classifies = networks.learns_classes(config)
   return Model(
     members,
     resolution=config.data.resolution,
     bits=config.data.bits,
     structures=tuple(config.data.structures),
-    class_names=networks.class_names(config) if classifies else (),
+    class_names=_class_names(config),
     threshold=config.eval.threshold,
     largest_components=config.eval.largest_components,
     batch_size=config.eval.batch_size,
@@ -241,13 +240,17 @@ def _check_shared(
   workdirs: Sequence[pathlib.Path], configs: Sequence[Config]
 ) -> None:
   """Refuses to average runs that predict different things."""
-  first = _predicted(configs[0])
+
+  def shared(config: Config) -> dict[str, Any]:
+    values = {f"data.{key}": getattr(config.data, key) for key in _SHARED}
+    return values | {"classes": _class_names(config)}
+
+  first = shared(configs[0])
   for workdir, config in zip(workdirs, configs):
-    other = _predicted(config)
     differ = [
-      f"{key} {first[key]!r} and {other[key]!r}"
-      for key in first
-      if first[key] != other[key]
+      f"{key} {first[key]!r} and {value!r}"
+      for key, value in shared(config).items()
+      if first[key] != value
     ]
     if differ:
       raise ConfigError(
@@ -256,9 +259,7 @@ def _check_shared(
       )
 
 
-def _predicted(config: Config) -> dict[str, Any]:
-  """What a run predicts, and from which images."""
+def _class_names(config: Config) -> tuple[str, ...]:
+  """The classes that the discriminator learnt."""
   classifies = networks.learns_classes(config)
-  values = {f"data.{key}": getattr(config.data, key) for key in _SHARED}
-  names = networks.class_names(config) if classifies else ()
-  return values | {"classes": names}
+  return networks.class_names(config) if classifies else ()

@@ -45,13 +45,13 @@ class Member:
     self, image: np.ndarray, *, mesh: parallel.Mesh | None = None
   ) -> SegmentorOutput:
     """S's outputs for images `[b, r, r, 1]`."""
-    compiled = steps.compile_segment(
+    segment = steps.segment_step(
       self.segmentor,
       normalization=self.normalization,
       views=self.views,
       mesh=mesh,
     )
-    return compiled(self.variables, image)
+    return segment(self.variables, image)
 
   def classify(
     self,
@@ -63,10 +63,10 @@ class Member:
     """D's logits `[b, n + 1]` for images and their masks `[b, r, r, k]`."""
     if self.discriminator is None or self.discriminator_variables is None:
       raise ValueError("this model has no classifier")
-    compiled = steps.compile_classify(
+    classify = steps.classify_step(
       self.discriminator, normalization=self.normalization, mesh=mesh
     )
-    return compiled(self.discriminator_variables, image, mask)
+    return classify(self.discriminator_variables, image, mask)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -39,22 +39,11 @@ def draw(
   prediction: np.ndarray,
   width: int = 1,
 ) -> np.ndarray:
-  """Tints each reference and outlines each prediction in one colour.
+  """Tints the references [h, w, k] and outlines the predictions [h, w, k].
 
-  Later structures are drawn over earlier ones. A single structure is drawn by
-  `compare`, which shows every disagreement.
-
-  Args:
-    image: float [h, w] in [0, 1].
-    mask: bool [h, w, k], the references.
-    prediction: bool [h, w, k].
-    width: thickness of the outlines in pixels.
-
-  Returns:
-    uint8 [h, w, 3].
-
-  Raises:
-    ValueError: the shapes disagree.
+  Each structure has one colour, and later ones cover earlier ones. A single
+  structure is drawn by `compare`, whose other arguments, result and error
+  these are.
   """
   _check_shapes(image.shape, mask.shape[:2], prediction.shape[:2])
   _check_shapes(mask.shape, prediction.shape)

@@ -85,8 +85,8 @@ def predict_files(
     images: paths by name, as `find_images` returns them.
     model: what predicts.
     output: folder to write to, made if absent.
-    identity: tells the model from others; predictions of another model in the
-      same folder are refused.
+    identity: of the model; predictions of another model in the same folder
+      are refused.
     overwrite: whether to replace whatever the folder holds.
     progress: called with the number of images done and of all.
 
@@ -165,14 +165,9 @@ def predict_rows(
 
 
 def _written(name: str, path: Path, found: Prediction, *, output: Path) -> Row:
-  """Writes one image's files and returns its row.
-
-  Raises:
-    OSError: the disk is full.
-  """
+  """Writes one image's files and returns its row; a full disk is an error."""
   try:
-    masks = found.mask if found.structures else found.mask[..., None]
-    _write(name, path, masks, output=output, structures=found.structures)
+    _write(name, path, found, output=output)
   except _UNREADABLE as error:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
       raise
@@ -181,25 +176,18 @@ def _written(name: str, path: Path, found: Prediction, *, output: Path) -> Row:
   return Row(
     name,
     "ok",
-    fractions=tuple(map(float, masks.mean(axis=(0, 1)))),
-    probs=() if classes is None else tuple(map(float, classes)),
+    fractions=tuple(np.atleast_1d(found.mask.mean(axis=(0, 1))).tolist()),
+    probs=() if classes is None else tuple(classes.tolist()),
   )
 
 
-def _write(
-  name: str,
-  path: Path,
-  masks: np.ndarray,
-  *,
-  output: Path,
-  structures: Sequence[str],
-) -> None:
+def _write(name: str, path: Path, found: Prediction, *, output: Path) -> None:
   """Writes the overlay, then the masks; the last one marks completion."""
   picture = decode.read_grey(path)
   height, width = picture.shape
   factor = min(1.0, OVERLAY / max(height, width))
   shown = (max(1, round(height * factor)), max(1, round(width * factor)))
-  planes = [*np.moveaxis(masks, -1, 0)]
+  planes = [*np.moveaxis(np.atleast_3d(found.mask), -1, 0)]
   small = np.stack([resample.resize_mask(m, shown) for m in planes], axis=-1)
   drawn = overlay.draw(
     resample.resize_area(picture, shown) / 255.0,
@@ -210,7 +198,7 @@ def _write(
   file = io.BytesIO()
   Image.fromarray(drawn).save(file, format="PNG")
   files.write_bytes(_target(output, name, kind="overlay"), file.getvalue())
-  for kind, mask in zip(_mask_kinds(structures), planes):
+  for kind, mask in zip(_mask_kinds(found.structures), planes):
     png = decode.encode_png(mask.astype(np.uint8) * 255)
     files.write_bytes(_target(output, name, kind=kind), png)
 

@@ -6,7 +6,7 @@ the runs of a sweep that differ in seed, loss or data share one program.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -30,61 +30,26 @@ Classify = Callable[[Variables, Any, Any], jax.Array]
 
 
 @functools.lru_cache(maxsize=_CACHED)
-def compile_segment(
+def segment_step(
   segmentor: nn.Module,
   *,
   normalization: str = "minmax",
   views: tuple[tuple[float, float], ...] = (),
   mesh: parallel.Mesh | None = None,
 ) -> Segment:
-  """Compiles `segment_step`.
+  """Compiles the segmentor in inference mode.
 
   Args:
     segmentor: the network.
-    normalization: a method of `transforms.normalize`.
-    views: see `segment_step`.
-    mesh: devices over which batches are split; None for JAX's default device.
-  """
-  step = segment_step(
-    segmentor, prepare=_normalizer(normalization), views=views
-  )
-  return parallel.compile_predict(step, mesh)
-
-
-@functools.lru_cache(maxsize=_CACHED)
-def compile_classify(
-  discriminator: nn.Module,
-  *,
-  normalization: str = "minmax",
-  mesh: parallel.Mesh | None = None,
-) -> Classify:
-  """Compiles `classify_step`; arguments as in `compile_segment`."""
-  step = classify_step(discriminator, prepare=_normalizer(normalization))
-  return parallel.compile_predict(step, mesh)
-
-
-def _normalizer(method: str) -> Callable[[jax.Array], jax.Array]:
-  return functools.partial(normalize.normalize, method=method)
-
-
-def segment_step(
-  segmentor: nn.Module,
-  *,
-  prepare: Callable[[jax.Array], jax.Array],
-  views: Sequence[tuple[float, float]] = (),
-) -> Segment:
-  """Returns `segment(variables, image)`: the segmentor in inference mode.
-
-  Args:
-    segmentor: the network.
-    prepare: normalises images `[b, h, w, 1]` to float32.
+    normalization: of the images, a method of `transforms.normalize`.
     views: test-time augmentation, (degrees, zoom) of each view. `logits` is
       then the logit of the mean probability over the image and its views;
       side outputs and attention are those of the image itself.
+    mesh: devices over which batches are split; None for JAX's default device.
   """
 
   def segment(variables: Variables, image: jax.Array) -> SegmentorOutput:
-    image = prepare(image)
+    image = normalize.normalize(image, method=normalization)
     output: Any = segmentor.apply(variables, image, train=False)
     if not views:
       return output
@@ -98,27 +63,26 @@ def segment_step(
     logits = jnp.log(mean) - jnp.log1p(-mean)
     return dataclasses.replace(output, logits=logits)
 
-  return segment
+  return parallel.compile_predict(segment, mesh)
 
 
+@functools.lru_cache(maxsize=_CACHED)
 def classify_step(
-  discriminator: nn.Module, *, prepare: Callable[[jax.Array], jax.Array]
+  discriminator: nn.Module,
+  *,
+  normalization: str = "minmax",
+  mesh: parallel.Mesh | None = None,
 ) -> Classify:
-  """Returns `classify(variables, image, mask)`: D's logits `[b, n + 1]`.
+  """Compiles the discriminator in inference mode; arguments as above.
 
-  The image is classified with S(x) as its mask; with the true mask the logits
-  are a diagnostic only. Test-time views are not averaged here: they help the
-  segmentor, and lowered the AUROC (results/archive/appau.md).
-
-  Args:
-    discriminator: the network.
-    prepare: normalises images `[b, h, w, 1]` to float32.
+  An image is classified with S(x) as its mask; with the reference mask the
+  logits are a diagnostic only. Test-time views are not averaged here: they
+  help the segmentor, and lowered the AUROC (results/archive/appau.md).
   """
 
   def classify(variables: Variables, image: jax.Array, mask: jax.Array):
-    output: Any = discriminator.apply(
-      variables, prepare(image), mask, train=False
-    )
+    image = normalize.normalize(image, method=normalization)
+    output: Any = discriminator.apply(variables, image, mask, train=False)
     return output.logits
 
-  return classify
+  return parallel.compile_predict(classify, mesh)

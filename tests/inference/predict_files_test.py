@@ -15,7 +15,8 @@ from apppau_jax.inference import predict_files, prediction_table
 from apppau_jax.inference.model import Member, Model
 from apppau_jax.models.segmentor import Segmentor
 
-CLASSES = ("normal", "tb")
+CLASSES = ("normal", "tb, active")
+FAILED = ["failed", "failed"]  # broken.png and flat.png
 MODEL = {"config_sha256": "c0ffee", "step": 7}
 
 
@@ -39,7 +40,7 @@ def model():
 
 @pytest.fixture
 def films(tmp_path):
-  """Four images, one of them broken, one in a folder below, and a text."""
+  """Five images: one in a subfolder, one broken, one of one level; a text."""
   folder = tmp_path / "films"
   (folder / "below").mkdir(parents=True)
   half = np.zeros((30, 50), np.uint8)
@@ -50,6 +51,7 @@ def films(tmp_path):
   bright[0, 0] = 254
   Image.fromarray(bright).save(folder / "below/ü b.PNG")
   (folder / "broken.png").write_bytes(b"\x89PNG no")
+  Image.fromarray(np.full((9, 9), 7, np.uint8)).save(folder / "flat.png")
   (folder / "notes.txt").write_text("no picture")
   (folder / ".hidden.png").write_bytes(b"x")
   return folder
@@ -93,14 +95,14 @@ def test_files_have_the_masks_of_model_predict(tmp_path):
 
 def test_masks_at_the_size_of_their_images(films, tmp_path, model):
   before = {p: p.read_bytes() for p in films.rglob("*") if p.is_file()}
-  seen = []
+  calls = []
   rows = _predict(
-    films, tmp_path / "out", model, progress=lambda *x: seen.append(x)
+    films, tmp_path / "out", model, progress=lambda *x: calls.append(x)
   )
-  assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-  names = ["a.png", "a.tif", "below/ü b.PNG", "broken.png"]
+  assert calls == [(done, 5) for done in range(1, 6)]
+  names = ["a.png", "a.tif", "below/ü b.PNG", "broken.png", "flat.png"]
   assert [r.file for r in rows] == names
-  assert _status(rows) == ["ok", "ok", "ok", "failed"]
+  assert _status(rows) == ["ok", "ok", "ok", *FAILED]
   mask = _pixels(tmp_path / "out/a_png_mask.png")
   assert mask.shape == (30, 50)
   assert set(np.unique(mask)) == {0, 255}
@@ -114,19 +116,15 @@ def test_masks_at_the_size_of_their_images(films, tmp_path, model):
   assert _pixels(tmp_path / "out/a_png_overlay.png").shape == (30, 50, 3)
   assert (tmp_path / "out/below/ü b_PNG_mask.png").exists()
   assert "broken.png" in rows[3].reason
-  assert before == {p: p.read_bytes() for p in films.rglob("*") if p.is_file()}
-
-
-def test_an_image_of_one_level_has_no_mask(tmp_path, model):
-  (tmp_path / "films").mkdir()
-  for name, corner in (("flat.png", 255), ("film.png", 100)):
-    picture = np.full((9, 9), 255, np.uint8)
-    picture[0, 0] = corner
-    Image.fromarray(picture).save(tmp_path / "films" / name)
-  film, flat = _predict(tmp_path / "films", tmp_path / "out", model)
-  assert (film.status, flat.status) == ("ok", "failed")
-  assert "level 255" in flat.reason
+  assert "level 7" in rows[4].reason
   assert not list((tmp_path / "out").glob("flat*"))
+  with (tmp_path / "out/predictions.csv").open(encoding="utf-8") as file:
+    lines = [*csv.DictReader(file)]
+  assert [line["status"] for line in lines] == _status(rows)
+  tb = float(lines[2]["probability_tb, active"])
+  assert tb == pytest.approx(1.0, abs=1e-3)
+  assert lines[3]["lung_fraction"] == lines[3]["probability_normal"] == ""
+  assert before == {p: p.read_bytes() for p in films.rglob("*") if p.is_file()}
 
 
 def test_each_structure_has_its_own_mask_and_share(films, tmp_path):
@@ -151,7 +149,7 @@ def test_each_structure_has_its_own_mask_and_share(films, tmp_path):
   (out / "a_png_heart_mask.png").unlink()
   (out / "a_tif_left_lung_mask.png").unlink()
   again = _predict(films, out, model)
-  assert _status(again) == ["ok", "exists", "exists", "failed"]
+  assert _status(again) == ["ok", "exists", "exists", *FAILED]
 
 
 def test_predicted_images_are_left_alone(films, tmp_path, model):
@@ -161,7 +159,7 @@ def test_predicted_images_are_left_alone(films, tmp_path, model):
   mask.write_bytes(b"mine")
   (out / "a_tif_mask.png").unlink()
   again = _predict(films, out, model)
-  assert _status(again) == ["exists", "ok", "exists", "failed"]
+  assert _status(again) == ["exists", "ok", "exists", *FAILED]
   for row, before in zip(again, rows):
     assert row.fractions == pytest.approx(before.fractions, abs=1e-6)
     assert row.probs == pytest.approx(before.probs, abs=1e-6)
@@ -170,7 +168,7 @@ def test_predicted_images_are_left_alone(films, tmp_path, model):
   lines = table.read_text().splitlines(keepends=True)
   table.write_text("".join(x for x in lines if not x.startswith("a.png")))
   again = _predict(films, out, model)
-  assert _status(again) == ["ok", "exists", "exists", "failed"]
+  assert _status(again) == ["ok", "exists", "exists", *FAILED]
   assert mask.read_bytes() != b"mine"
   assert _status(_predict(films, out, model, overwrite=True))[:2] == ["ok"] * 2
 
@@ -186,7 +184,7 @@ def test_an_interrupted_call_leaves_a_complete_table(films, tmp_path, model):
     _predict(films, tmp_path / "out", model, progress=stop)
   assert len(list((tmp_path / "out").rglob("*_mask.png"))) == 1
   again = _predict(films, tmp_path / "out", model)
-  assert _status(again) == ["exists", "ok", "ok", "failed"]
+  assert _status(again) == ["exists", "ok", "ok", *FAILED]
 
 
 def test_a_missing_decoder_stops_no_other_image(
@@ -201,25 +199,8 @@ def test_a_missing_decoder_stops_no_other_image(
 
   monkeypatch.setattr(decode, "read_grey", without_pydicom)
   rows = _predict(films, tmp_path / "out", model)
-  assert _status(rows) == ["ok", "failed", "ok", "failed"]
+  assert _status(rows) == ["ok", "failed", "ok", *FAILED]
   assert rows[1].reason == "needs pydicom"
-
-
-def test_the_table_is_csv(films, tmp_path, model):
-  rows = _predict(films, tmp_path / "out", model)
-  path = tmp_path / "t.csv"
-  columns = prediction_table.Columns(class_names=("normal", "tb, active"))
-  prediction_table.write(path, rows, columns=columns)
-  with path.open(encoding="utf-8") as file:
-    read = list(csv.DictReader(file))
-  assert [r["status"] for r in read] == ["ok", "ok", "ok", "failed"]
-  assert float(read[2]["probability_tb, active"]) == pytest.approx(1, abs=1e-3)
-  assert read[3]["lung_fraction"] == read[3]["probability_normal"] == ""
-  again = prediction_table.read(path, columns=columns)
-  for row in rows[:3]:
-    assert again[row.file].fractions == pytest.approx(row.fractions, abs=1e-6)
-    assert again[row.file].probs == pytest.approx(row.probs, abs=1e-6)
-  assert again["broken.png"] == rows[3]
 
 
 def _claim(output, model=MODEL, *, overwrite=False):
@@ -238,7 +219,7 @@ def test_a_folder_belongs_to_one_model(films, tmp_path, model):
     _claim(out, other)
   with pytest.raises(DataError, match=r"step 7 \+ 123"):
     _claim(out, {**MODEL, "step": [7, 123]})
-  assert len(_claim(out)) == 4  # refused, and nothing changed
+  assert len(_claim(out)) == 5  # refused, and nothing changed
   assert _claim(out, other, overwrite=True) == {}
   assert _claim(out, other) == {}  # after a kill the old rows are gone
   with pytest.raises(DataError, match="another model"):
@@ -250,9 +231,9 @@ def test_a_folder_belongs_to_one_model(films, tmp_path, model):
   [
     "name,score\nx,1\n",
     "file;status;reason;lung_fraction;probability_normal;probability_tb\n",
-    "file,status,reason,lung_fraction,probability_tb,probability_normal\n",
-    "file,status,reason,lung_fraction,probability_normal,probability_tb\n"
-    "a.png,ok,,many,.5,.5\n",
+    "file,status,reason,lung_fraction,probability_x,probability_normal\n",
+    'file,status,reason,lung_fraction,probability_normal,"probability_tb, '
+    'active"\na.png,ok,,many,.5,.5\n',
     "\udcff\udcfe",
     "",
   ],
@@ -288,28 +269,31 @@ def test_names_that_no_disk_or_text_takes(films, tmp_path, model):
 
 
 def test_large_images_have_small_overlays(tmp_path, model):
-  (tmp_path / "in").mkdir()
+  """And a single file is named by itself."""
   film = np.zeros((1500, 3000), np.uint8)
   film[700:800] = 200
-  Image.fromarray(film).save(tmp_path / "in/film.png")
-  _predict(tmp_path / "in", tmp_path / "out", model)
+  Image.fromarray(film).save(tmp_path / "film.png")
+  _predict(tmp_path / "film.png", tmp_path / "out", model)
   overlay = _pixels(tmp_path / "out/film_png_overlay.png")
   assert overlay.shape == (512, 1024, 3)
   assert _pixels(tmp_path / "out/film_png_mask.png").shape == (1500, 3000)
 
 
-def test_one_file_and_nothing(films, tmp_path):
-  found = predict_files.find_images(films / "a.png", output=films / "out")
-  assert found == {"a.png": films / "a.png"}
+@pytest.mark.parametrize(
+  ("source", "output"),
+  [
+    ("empty", "out"),
+    ("absent", "out"),
+    ("films", "films"),
+    ("films", "films/out"),
+    ("films", "."),
+  ],
+)
+def test_input_without_images_and_output_within_it_are_refused(
+  films, tmp_path, source, output
+):
   (tmp_path / "empty").mkdir()
-  for name in ("empty", "absent"):
-    with pytest.raises(DataError, match=name):
-      predict_files.find_images(tmp_path / name, output=tmp_path / "out")
-
-
-def test_output_inside_the_input_is_refused(films, tmp_path):
-  for near in (films, films / "out", films.parent):
-    with pytest.raises(DataError, match="--output"):
-      predict_files.find_images(films, output=near)
+  with pytest.raises(DataError, match=source):
+    predict_files.find_images(tmp_path / source, output=tmp_path / output)
   apart = tmp_path / "films-out"
-  assert len(predict_files.find_images(films, output=apart)) == 4
+  assert len(predict_files.find_images(films, output=apart)) == 5

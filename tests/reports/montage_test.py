@@ -1,4 +1,4 @@
-"""The same images beside each other, and which they are."""
+"""Images side by side: which they are, and what is written beside them."""
 
 import io
 from xml.etree import ElementTree
@@ -76,10 +76,10 @@ def test_the_users_settings_change_nothing():
     assert drawn() == before
 
 
-def test_views_stand_in_rows_and_only_known_masks_are_outlined():
+def test_views_stand_in_rows_and_masks_are_outlined():
   image = np.full((16, 16), 0.5)
   mask = np.zeros((16, 16, 2))
-  mask[4:12, 4:12, 0] = 1.0  # the other structure is nowhere
+  mask[4:12, 4:12, 0] = 1.0  # the other structure is absent
 
   def drawn(mask, image=image):
     view = montage.View(title="weak", image=image, mask=mask)
@@ -92,7 +92,7 @@ def test_views_stand_in_rows_and_only_known_masks_are_outlined():
   assert blue in drawn(mask)["svg"]
   assert blue not in drawn(None)["svg"]
   assert blue not in drawn(np.zeros_like(mask))["svg"]
-  # A z-score is shown over its own range.
+  # Values outside [0, 1] are shown over their own range.
   ramp = np.linspace(-3, 3, 256).reshape(16, 16)
   with Image.open(io.BytesIO(drawn(None, ramp)["png"])) as picture:
     levels = {*np.asarray(picture.convert("L")).ravel().tolist()}
