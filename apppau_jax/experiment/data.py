@@ -50,7 +50,7 @@ def prepare(config: Config) -> step_terms.Prepare:
 def form(config: Config) -> dict[str, Any]:
   """Returns where data are prepared, and in which form."""
   keys = ("data_dir", "resolution", "bits")
-  return {key: config.data[key] for key in keys}
+  return {key: getattr(config.data, key) for key in keys}
 
 
 def open_dataset(config: Config) -> Dataset:

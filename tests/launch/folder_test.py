@@ -19,8 +19,8 @@ from apppau_jax.experiment import (
   data,
   input_pipeline,
   networks,
-  objectives,
   run_folder,
+  step,
 )
 from configs import folder
 
@@ -93,7 +93,7 @@ def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
   rows = input_pipeline.minibatches(config, split)(0)
   batch = input_pipeline.to_batch(training).take(rows[0]).check()
   assert batch.has_mask.tolist() == [True, True, False, False]
-  objectives.check_players(config, unlabelled=len(split.train_unlabelled))
+  step.check_players(config, unlabelled=len(split.train_unlabelled))
 
   run_folder.claim(tmp_path, config.to_dict())
   again = run_folder.read_config(tmp_path)
@@ -121,10 +121,10 @@ def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
   assert chosen.classes == ()
   training = data.load_training(config, dataset, parts=chosen)
   assert not training.has_label.any()
-  objectives.check_players(config, unlabelled=0)
+  step.check_players(config, unlabelled=0)
   config.discriminator.enabled = True
   with pytest.raises(ConfigError, match=r"folder:plain has 0: .*labels\.csv"):
-    objectives.check_players(config, unlabelled=0)
+    step.check_players(config, unlabelled=0)
 
 
 def test_other_classes_than_the_runs_are_refused(data_dir):
