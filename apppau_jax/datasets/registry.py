@@ -79,11 +79,11 @@ def members(dataset: str) -> tuple[str, ...]:
   for name in names:
     if not is_own(name) and name not in DATASETS:
       where = f" (in {dataset!r})" if name != dataset else ""
-      known = [*DATASETS, *COMBINATIONS]
+      offered = [*DATASETS, *COMBINATIONS]
       raise ConfigError(
-        f"There is no dataset {name!r}{where}; choose from {', '.join(known)} "
-        f"and {OWN_FORM}, or join sets by '+', as in montgomery+shenzhen."
-        f"{did_you_mean(name.lower(), known)}"
+        f"There is no dataset {name!r}{where}; choose from "
+        f"{', '.join(offered)} and {OWN_FORM}, or join sets by '+', as in "
+        f"montgomery+shenzhen.{did_you_mean(name.lower(), offered)}"
       )
   if len(set(names)) < len(names):
     raise ConfigError(
@@ -125,7 +125,7 @@ def structure_names(dataset: str) -> tuple[str, ...]:
   return union(spec(member).structure_names for member in members(dataset))
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-  """Returns " Did you mean X?" for the nearest known word, or ""."""
-  near = difflib.get_close_matches(word, list(known), n=1)
+def did_you_mean(word: str, offered: Iterable[str]) -> str:
+  """Returns " Did you mean X?" for the nearest word, or ""."""
+  near = difflib.get_close_matches(word, list(offered), n=1)
   return f" Did you mean {near[0]!r}?" if near else ""

@@ -91,7 +91,7 @@ def settled(config: Config, dataset: Dataset) -> Config:
 
 
 def parts(config: Config, dataset: Dataset) -> Parts:
-  """Returns the split of the images at hand, under the budgets of labels."""
+  """Returns the split of the available images, under the budgets of labels."""
   options = {key: config.data[key] for key in _SPLIT_KEYS}
   return dataset.split(config.data.split, **options)
 
@@ -104,7 +104,7 @@ def load(config: Config, dataset: Dataset, *, ids: Sequence[str]) -> Source:
   """
   if not ids:
     raise DataError(
-      f"No image of {dataset.name} is at hand for this part of split "
+      f"No image of {dataset.name} is available for this part of split "
       f"'{config.data.split}' in {dataset.data_dir}. Prepare the files that "
       "launch.prepare_data lists as missing, or choose another "
       "--config.data.split."
