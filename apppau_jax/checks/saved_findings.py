@@ -49,5 +49,5 @@ def read(dataset: Dataset) -> Validation | None:
       findings=tuple(Finding.from_dict(f) for f in stored["findings"]),
       alike=tuple(Pair(**pair) for pair in stored["alike"]),
     )
-  except (OSError, ValueError, TypeError, KeyError):
+  except (OSError, ValueError, TypeError, KeyError, RecursionError):
     return None  # absent, or not in this form

@@ -7,6 +7,7 @@ that one preparation serves every split.
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -104,8 +105,9 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     self.verdicts: list[Verdict] = []
     super().__init__(file_format=file_format, **kwargs)
 
+  @functools.cached_property
   def specs(self) -> list[DatasetSpec]:
-    """Returns the specs, completed from the raw files where they must be.
+    """The specs, completed from the raw files where they must be.
 
     Raises:
       ValueError: `raw_dir` is needed for the classes and was not given.
@@ -121,7 +123,7 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     return specs
 
   def _info(self) -> tfds.core.DatasetInfo:
-    specs, form = self.specs(), self.builder_config
+    specs, form = self.specs, self.builder_config
     return tfds.core.DatasetInfo(
       builder=self,
       description=self.__doc__ or "",
@@ -139,18 +141,13 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     self, raw_dir: RawDir | Mapping[str, RawDir]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     self.index, self.verdicts = raw_index.RawIndex(), []
-    specs = self.specs()
-    classes = registry.union(spec.class_names for spec in specs)
-    for spec in specs:
+    for spec in self.specs:
       for example in self._decode_all(spec, _raw_dir_of(spec, raw_dir)):
-        label = example["label"]
-        if label >= 0:
-          label = classes.index(spec.class_names[label])
-        own = {"label": label}
-        if len(specs) > 1:
-          own["source"] = spec.name
-        unknown = features.unknown(specs, side=self.builder_config.resolution)
-        yield example["id"], {**unknown, **example, **own}
+        if len(self.specs) > 1:
+          example = features.joined(
+            example, spec, specs=self.specs, form=self.builder_config
+          )
+        yield example["id"], example
     bad = [v for v in self.verdicts if v.level == "error"]
     if bad:
       raise errors.DataError(

@@ -94,7 +94,7 @@ class Dataset:
       for own in shards
     }
     self.content_sha256 = _joint_sha256(
-      {own.member: own.record["content_sha256"] for own in shards}
+      {own.member: own.record.get("content_sha256", "") for own in shards}
     )
 
   @functools.cached_property
@@ -123,7 +123,7 @@ class Dataset:
   def _entry(self, record: Record, *, member: str) -> Entry:
     spec = self._shards[member].spec
     values = {
-      name: value if isinstance(value, str) else int(value)
+      name: value
       for name, value in record.items()
       if name not in (*PICTURES, "has_mask", "has_structures")
     }

@@ -70,12 +70,27 @@ def features(
   return tfds.features.FeaturesDict(stated)
 
 
-def unknown(specs: Sequence[DatasetSpec], *, side: int) -> dict[str, Any]:
-  """Returns the features that only some sets have, with values for unknown."""
+def joined(
+  example: dict[str, Any],
+  spec: DatasetSpec,
+  *,
+  specs: Sequence[DatasetSpec],
+  form: Form,
+) -> dict[str, Any]:
+  """Returns an example of one set as an example of a combination.
+
+  Its label counts in the joint classes, it names its set, and the features that
+  only other sets have are unknown.
+  """
   values: dict[str, Any] = {}
-  for spec in specs:
-    values |= spec.details
-    if spec.structures:
-      empty = decode.encode_png(np.zeros((side, side), np.uint8))
-      values |= {"structures": io.BytesIO(empty), "has_structures": False}
+  for other in specs:
+    values |= other.details
+    if other.structures:
+      empty = np.zeros((form.resolution, form.resolution), np.uint8)
+      values["structures"] = io.BytesIO(decode.encode_png(empty))
+      values["has_structures"] = False
+  values |= {**example, "source": spec.name}
+  if example["label"] >= 0:
+    classes = registry.union(other.class_names for other in specs)
+    values["label"] = classes.index(spec.class_names[example["label"]])
   return values

@@ -22,7 +22,7 @@ from apppau_jax.datasets.prepared import Prepared
 
 _DAMAGE = (
   *(ValueError, KeyError, AttributeError, TypeError, RuntimeError),
-  message.DecodeError,
+  *(OverflowError, message.DecodeError),
 )
 
 # The features of one example: text as str, numbers as int, and PNG bytes for
@@ -91,14 +91,15 @@ class Shards:
     example: Any = self._features.deserialize_example_np(
       record, decoders=self._decoders
     )
-    if missing := self._features.keys() - example.keys():
-      raise KeyError(*sorted(missing))
-    return {
-      name: value.decode()
-      if isinstance(value, bytes) and name not in features_lib.PICTURES
-      else value
-      for name, value in example.items()
-    }
+    return {name: self._typed(name, example[name]) for name in self._features}
+
+  def _typed(self, name: str, value: Any) -> bytes | str | int:
+    is_text = isinstance(self._features[name], tfds.features.Text)
+    if is_text or name in self._decoders:
+      if not isinstance(value, bytes):
+        raise TypeError(name)
+      return value.decode() if is_text else value
+    return int(value)
 
   def _read_class_names(self) -> tuple[str, ...]:
     path = self._prepared.folder / "label.labels.txt"

@@ -1,7 +1,7 @@
 """Divide images into training, validation and test parts, by patient.
 
 If the ids of a data set are public, `paper` and fold splits are made of the
-whole list and then restricted to the images at hand: a missing file never
+whole list and then restricted to the available images: a missing file never
 moves another one to another part. The split of a combination is the union of
 the splits of its members: the part of an image depends on its own set alone.
 """
@@ -111,7 +111,7 @@ def make_split(
   given: Mapping[str, str] | None = None,
   sources: Mapping[str, str] | None = None,
 ) -> Parts:
-  """Divides the images at hand.
+  """Divides the available images.
 
   Args:
     name: `paper`: the counts of Table 3 on the complete public sets, its
@@ -123,7 +123,7 @@ def make_split(
     dataset: its name, or that of a combination: the union of the splits of its
       members, except that `paper` moves one Shenzhen image from test to
       training in `ccx`, as Table 3 has it.
-    ids: the images at hand that have masks.
+    ids: the available images that have masks.
     labels: class of each id, to balance the parts; unused for public ids.
     groups: patient of each id; patients are never divided.
     seed: of `paper` and the folds.
@@ -177,8 +177,8 @@ def make_split(
   if not parts.train_labelled:
     raise DataError(
       f"None of the {count} labelled training images of split "
-      f"{name!r} of {dataset} is among the {len(ids)} images at hand. Prepare "
-      "more of the files, or raise config.data.label_fraction."
+      f"{name!r} of {dataset} is among the {len(ids)} available images. "
+      "Prepare more of the files, or raise config.data.label_fraction."
     )
   # The Idiap lists are used as published, shared patients included.
   parts.check(groups=None if name == "idiap" else groups)
@@ -282,7 +282,7 @@ def read_splits(path: str | os.PathLike[str]) -> Parts:
   """
   try:
     parts = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise DataError(
       f"The split {path} cannot be read ({error}). It is written when a run "
       "starts; give the folder of a run, or start one."

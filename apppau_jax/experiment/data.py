@@ -100,7 +100,7 @@ def load(config: Config, dataset: Dataset, *, ids: Sequence[str]) -> Source:
   """
   if not ids:
     raise DataError(
-      f"No image of {dataset.name} is at hand for this part of split "
+      f"No image of {dataset.name} is available for this part of split "
       f"'{config.data.split}' in {dataset.data_dir}. Prepare the files that "
       "launch.prepare_data lists as missing, or choose another "
       "--config.data.split."

@@ -93,18 +93,6 @@ def test_a_root_that_is_no_folder_does_not_hang(tmp_path, kind):
   assert not (tmp_path / "data").exists()
 
 
-def test_pipes_among_prepared_files_do_not_hang(run, tmp_path):
-  folder = Path(run()["folder"])
-  os.mkfifo(folder / "pipe")
-  (folder / "link").symlink_to(tmp_path / "nowhere")
-  assert run()["reused"]
-  (shard,) = folder.glob("*.array_record*")
-  shard.unlink()
-  os.mkfifo(shard)
-  with pytest.raises(DataError, match="damaged"):
-    Dataset("montgomery", data_dir=tmp_path / "data")
-
-
 def test_a_folder_that_may_not_be_written_is_said(run, tmp_path, monkeypatch):
   def refuse(self, *args, **kwargs):
     raise OSError(errno.EROFS, "Read-only file system", str(self))

@@ -238,8 +238,7 @@ def _copies(raw, *, bright, mode="L"):
     indexed.save(path)
 
 
-@pytest.mark.parametrize("mode", ["L", "P"])
-@pytest.mark.parametrize("bright", [False, True])
+@pytest.mark.parametrize(("mode", "bright"), [("L", False), ("P", True)])
 def test_copies_of_either_polarity_end_with_dark_lungs(
   run, raw, tmp_path, mode, bright
 ):
@@ -253,7 +252,7 @@ def test_copies_of_either_polarity_end_with_dark_lungs(
   assert all("inverted" in v["message"] for v in summary["verdicts"])
 
 
-def test_copies_whose_polarity_nobody_can_tell_are_refused(run, raw):
+def test_copies_whose_unclear_polarity_are_refused(run, raw):
   _copies(raw, bright=False)
   (raw / "scratch/fold1/masks/left lung/JPCLN001.gif").unlink()
   _png(raw / "images/images/JPCLN002.png", np.full((SIDE, SIDE), 90, np.uint8))

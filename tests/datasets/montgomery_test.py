@@ -1,4 +1,3 @@
-import itertools
 import json
 
 import numpy as np
@@ -70,19 +69,6 @@ def test_missing_files_are_listed_unless_allowed(raw_sets, tmp_path):
   )
   absent = set(MONTGOMERY.ids) - set(IDS)
   assert listing["missing"] == [f"CXR_png/{i}.png" for i in sorted(absent)]
-
-
-def test_films_of_one_patient_share_a_name(raw_sets, tmp_path):
-  groups = (
-    {"MCUCXR_0113_1", "MCUCXR_0117_1"},
-    {"MCUCXR_0162_1", "MCUCXR_0166_1", "MCUCXR_0170_1"},
-  )
-  together = list(itertools.chain(*groups))
-  found = _index(raw_sets.montgomery(tmp_path, [*together, IDS[0]]))
-  patients = {e.id: e.patient for e in found.examples}
-  assert len(set(patients.values())) == 3
-  for group in groups:
-    assert len({patients[i] for i in group}) == 1
 
 
 def test_merged_masks_of_the_mirror_are_taken(raw_sets, tmp_path):

@@ -130,14 +130,6 @@ def test_missing_files_move_no_other_image(name, dataset, data):
     assert getattr(partial, part) == tuple(n for n in names if n in here)
 
 
-def test_order_of_the_ids_does_not_matter():
-  ids = folder(40)
-  forward = make(dataset="phantom", ids=list(ids), labels=ids)
-  backward = make(dataset="phantom", ids=list(ids)[::-1], labels=ids)
-  assert forward == backward
-  assert list(forward.test) == sorted(forward.test)
-
-
 @pytest.mark.parametrize(
   ("count", "expected"),
   [

@@ -25,14 +25,6 @@ def classes(part) -> Counter:
   return Counter(int(name.split("-")[0]) for name in part)
 
 
-def test_digest_is_sha256_of_salt_colon_name():
-  text = hashlib.sha256(b"0:MCUCXR_0001_0").hexdigest()
-  assert stratified_split.digest(0, "MCUCXR_0001_0") == int(text, 16)
-  assert stratified_split.digest("ä", "ö") == int(
-    hashlib.sha256("ä:ö".encode()).hexdigest(), 16
-  )
-
-
 def test_units_gather_patients_and_take_the_first_ids_class():
   gathered = stratified_split.units(
     ["d", "b", "a", "c"],
@@ -47,12 +39,6 @@ def test_units_gather_patients_and_take_the_first_ids_class():
   assert stratified_split.units(["z"], labels={}, groups={}) == [
     Unit(("z",), -1)
   ]
-
-
-def test_apportion_by_hand():
-  # Quotas 4.3, 3.5, 2.2: the one left over goes to the remainder .5.
-  assert stratified_split.apportion(10, weights=[43, 35, 22]) == [4, 4, 2]
-  assert stratified_split.apportion(1, weights=[1, 1]) == [1, 0]
 
 
 @given(
