@@ -29,10 +29,7 @@ def _small():
 def trained(tmp_path_factory):
   """Two run folders as training leaves them, with weights of other seeds."""
   root, config = tmp_path_factory.mktemp("runs"), _small()
-  optimizer = networks.optimizer(config, lambda _: 0.0, player="segmentor")
-  init = jax.jit(
-    lambda seed: networks.init(config, optimizer, optimizer, seed=seed)
-  )
+  init = jax.jit(lambda seed: networks.init(config, seed=seed))
   for seed, name in enumerate("ab"):
     run_folder.claim(root / name, config.to_dict())
     store = checkpoints.Store(root / name / "checkpoints" / "best")

@@ -1,6 +1,7 @@
 """A user's files: each predicted, none lost, originals untouched."""
 
 import csv
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -85,12 +86,14 @@ def test_files_have_the_masks_of_model_predict(tmp_path):
   for i, path in enumerate(paths):
     shape, kind = (20 + 7 * i, 31), (np.uint8, np.uint16)[i % 2]
     Image.fromarray(rng.integers(0, 256, shape).astype(kind)).save(path)
+  median = float(np.median(model.predict(paths[0]).probability))
+  model = dataclasses.replace(model, threshold=median)
   rows = _predict(tmp_path / "films", tmp_path / "out", model)
-  for row, path, found in zip(rows, paths, model.predict(paths)):
+  for row, path, found in zip(rows, paths, model.predict(paths), strict=True):
     mask = _pixels(tmp_path / f"out/{path.stem}_png_mask.png") > 0
     np.testing.assert_array_equal(mask, found.mask)
-    assert 0 < mask.mean() < 1
     assert row.fractions == (pytest.approx(found.mask.mean()),)
+  assert 0.4 < rows[0].fractions[0] < 0.9
 
 
 def test_masks_at_the_size_of_their_images(films, tmp_path, model):

@@ -24,7 +24,7 @@ def _unit(image):
 
 
 def test_an_image_does_not_depend_on_its_neighbours(tiny, images):
-  variables = jax.jit(tiny.init)().segmentor.ema
+  variables = jax.jit(tiny.init)().averages["segmentor"]
   segment = steps.segment_step(tiny.module)
   apply = jax.jit(lambda *x: tiny.module.apply(*x, train=False))
   all_of = segment(variables, images).logits
@@ -36,7 +36,7 @@ def test_an_image_does_not_depend_on_its_neighbours(tiny, images):
 
 def test_views_are_averaged_in_probability(tiny, images):
   """Against the mean of separately turned, segmented and turned-back views."""
-  variables = jax.jit(tiny.init)().segmentor.ema
+  variables = jax.jit(tiny.init)().averages["segmentor"]
   segment = steps.segment_step(tiny.module, views=((10.0, 1.1),))
   apply = jax.jit(lambda *x: tiny.module.apply(*x, train=False))
   turn = jax.jit(augment.turn, static_argnames=("degrees", "zoom"))
