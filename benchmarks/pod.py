@@ -96,8 +96,9 @@ def demand(*, width: int, side: int) -> dict[str, float]:
   cost = jax.jit(step).lower(state, batch).cost_analysis()
   return {
     "flop_per_image": cost["flops"] / 2,
-    "parameters": parameter_count(state.segmentor.params),
-    "small_reductions": 2 * len(jax.tree.leaves(state.segmentor.batch_stats)),
+    "parameters": parameter_count(state.players["segmentor"].params),
+    "small_reductions": 2
+    * len(jax.tree.leaves(state.players["segmentor"].batch_stats)),
   }
 
 

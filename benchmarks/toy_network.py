@@ -1,5 +1,7 @@
 """A segmentor alone on thresholded images, for the measurement of scaling."""
 
+import functools
+
 import numpy as np
 
 
@@ -19,14 +21,6 @@ def player(preset: str, optimizer, *, width: int, side: int, depth: int = 4):
     image = batch.image.astype(jnp.float32) / 255.0
     return batch.replace(image=image, mask=batch.mask.astype(jnp.float32))
 
-  def objective(output, batch):
-    return objectives.segmentation_objective(
-      output.side_logits,
-      batch.mask,
-      has_mask=batch.has_mask,
-      loss_fn=dice.dice_loss,
-    )
-
   def init():
     player = state_lib.init_player(
       module,
@@ -34,15 +28,18 @@ def player(preset: str, optimizer, *, width: int, side: int, depth: int = 4):
       key=jax.random.key(0),
       optimizer=optimizer,
     )
-    return state_lib.TrainState(step=jnp.int32(0), segmentor=player)
+    return state_lib.TrainState(
+      step=jnp.int32(0), players={"segmentor": player}
+    )
 
-  step = steps.make_train_step(
-    module,
-    objective=objective,
+  step = steps.TrainStep(
+    segmentor=module,
+    objective=functools.partial(
+      objectives.segmentation_objective, loss_fn=dice.dice_loss
+    ),
     optimizer=optimizer,
     prepare=prepare,
     ema_decay=0.9,
-    seed=0,
   )
   return step, init
 

@@ -1,5 +1,6 @@
 """The state of a training run: a step counter and one player per network."""
 
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -10,6 +11,11 @@ import optax
 
 Tree = Any  # a nest of arrays, as JAX means it
 Variables = dict[str, Tree]
+# Maps parameters and running statistics to the loss, its terms by name and the
+# new statistics.
+LossFn = Callable[
+  [Tree, Tree], tuple[jax.Array, tuple[dict[str, jax.Array], Tree]]
+]
 
 # The players of the paper; a semi-supervised method may add segmentors.
 SEGMENTOR, DISCRIMINATOR = "segmentor", "discriminator"
@@ -93,6 +99,41 @@ def update_ema(
   t = step.astype(jnp.float32)
   rate = jnp.minimum(decay, (1.0 + t) / (10.0 + t))
   return jax.tree.map(lambda a, b: a * rate + b * (1.0 - rate), ema, current)
+
+
+def descend(
+  player: Player,
+  loss_fn: LossFn,
+  *,
+  optimizer: optax.GradientTransformation,
+  step: jax.Array,
+  ema_decay: float,
+) -> tuple[Player, dict[str, jax.Array]]:
+  """Take one step down a loss.
+
+  Args:
+    player: before the step.
+    loss_fn: its loss, see `LossFn`.
+    optimizer: its optimiser.
+    step: the number of steps done.
+    ema_decay: of the averaged weights, in [0, 1).
+
+  Returns:
+    The player with new weights, statistics and averages; `loss`, its terms and
+    `grad_norm`.
+  """
+  (loss, (terms, batch_stats)), grads = jax.value_and_grad(
+    loss_fn, has_aux=True
+  )(player.params, player.batch_stats)
+  updates, opt_state = optimizer.update(grads, player.opt_state, player.params)
+  params = optax.apply_updates(player.params, updates)
+  current = {"params": params, "batch_stats": batch_stats}
+  player = Player(
+    **current,
+    opt_state=opt_state,
+    ema=update_ema(player.ema, current, step=step, decay=ema_decay),
+  )
+  return player, {"loss": loss, **terms, "grad_norm": optax.tree.norm(grads)}
 
 
 def parameter_count(params: Tree) -> int:

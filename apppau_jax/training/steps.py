@@ -16,7 +16,6 @@ The first `labelled` rows of a minibatch have masks, the others have none.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -44,10 +43,6 @@ from apppau_jax.training.step_terms import (
   SemiSupervision,
   Term,
 )
-
-# Maps parameters and running statistics to the loss, its terms and the new
-# statistics.
-LossFn = Callable[[Tree, Tree], tuple[jax.Array, tuple[Metrics, Tree]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,7 +132,7 @@ class TrainStep:
       (batch.image[: self.labelled], real_mask),
       (batch.image, predicted),
     ]
-    agree, teacher = spec.class_consistency, jnp.zeros(())
+    agree, teacher = spec.class_consistency, None
     if agree is not None:
       image, mask = batch.image[self.labelled :], predicted[self.labelled :]
       teacher = _infer(spec.module, player.ema, image, mask).logits
@@ -169,8 +164,12 @@ class TrainStep:
         )
       return term[0], (term[1], batch_stats)
 
-    return self.descend(
-      player, loss_fn, optimizer=spec.optimizer, step=state.step
+    return state_lib.descend(
+      player,
+      loss_fn,
+      optimizer=spec.optimizer,
+      step=state.step,
+      ema_decay=self.ema_decay,
     )
 
   def segmentor_step(
@@ -186,12 +185,11 @@ class TrainStep:
 
     D plays against S alone, not against further segmentors.
     """
-    player, rows = state.players[name], batch
-    views = self.unlabelled_views(name, state, batch, key)
     spec = self.discriminator
-    against = spec is not None and spec.adversarial is not None
-    against = against and name == SEGMENTOR
-    if self.semi is not None and not against:
+    if name != SEGMENTOR or (spec is not None and spec.adversarial is None):
+      spec = None
+    views, rows = self.unlabelled_views(name, state, batch, key), batch
+    if self.semi is not None and spec is None:
       # The unlabelled rows enter as strong views only.
       rows = jax.tree.map(lambda x: x[: self.labelled], batch)
 
@@ -202,36 +200,24 @@ class TrainStep:
         output.side_logits, rows.mask, has_mask=rows.has_mask
       )
       if self.semi is not None:
-        term = _sum(term, self.unlabelled_term(variables, views, state.step))
-      if against and spec is not None and discriminator is not None:
         term = _sum(
-          term,
-          self.adversarial_term(spec, discriminator, output, batch, state.step),
+          term, self.unlabelled_term(self.semi, variables, views, state.step)
+        )
+      if spec is not None and discriminator is not None:
+        pair = batch.image, jax.nn.sigmoid(output.logits)
+        fake = _infer(spec.module, discriminator.variables, *pair).logits
+        ramp = spec.adversarial_ramp(state.step)
+        term = _sum(
+          term, spec.adversarial(fake, has_mask=batch.has_mask, ramp=ramp)
         )
       return term[0], (term[1], batch_stats)
 
-    return self.descend(
-      player, loss_fn, optimizer=self.optimizer, step=state.step
-    )
-
-  def adversarial_term(
-    self,
-    spec: Discriminator,
-    discriminator: Player,
-    output: Any,
-    batch: Batch,
-    step: jax.Array,
-  ) -> Term:
-    """Compute c L_adv of eq. (3): D, in inference mode, on all (x, S(x))."""
-    fake = _infer(
-      spec.module,
-      discriminator.variables,
-      batch.image,
-      jax.nn.sigmoid(output.logits),
-    )
-    assert spec.adversarial is not None
-    return spec.adversarial(
-      fake.logits, has_mask=batch.has_mask, ramp=spec.adversarial_ramp(step)
+    return state_lib.descend(
+      state.players[name],
+      loss_fn,
+      optimizer=self.optimizer,
+      step=state.step,
+      ema_decay=self.ema_decay,
     )
 
   def unlabelled_views(
@@ -255,7 +241,7 @@ class TrainStep:
     )
 
   def unlabelled_term(
-    self, variables: Variables, views: Any, step: jax.Array
+    self, spec: SemiSupervision, variables: Variables, views: Any, step: Any
   ) -> Term:
     """Compute the weighted term of the method.
 
@@ -263,41 +249,13 @@ class TrainStep:
     statistics. These leave no trace in the running statistics, which are those
     of images as they are.
     """
-    assert self.semi is not None
 
     def student(image: jax.Array) -> Any:
       return _train(self.segmentor, variables, image)[0]
 
     return objectives.consistency_objective(
-      self.semi.method.loss(student, views), weight=self.semi.weight(step)
+      spec.method.loss(student, views), weight=spec.weight(step)
     )
-
-  def descend(
-    self,
-    player: Player,
-    loss_fn: LossFn,
-    *,
-    optimizer: optax.GradientTransformation,
-    step: jax.Array,
-  ) -> tuple[Player, Metrics]:
-    """Take one step down a loss: new weights, statistics and average."""
-    (loss, (terms, batch_stats)), grads = jax.value_and_grad(
-      loss_fn, has_aux=True
-    )(player.params, player.batch_stats)
-    updates, opt_state = optimizer.update(
-      grads, player.opt_state, player.params
-    )
-    params = optax.apply_updates(player.params, updates)
-    ema = state_lib.update_ema(
-      player.ema,
-      {"params": params, "batch_stats": batch_stats},
-      step=step,
-      decay=self.ema_decay,
-    )
-    player = Player(
-      params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
-    )
-    return player, {"loss": loss, **terms, "grad_norm": optax.tree.norm(grads)}
 
 
 def _train(

@@ -102,29 +102,17 @@ class Silence(Writer):
   def __init__(self):
     pass
 
-  def scalars(self, kind: str, *, step: int, values: Mapping) -> None:
-    """Do nothing."""
+  def _nothing(self, *args, **more) -> None:
+    pass
 
-  def image(self, name: str, picture: np.ndarray, *, step: int) -> None:
-    """Do nothing."""
-
-  def sync(self) -> None:
-    """Do nothing."""
-
-  def close(self) -> None:
-    """Do nothing."""
+  scalars = image = sync = close = _nothing
 
 
 class Progress:
   """A progress bar with an estimate; without a terminal, one line an epoch."""
 
   def __init__(
-    self,
-    *,
-    steps: int,
-    steps_per_epoch: int,
-    start_step: int,
-    silent: bool = False,
+    self, *, steps: int, steps_per_epoch: int, start_step: int, silent=False
   ):
     self._silent = silent  # another process of the run reports
     self._steps, self._per_epoch = steps, steps_per_epoch

@@ -181,7 +181,7 @@ def read_bilinear(
     float32 of that shape.
   """
   h, w = plane.shape
-  flat = plane.reshape(-1)
+  flat = jnp.asarray(plane).reshape(-1)
   y, x = jnp.clip(rows, 0.0, h - 1.0), jnp.clip(columns, 0.0, w - 1.0)
   top = jnp.minimum(jnp.floor(y), h - 2.0)
   left = jnp.minimum(jnp.floor(x), w - 2.0)

@@ -194,19 +194,16 @@ def test_a_round_of_both_players(pairs):
   s = segmentor.Segmentor(base_width=2, depth=DEPTH)
   d = discriminator.Discriminator(base_width=2, depth=DEPTH, dropout=0.0)
   batch, state = _batch(*pairs), _state(s, d, optax.sgd(rate), *pairs[:2])
-  step = steps.make_train_step(
-    s,
-    objective=lambda output, batch: objectives.segmentation_objective(
-      output.side_logits,
-      batch.mask,
-      has_mask=batch.has_mask,
-      loss_fn=kl_tversky.kl_tversky_loss,
+  step = steps.TrainStep(
+    segmentor=s,
+    objective=functools.partial(
+      objectives.segmentation_objective, loss_fn=kl_tversky.kl_tversky_loss
     ),
     optimizer=optax.sgd(rate),
     prepare=lambda key, batch: batch,
     ema_decay=0.0,
-    seed=0,
-    adversary=_adversary(d, optax.sgd(rate)),
+    labelled=LABELLED,
+    discriminator=_discriminator(d, optax.sgd(rate)),
   )
   after, metrics = jax.device_get(jax.jit(step)(state, batch))
 
@@ -214,11 +211,11 @@ def test_a_round_of_both_players(pairs):
     return torch.optim.SGD(module.parameters(), lr=rate)
 
   their_s = carry.load(
-    networks.Segmentor(base_width=2, depth=DEPTH), state.segmentor.ema
+    networks.Segmentor(base_width=2, depth=DEPTH), state.averages["segmentor"]
   )
   their_d = carry.load(
     networks.Discriminator(base_width=2, depth=DEPTH, dropout=0.0),
-    state.discriminator.ema,
+    state.averages["discriminator"],
   )
   loss_d, loss_s = peer_steps.TwoPlayers(
     segmentor=their_s,
@@ -232,8 +229,8 @@ def test_a_round_of_both_players(pairs):
   assert float(loss_d) == pytest.approx(metrics["discriminator_loss"], rel=1e-5)
   assert float(loss_s) == pytest.approx(metrics["loss"], rel=1e-5)
   for player, theirs in (
-    (after.discriminator, their_d),
-    (after.segmentor, their_s),
+    (after.players["discriminator"], their_d),
+    (after.players["segmentor"], their_s),
   ):
     moved = {"params": player.params, **_means(player.ema)}
     _close(moved, theirs.state_dict(), tolerance=1e-4 * rate)
@@ -264,35 +261,25 @@ def _state(s, d, optimizer, image, mask):
   def init():
     start = functools.partial(state_lib.init_player, optimizer=optimizer)
     key = jax.random.key(0)
-    return state_lib.TrainState(
-      step=jnp.int32(0),
-      segmentor=start(s, jnp.asarray(image), key=key),
-      discriminator=start(d, jnp.asarray(image), jnp.asarray(mask), key=key),
-    )
+    image_, mask_ = jnp.asarray(image), jnp.asarray(mask)
+    players = {
+      "segmentor": start(s, image_, key=key),
+      "discriminator": start(d, image_, mask_, key=key),
+    }
+    return state_lib.TrainState(step=jnp.int32(0), players=players)
 
   return jax.jit(init)()
 
 
-def _adversary(module, optimizer):
-  spec = objectives.Adversarial(weight=0.5, unlabelled_weight=0.5)
-  return step_terms.Adversary(
+def _discriminator(module, optimizer):
+  return step_terms.Discriminator(
     module=module,
     optimizer=optimizer,
-    labelled=LABELLED,
-    mask_smoothing=0.0,
-    objective=lambda real, fake, batch: objectives.discriminator_objective(
-      real,
-      fake,
-      label=batch.label,
-      has_mask=batch.has_mask,
-      has_label=batch.has_label,
-      weights=objectives.DiscriminatorWeights(conditional=False),
+    objective=functools.partial(
+      objectives.discriminator_objective, conditional=False
     ),
-    against=lambda fake, real, batch, step: objectives.adversarial_objective(
-      fake.logits,
-      has_mask=batch.has_mask,
-      spec=spec,
-      fake_features=fake.features,
-      real_features=real.features,
+    adversarial=functools.partial(
+      objectives.adversarial_objective, weight=0.5, unlabelled_weight=0.5
     ),
+    adversarial_ramp=lambda step: 1.0,
   )

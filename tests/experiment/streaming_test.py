@@ -124,7 +124,7 @@ def test_parameters_are_bitwise_the_same(game, tmp_path, assert_same):
   assert_same(*finals)
   seen, state = finals[0]
   assert all(np.isfinite(list(m.values())).all() for m in seen)
-  kernel = state.segmentor.params["head1"]["kernel"]
+  kernel = state.players["segmentor"].params["head1"]["kernel"]
   assert kernel.shape[-1] == 5
 
 

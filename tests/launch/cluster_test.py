@@ -163,10 +163,9 @@ def _codes(started):
 
 @pytest.mark.slow
 def test_a_run_of_two_is_a_run(command, call, tmp_path):
-  """One writer; rows read from disk; one goes on."""
+  """One writer; rows read from disk; one process finds nothing left to do."""
   run = tmp_path / "run"
-  flags_of_many = ("--config.data.streaming=true",)
-  with _pair(command, run, *flags_of_many) as (started, said):
+  with _pair(command, run, "--config.data.streaming=true") as (started, said):
     assert _codes(started) == [0, 0], said[1].read_text()
   manifest = json.loads((run / "manifest.json").read_text())
   assert manifest["status"] == "done"
