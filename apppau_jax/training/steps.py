@@ -155,6 +155,7 @@ class TrainStep:
         has_label=batch.has_label,
       )
       if agree is not None:
+        assert teacher is not None  # like `agree`
         each = adversarial.class_consistency_loss(strong[0], teacher)
         term = _sum(
           term,
@@ -203,7 +204,7 @@ class TrainStep:
         term = _sum(
           term, self.unlabelled_term(self.semi, variables, views, state.step)
         )
-      if spec is not None and discriminator is not None:
+      if spec and spec.adversarial and discriminator is not None:
         pair = batch.image, jax.nn.sigmoid(output.logits)
         fake = _infer(spec.module, discriminator.variables, *pair).logits
         ramp = spec.adversarial_ramp(state.step)
