@@ -286,9 +286,9 @@ def test_impossible_label_fractions_are_refused(wanted):
 @pytest.mark.parametrize(
   ("name", "hint"),
   [
-    ("papre", r"paper, idiap, given or fold-K-of-N.* mean 'paper'"),
-    ("Idiap", "mean 'idiap'"),
-    ("fold_1_of_4", "mean 'fold-1-of-4'"),
+    ("papre", r"paper, idiap, given or fold-K-of-N.* mean paper"),
+    ("Idiap", "mean idiap"),
+    ("fold_1_of_4", "mean fold-1-of-4"),
     ("fold-5-of-5", "counted from 0"),
     ("fold-0-of-1", "N from 2 to 134"),
     ("fold-0-of-135", "N from 2 to 134"),

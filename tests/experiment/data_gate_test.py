@@ -75,7 +75,7 @@ def test_one_picture_in_two_parts_is_refused(
   with pytest.raises(_ReachedError):
     fit.run(config, tmp_path)
   assert "accepted errors" in capsys.readouterr().err
-  (note, *_) = run_folder.remarks(tmp_path)
+  (note, *_) = run_folder.data_remarks(tmp_path)
   assert note.startswith("An error in the data was accepted: MCUCXR_000")
 
 
@@ -142,7 +142,7 @@ def test_what_can_be_accepted_is_named(value):
 
 
 def test_a_run_without_verdict_has_nothing_accepted(tmp_path):
-  assert run_folder.remarks(tmp_path) == []
+  assert run_folder.data_remarks(tmp_path) == []
   run_folder.write_findings(tmp_path, [findings.note("counts", "fewer")])
   stored = json.loads((tmp_path / "verify.json").read_text())
   assert stored["findings"][0]["level"] == "note"

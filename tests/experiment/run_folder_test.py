@@ -33,13 +33,13 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
     assert other.stdout.readline() == b"held\n"
     with (
       pytest.raises(ConfigError, match="Another process"),
-      run_folder.alone(folder),
+      run_folder.locked(folder),
     ):
       raise AssertionError
     other.kill()
-  with run_folder.alone(folder):
+  with run_folder.locked(folder):
     pass
-  with run_folder.alone(folder):
+  with run_folder.locked(folder):
     pass
 
 
@@ -111,11 +111,11 @@ def test_figures_come_with_what_is_wrong_with_their_data(tmp_path):
       }
     )
   )
-  assert run_folder.remarks(tmp_path) == [
+  assert run_folder.data_remarks(tmp_path) == [
     "An error in the data was accepted: a is b.",
     "Parts share a patient: p.",
   ]
-  assert run_folder.remarks(tmp_path / "of an older version") == []
+  assert run_folder.data_remarks(tmp_path / "of an older version") == []
 
 
 def test_a_first_save_cut_short_fixes_no_configuration(tmp_path):
@@ -126,9 +126,9 @@ def test_a_first_save_cut_short_fixes_no_configuration(tmp_path):
 
 
 def test_what_came_to_nothing_leaves_no_folder(tmp_path):
-  with pytest.raises(ConfigError), run_folder.alone(tmp_path / "run"):
+  with pytest.raises(ConfigError), run_folder.locked(tmp_path / "run"):
     raise ConfigError("refused before anything was written")
   assert list(tmp_path.iterdir()) == []
-  with run_folder.alone(tmp_path / "run"):
+  with run_folder.locked(tmp_path / "run"):
     (tmp_path / "run" / "config.json").write_text("{}")
   assert (tmp_path / "run" / "config.json").exists()
