@@ -14,6 +14,7 @@ from apppau_jax.checks.duplicates import Pair
 from apppau_jax.checks.findings import Finding
 from apppau_jax.checks.validation import Validation
 from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.prepared import config_name
 
 # Raise it when the checks find other problems in the same data.
 FORMAT = 1
@@ -21,7 +22,8 @@ FORMAT = 1
 
 def path(dataset: Dataset) -> Path:
   """Returns the file of the findings in a prepared set or combination."""
-  name = f"{dataset.name.replace(':', '.')}-{dataset.form}.json"
+  form = config_name(dataset.resolution, dataset.bits)
+  name = f"{dataset.name.replace(':', '.')}-{form}.json"
   return Path(dataset.data_dir).expanduser() / "verify" / name
 
 

@@ -11,9 +11,8 @@ import numpy as np
 from apppau_jax import errors
 from apppau_jax.datasets import label_budget, registry
 from apppau_jax.datasets.examples import Examples, Stored
-from apppau_jax.datasets.features import PICTURES
 from apppau_jax.datasets.label_budget import Entry
-from apppau_jax.datasets.prepared import Prepared, config_name
+from apppau_jax.datasets.prepared import Prepared
 from apppau_jax.datasets.raw_source import summarise
 from apppau_jax.datasets.shards import Record, Shards
 from apppau_jax.datasets.splits import Parts
@@ -32,8 +31,8 @@ class Place(NamedTuple):
 class Dataset:
   """A prepared data set, or a combination such as `ccx` or `a+b`.
 
-  Opening it verifies the checksums of all files. The entries are read once,
-  when they are first needed. Reading is safe from several threads.
+  Opening it verifies the checksums of all files; the entries are read once, on
+  first use. Reading is safe from several threads.
 
   Attributes:
     name: of the data set or combination.
@@ -56,8 +55,6 @@ class Dataset:
     >>> phantoms.write_montgomery(folder, count=8, size=64)
     >>> _ = prepare.prepare("phantom", raw_dir=folder, data_dir=folder)
     >>> dataset = Dataset("phantom", data_dir=folder)
-    >>> dataset.class_names
-    ('normal', 'tb')
     >>> parts = dataset.split("paper", label_count=2)
     >>> len(parts.train_labelled), len(parts.validation), len(parts.test)
     (2, 1, 2)
@@ -105,38 +102,18 @@ class Dataset:
       DataError: two sets have an id in common.
     """
     found: dict[str, tuple[Entry, Place]] = {}
-    for member, shards in self._shards.items():
-      for start in range(0, len(shards), _AT_ONCE):
-        stop = min(start + _AT_ONCE, len(shards))
-        places = [Place(member, i) for i in range(start, stop)]
-        for place, record in zip(places, self.read(places)):
-          entry = self._entry(record, member=member)
-          before, _ = found.setdefault(entry.id, (entry, place))
-          if before is not entry:
-            raise errors.DataError(
-              f"The sets {before.source} and {member} both have an image "
-              f"{entry.id!r}; ids must be unique, so these sets cannot be "
-              "combined."
-            )
+    places = [
+      Place(m, i) for m, s in self._shards.items() for i in range(len(s))
+    ]
+    for place, record in self._stream(places):
+      entry = self._shards[place.member].entry(record)
+      before, _ = found.setdefault(entry.id, (entry, place))
+      if before is not entry:
+        raise errors.DataError(
+          f"The sets {before.source} and {entry.source} both have an image "
+          f"{entry.id!r}; ids must be unique, so these sets cannot be combined."
+        )
     return dict(sorted(found.items()))
-
-  def _entry(self, record: Record, *, member: str) -> Entry:
-    spec = self._shards[member].spec
-    values = {
-      name: value
-      for name, value in record.items()
-      if name not in (*PICTURES, "has_mask", "has_structures")
-    }
-    details = {name: values.pop(name) for name in spec.details}
-    outlined = bool(record.get("has_structures"))
-    other: Any = values
-    return Entry(
-      **other,
-      has_mask=bool(record["has_mask"]),
-      source=member,
-      structures=spec.structure_names if outlined else (),
-      details=details,
-    )
 
   @functools.cached_property
   def entries(self) -> tuple[Entry, ...]:
@@ -157,11 +134,6 @@ class Dataset:
   def labels(self) -> dict[str, int]:
     """The label of each id; -1 where it is unknown."""
     return {entry.id: entry.label for entry in self.entries}
-
-  @property
-  def form(self) -> str:
-    """The name of its resolution and depth, such as 128 or 256-16bit."""
-    return config_name(self.resolution, self.bits)
 
   @property
   def flags(self) -> str:
@@ -280,14 +252,13 @@ class Dataset:
 
   def _check_structures(self, wanted: Sequence[str]) -> None:
     offered = [s.spec.structure_names for s in self._shards.values()]
-    if any({*wanted} <= {*names} for names in offered):
-      return
-    names = ", ".join(registry.union(offered)) or "none"
-    raise errors.ConfigError(
-      f"config.data.structures asks for {', '.join(wanted)}, which no set of "
-      f"{self.name} outlines in one image; it offers: {names}. Leave it () for "
-      "the united lungs, which every set has."
-    )
+    if not any({*wanted} <= {*names} for names in offered):
+      raise errors.ConfigError(
+        f"config.data.structures asks for {', '.join(wanted)}, which no set of "
+        f"{self.name} outlines in one image; it offers: "
+        f"{', '.join(registry.union(offered)) or 'none'}. Leave it () for the "
+        "united lungs, which every set has."
+      )
 
   def _planes(self, member: str, wanted: Sequence[str]) -> tuple[int, ...]:
     """Returns the bits of the structures in the pictures of a member."""
@@ -296,11 +267,14 @@ class Dataset:
 
   def records(self) -> Iterator[tuple[Entry, Record]]:
     """Yields every entry with its record, sorted by id."""
-    pairs = list(self._catalogue.values())
-    for start in range(0, len(pairs), _AT_ONCE):
-      some = pairs[start : start + _AT_ONCE]
-      for (entry, _), record in zip(some, self.read([p for _, p in some])):
-        yield entry, record
+    places = [place for _, place in self._catalogue.values()]
+    records = (record for _, record in self._stream(places))
+    yield from zip(self.entries, records)
+
+  def _stream(self, places: list[Place]) -> Iterator[tuple[Place, Record]]:
+    for start in range(0, len(places), _AT_ONCE):
+      some = places[start : start + _AT_ONCE]
+      yield from zip(some, self.read(some))
 
   def read(self, places: Sequence[Place]) -> list[Record]:
     """Returns records, in that order, with labels in `class_names`."""

@@ -21,7 +21,7 @@ from apppau_jax.datasets.spec import (
 from apppau_jax.errors import DataError
 
 SIDE = 2048  # pixels
-WHITEST, BLACKEST = 0, 4095  # of 12 bits: optical density, not brightness
+BLACKEST = 4095  # of 12 bits: optical density, not brightness
 NODULES, NORMAL = 154, 93
 # nodule_x and nodule_y count pixels of the 2048 frame from its top left.
 DETAILS = {

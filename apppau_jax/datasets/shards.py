@@ -18,6 +18,7 @@ from google.protobuf import json_format, message
 from apppau_jax import errors
 from apppau_jax.datasets import features as features_lib
 from apppau_jax.datasets import registry
+from apppau_jax.datasets.label_budget import Entry
 from apppau_jax.datasets.prepared import Prepared
 
 _DAMAGE = (
@@ -86,6 +87,20 @@ class Shards:
       return [self._parse(r) for r in self._records.__getitems__(positions)]
     except _DAMAGE as error:
       raise self._refusal("a record cannot be read as an example") from error
+
+  def entry(self, record: Record) -> Entry:
+    """Returns a record without its pictures."""
+    other = (*features_lib.PICTURES, "has_mask", "has_structures")
+    values = {n: value for n, value in record.items() if n not in other}
+    details = {name: values.pop(name) for name in self.spec.details}
+    outlined = record.get("has_structures")
+    return Entry(
+      **values,
+      has_mask=bool(record["has_mask"]),
+      source=self.member,
+      structures=self.spec.structure_names if outlined else (),
+      details=details,
+    )
 
   def _parse(self, record: bytes) -> Record:
     example: Any = self._features.deserialize_example_np(
