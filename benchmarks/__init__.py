@@ -1,1 +1,1 @@
-"""Reproducible measurements: each prints a table and writes JSON."""
+"""Reproducible measurements; each prints a table and can write JSON."""

@@ -1,19 +1,19 @@
-"""Everything to be learnt from a GPU, by one command.
+"""All measurements on a GPU, by one command.
 
   python -m benchmarks.gpu --json=gpu.json
-  python -m benchmarks.gpu --smoke          # tiny, on a CPU: does it run?
+  python -m benchmarks.gpu --smoke          # tiny, on a CPU: tests the script
   python -m benchmarks.gpu --parts=convolutions,calls
 
 Parts: `convolutions` (every shape of the U-Net, forward and both gradients, in
-bfloat16 and TF32), `kernels` (where a step's time goes), `calls` (K steps a
-call against a Python loop), `buffers` (command buffers on and off), `seeds`
-(five seeds one after the other, unrolled in one program, by vmap),
-`compilation` (cold and warm), `determinism` (what deterministic kernels cost),
-`steps` and `predictions` (against PyTorch eager, compiled, mixed precision).
-Each runs in a process of its own, so that one that fails leaves the others;
-its failure is reported in its place. The package needs JAX with CUDA (extra
-`cuda`) and PyTorch (extra `bench`). Count on minutes for each: XLA times many
-cuDNN algorithms of every convolution before the first step.
+bfloat16 and TF32), `kernels` (the kernels of a step by duration), `calls` (K
+steps per call against a Python loop), `buffers` (command buffers on and off),
+`seeds` (five seeds one after the other, unrolled in one program, by vmap),
+`compilation` (cold and warm), `determinism` (the cost of deterministic
+kernels), `steps` and `predictions` (against PyTorch eager, compiled, mixed
+precision). Each part runs in a process of its own, so that the others run if it
+fails; its failure is reported in its place. The parts need JAX with CUDA (extra
+`cuda`) and PyTorch (extra `bench`). Each takes minutes, because XLA times many
+cuDNN algorithms for every convolution before the first step.
 """
 
 import json
@@ -40,15 +40,17 @@ PARTS = (
 )
 
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
-_SMOKE = flags.DEFINE_bool("smoke", False, "Tiny: only shows that it runs.")
-_PARTS = flags.DEFINE_list("parts", list(PARTS), "Which parts.")
-# What XLA captures into CUDA graphs; an empty list captures nothing.
+_SMOKE = flags.DEFINE_bool(
+  "smoke", False, "Tiny sizes: only tests that the parts run."
+)
+_PARTS = flags.DEFINE_list("parts", list(PARTS), "Parts to run.")
+# An empty list: XLA captures nothing in CUDA graphs.
 _NO_BUFFERS = "--xla_gpu_enable_command_buffer="
 _DETERMINISTIC = "--xla_gpu_exclude_nondeterministic_ops=true"
 
 
 def main(argv) -> None:
-  """Runs the parts one after the other."""
+  """Run the parts one after the other."""
   del argv
   results = {}
   for part in _PARTS.value:
@@ -60,15 +62,14 @@ def main(argv) -> None:
       print(f"failed: {error}")
     if part not in ("steps", "predictions"):
       print(json.dumps(results[part], indent=1))
-    round_robin.write(
-      _JSON.value, results
-    )  # what there is, should a later one hang
+    # Written after each part, in case a later one does not end.
+    round_robin.write(_JSON.value, results)
   failed = [part for part, found in results.items() if "failed" in found]
   print(f"{len(results)} parts, failed: {', '.join(failed) or 'none'}")
 
 
 def _probe(part: str, *, flags: str = "", cache: str | None = None) -> dict:
-  """One part of `benchmarks.probes`, in a process with its own XLA flags."""
+  """Run one part of `benchmarks.probes` with its own XLA flags."""
   environment = dict(os.environ)
   if flags:
     before = environment.get("XLA_FLAGS", "")
@@ -91,9 +92,9 @@ def _probe(part: str, *, flags: str = "", cache: str | None = None) -> dict:
 
 
 def _on_and_off(flag: str) -> dict:
-  """A step without and with a flag of XLA's GPU compiler."""
+  """Measure a step without and with a flag of XLA's GPU compiler."""
   plain = _probe("step")
-  if plain["backend"] == "cpu":  # the flag would be unknown, or idle
+  if plain["backend"] == "cpu":  # its compiler does not have the flag
     return {"without": plain}
   return {"without": plain, f"with {flag}": _probe("step", flags=flag)}
 
@@ -105,7 +106,7 @@ def _compilation() -> dict:
 
 
 def _against_torch(module: str) -> dict:
-  """Another benchmark's own table and JSON."""
+  """Run another benchmark, and return its JSON."""
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / "found.json"
     small = ("--quick", "--nets=unet", "--width=2", "--resolution=32")

@@ -1,4 +1,4 @@
-"""Our side of a comparison: the very step and predictor of the mains."""
+"""The JAX side of a comparison: the step and predictor of the commands."""
 
 import contextlib
 import time
@@ -8,14 +8,14 @@ import numpy as np
 from scipy import special
 
 from apppau_jax import runtime
-from benchmarks.worker import Spec, Turn
+from benchmarks.spec import Spec, Turn
 from configs import base, paper_table1, paper_table2
 
-IMAGES = 64  # of the resident data set
+IMAGES = 64  # in the data set in memory
 
 
 def config(spec: Spec) -> Any:
-  """The paper's protocol of that network, and the recipe's augmentation."""
+  """Return the paper's protocol of a network, with the augmentation."""
   two = spec.net == "appau"
   made = paper_table2.get_config() if two else paper_table1.get_config()
   made.loss.kl_channels, made.loss.kl_eps = "both", 1e-3
@@ -32,7 +32,7 @@ def config(spec: Spec) -> Any:
 
 
 def prepare(spec: Spec) -> tuple[Turn, dict[str, Any]]:
-  """Compiles, and returns what a turn does and the facts about it."""
+  """Compile; return a turn and the facts about it."""
   with contextlib.redirect_stdout(None):
     runtime.set_up()
   from apppau_jax.experiment import cost
@@ -47,18 +47,18 @@ def prepare(spec: Spec) -> tuple[Turn, dict[str, Any]]:
 
 
 def resident(image: np.ndarray, *, labelled: int) -> Any:
-  """A data set of uint8 images `[n, h, w, 1]`, the first of them labelled."""
+  """Return a data set of uint8 images `[n, h, w, 1]`, the first labelled."""
   import jax.numpy as jnp
 
   from apppau_jax.batch import Batch
 
-  known = jnp.arange(len(image)) < labelled
+  is_labelled = jnp.arange(len(image)) < labelled
   return Batch(
     image=jnp.asarray(image),
     mask=jnp.asarray((image > 127).astype(np.uint8)),
     label=jnp.arange(len(image), dtype=jnp.int32) % 2,
-    has_mask=known,
-    has_label=known,
+    has_mask=is_labelled,
+    has_label=is_labelled,
   )
 
 
@@ -121,9 +121,9 @@ def _predict(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
 
 
 def device_memory() -> dict[str, float]:
-  """Peak bytes on an accelerator, where the backend counts them."""
+  """Return the peak bytes on an accelerator, if the backend counts them."""
   import jax
 
-  counted = jax.devices()[0].memory_stats() or {}
-  peak = counted.get("peak_bytes_in_use")
+  statistics = jax.devices()[0].memory_stats() or {}
+  peak = statistics.get("peak_bytes_in_use")
   return {} if peak is None else {"device_peak_mib": peak / 2**20}

@@ -1,4 +1,4 @@
-"""PyTorch's side of a comparison."""
+"""The PyTorch side of a comparison."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,16 +7,16 @@ import numpy as np
 import torch
 
 from benchmarks.peers import losses, networks, steps
-from benchmarks.worker import Spec, Turn
+from benchmarks.spec import Spec, Turn
 
 IMAGES = 64
 
 
 def prepare(spec: Spec) -> tuple[Turn, dict[str, Any]]:
-  """Builds, and returns what a turn does."""
+  """Build the networks; return a turn and the facts about it (none)."""
   torch.manual_seed(0)
   torch.backends.cudnn.benchmark = True
-  torch.set_float32_matmul_precision("high")  # TF32, as JAX multiplies
+  torch.set_float32_matmul_precision("high")  # TF32, like JAX
   torch.backends.cudnn.allow_tf32 = True
   make = _step if spec.work == "step" else _predict
   return make(spec), {}
@@ -41,7 +41,7 @@ def _built(module: torch.nn.Module, spec: Spec) -> Any:
 
 
 def _compiled(what: Any, spec: Spec) -> Any:
-  """A network or a loss as the contender has it: compiled or not."""
+  """Return a network or a loss, compiled if the contender compiles."""
   if not spec.compiled:
     return what
   mode = "reduce-overhead" if spec.compiled == "graphs" else "default"
@@ -83,12 +83,12 @@ def _step(spec: Spec) -> Turn:
     )
     return _turn(lambda: step(*take(rows)[:2]), spec)
   rows = torch.cat([rows[:half], IMAGES // 2 + rows[:half]])
-  judge = _built(networks.Discriminator(base_width=spec.width), spec)
+  discriminator = _built(networks.Discriminator(base_width=spec.width), spec)
   game = steps.TwoPlayers(
     segmentor=net,
-    discriminator=judge,
+    discriminator=discriminator,
     optimizer=_adam(net, 1e-5),
-    discriminator_optimizer=_adam(judge, 1e-4),
+    discriminator_optimizer=_adam(discriminator, 1e-4),
     loss=losses.kl_tversky,
     labelled=half,
     over_sides=_compiled(losses.deeply_supervised, spec),
@@ -98,15 +98,15 @@ def _step(spec: Spec) -> Turn:
 
 
 def _turn(once: Callable[[], torch.Tensor], spec: Spec) -> Turn:
-  """Does `once`, which returns a loss, so many times, then waits."""
+  """Return a turn that calls `once`, which returns a loss, and then waits."""
 
   def turn(count: int) -> None:
     for _ in range(count):
-      if spec.compiled == "graphs":  # what earlier steps returned may go
+      if spec.compiled == "graphs":  # frees the results of earlier steps
         torch.compiler.cudagraph_mark_step_begin()
       loss = once()
-    if not np.isfinite(float(loss)):  # reading it waits for the device
-      raise FloatingPointError("the peer's loss is not finite")
+    if not np.isfinite(float(loss)):  # reading the loss waits for the device
+      raise FloatingPointError("the loss of PyTorch's side is not finite")
 
   return turn
 
@@ -134,7 +134,7 @@ def _predict(spec: Spec) -> Turn:
 
 
 def device_memory() -> dict[str, float]:
-  """Peak bytes on a GPU."""
+  """Return the peak bytes on a GPU."""
   if not torch.cuda.is_available():
     return {}
   return {"device_peak_mib": torch.cuda.max_memory_allocated() / 2**20}

@@ -1,7 +1,7 @@
-"""What a data set far too large for this machine would take on a pod.
+"""A model of an epoch on a pod, for data sets too large for one machine.
 
-A model of an epoch, from what a step asks for by XLA's count and from the rate
-at which one core reads records; docs/performance.md has its inputs and errors.
+Its inputs are the operations of a step by XLA's count and the rate at which one
+core reads records; docs/performance.md lists them and the model's errors.
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ from benchmarks import toy_network
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Slice:
-  """What the model is told of the machine and the network.
+  """The inputs of the model: the machine and the network.
 
   Attributes:
-    chips: number of them.
-    peak_flops: bf16 FLOP/s of one.
-    link_bytes: bytes/s of all links of one chip together.
-    latency: seconds of a small all-reduce over all chips.
-    chips_per_host: chips that one host feeds.
-    cores_per_host: that decode; `data.prefetch` has four threads.
-    flop_per_image: of a training step.
-    parameters: of S; gradients travel in float32.
-    small_reductions: all-reduces of BatchNorm's statistics a step.
-    read_per_core: images a second that one core reads and decodes.
+    chips: Number of chips.
+    peak_flops: bf16 FLOP/s of one chip.
+    link_bytes: Bytes/s of all links of one chip together.
+    latency: Seconds of a small all-reduce over all chips.
+    chips_per_host: Chips that one host provides with data.
+    cores_per_host: Cores that decode.
+    flop_per_image: Operations of a training step per image.
+    parameters: Number of S's parameters; gradients are sent in float32.
+    small_reductions: All-reduces of BatchNorm's statistics per step.
+    read_per_core: Images per second that one core reads and decodes.
   """
 
   chips: int = 256
@@ -47,25 +47,25 @@ class Slice:
 def epoch(
   machine: Slice, *, images: int, per_chip: int, share: float
 ) -> dict[str, float]:
-  """Seconds of an epoch's parts; nothing overlaps but the reading.
+  """Return the seconds of an epoch's parts; only reading overlaps.
 
   Args:
-    machine: the inputs.
-    images: of the data set.
-    per_chip: images a chip and step.
-    share: of the peak that the networks' arithmetic reaches, in (0, 1].
+    machine: The inputs.
+    images: Number of images in the data set.
+    per_chip: Images per chip and step.
+    share: Share of the peak that the networks' arithmetic reaches, in (0, 1].
 
   Returns:
-    `compute`, `gradients` and `statistics` in seconds a step, `step`, the
-    larger of their sum and `read`, and `epoch`, all in seconds.
+    `compute`, `gradients` and `statistics` of a step, `step`, the larger of
+    their sum and `read`, and `epoch`, all in seconds.
   """
   compute = per_chip * machine.flop_per_image / (machine.peak_flops * share)
-  # A ring sends every byte twice, less the share that is one's own.
+  # A ring sends every byte twice, except for the chip's own share.
   sent = 2 * (machine.chips - 1) / machine.chips * 4 * machine.parameters
   gradients = sent / machine.link_bytes + machine.latency
   small = machine.small_reductions * machine.latency
-  feeding = machine.read_per_core * machine.cores_per_host
-  read = per_chip * machine.chips_per_host / feeding
+  read_per_host = machine.read_per_core * machine.cores_per_host
+  read = per_chip * machine.chips_per_host / read_per_host
   step = max(compute + gradients + small, read)
   return {
     "compute": compute,
@@ -78,10 +78,10 @@ def epoch(
 
 
 def demand(*, width: int, side: int) -> dict[str, float]:
-  """What a PPAU-Net's step asks of the machine; nothing is compiled.
+  """Count the work of a PPAU-Net's step, without compiling it.
 
-  Each BatchNorm has two statistics, summed over all devices in the forward
-  and in the backward pass: an upper bound, for the compiler joins some.
+  Each BatchNorm has two statistics, summed over all devices in the forward and
+  in the backward pass. This is an upper bound, because the compiler joins some.
   """
   import jax
   import optax
@@ -102,7 +102,7 @@ def demand(*, width: int, side: int) -> dict[str, float]:
 
 
 def read_rate(*, side: int = 512, count: int = 128) -> dict[str, float]:
-  """Records a second of an array_record file, decoded, on one core."""
+  """Measure records per second of an array_record file, decoded on one core."""
   from array_record.python import array_record_data_source, array_record_module
   from PIL import Image
 
@@ -136,15 +136,15 @@ def read_rate(*, side: int = 512, count: int = 128) -> dict[str, float]:
 
 
 def predict() -> tuple[dict, list[dict]]:
-  """Prints and returns the inputs, and epochs of 377 000 images, 256 chips."""
+  """Print and return the inputs, and epochs of 377 000 images, 256 chips."""
   reading = read_rate()
   machine = Slice(
     **demand(width=32, side=512), read_per_core=reading["images_per_core_s"]
   )
   print(
-    f"reading: {reading['images_per_core_s']:.0f} images/s a core of "
+    f"reading: {reading['images_per_core_s']:.0f} images/s per core of "
     f"{reading['bytes_per_image'] / 1e3:.0f} kB; PPAU-Net, width 32, 512 px: "
-    f"{machine.flop_per_image / 1e9:.0f} GFLOP an image, "
+    f"{machine.flop_per_image / 1e9:.0f} GFLOP per image, "
     f"{machine.parameters / 1e6:.2f} M parameters"
   )
   rows = []

@@ -1,26 +1,26 @@
-"""Prediction, ours against PyTorch's: one image, and a folder's batches.
+"""Compare prediction, ours and PyTorch's, of one image and of batches.
 
   python -m benchmarks.predict --json=predict.json
 
-A turn takes uint8 images in the host's memory to probabilities there: what
-launch.predict does between reading files and writing masks. One image is a
-batch of one, a folder batches of 16.
+A turn computes probabilities in the host's memory from uint8 images in the
+host's memory, like launch.predict between reading files and writing masks. One
+image is a batch of one; a folder is predicted in batches of 16.
 """
 
 from absl import app, flags
 
 from benchmarks import round_robin
 
-_QUICK = flags.DEFINE_bool("quick", False, "Small, few rounds.")
+_QUICK = flags.DEFINE_bool("quick", False, "Small networks and few rounds.")
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
 _WIDTH = flags.DEFINE_integer("width", 16, "Base width of S.")
-_RESOLUTION = flags.DEFINE_integer("resolution", 128, "Pixels a side.")
-_NETS = flags.DEFINE_list("nets", ["unet", "ppau_unet"], "Networks.")
+_RESOLUTION = flags.DEFINE_integer("resolution", 128, "Pixels per side.")
+_NETS = flags.DEFINE_list("nets", ["unet", "ppau_unet"], "Networks to compare.")
 _ROUNDS = flags.DEFINE_integer("rounds", 12, "Rounds; 3 with --quick.")
 
 
 def main(argv) -> None:
-  """Measures, prints the table and the slowest ratio."""
+  """Measure; print the table and the smallest ratio."""
   del argv
   tables, lines, slowest = {}, [], (float("inf"), "none", 0)
   for net in _NETS.value:
@@ -32,7 +32,7 @@ def main(argv) -> None:
           slowest = min(slowest, (row["ratio"], net, batch))
         lines.append(_line(net, batch, row))
   round_robin.show(
-    ("net", "images", "contender", "ms a call (quartiles)", "theirs / ours"),
+    ("net", "images", "contender", "ms per call (quartiles)", "theirs / ours"),
     lines,
   )
   round_robin.write(_JSON.value, {"nets": tables})

@@ -1,11 +1,11 @@
-"""Preparation against merely decoding the same files with Pillow.
+"""Compare preparation with only decoding the same files by Pillow.
 
   python -m benchmarks.prepare --json=prepare.json
 
-Draws raw phantoms, then by turns prepares them (reading, checks, area
-resampling, PNG encoding, shards, checksums) and only decodes every picture of
-them, both on all cores. --raw_dir and --dataset take an owner's files; --size
-draws phantoms as large as Montgomery's films (4892).
+Raw phantoms are drawn. Alternately, they are prepared (reading, checks, area
+resampling, PNG encoding, shards, checksums) and their images are only decoded,
+both on all cores. --raw_dir and --dataset use an owner's files instead; --size
+sets the size of the phantoms, 4892 for that of Montgomery's images.
 """
 
 import io
@@ -23,19 +23,23 @@ from apppau_jax.datasets import prepare as prepare_lib
 from apppau_jax.phantoms import draw_set
 from benchmarks import round_robin
 
-_QUICK = flags.DEFINE_bool("quick", False, "Few images, few rounds.")
+_QUICK = flags.DEFINE_bool("quick", False, "Few images and few rounds.")
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
 _DATASET = flags.DEFINE_string("dataset", "phantom", "Data set.")
-_RAW_DIR = flags.DEFINE_string("raw_dir", None, "The owner's folder or zip.")
-_SIZE = flags.DEFINE_integer("size", 512, "Side of the phantoms, in pixels.")
-_COUNT = flags.DEFINE_integer("count", 48, "How many; 8 with --quick.")
+_RAW_DIR = flags.DEFINE_string(
+  "raw_dir", None, "Folder or zip of an owner's files."
+)
+_SIZE = flags.DEFINE_integer("size", 512, "Pixels per side of the phantoms.")
+_COUNT = flags.DEFINE_integer(
+  "count", 48, "Number of phantoms; 8 with --quick."
+)
 _ROUNDS = flags.DEFINE_integer("rounds", 10, "Rounds; 3 with --quick.")
 
 
 def main(argv) -> None:
-  """Measures, prints the table."""
+  """Measure; print the table."""
   del argv
-  logging.set_verbosity(logging.ERROR)  # TFDS's chatter
+  logging.set_verbosity(logging.ERROR)  # hides the messages of TFDS
   rounds = 3 if _QUICK.value else _ROUNDS.value
   ours, decoding, pictures = [], [], 0
   with tempfile.TemporaryDirectory() as folder:
@@ -48,7 +52,7 @@ def main(argv) -> None:
         size=_SIZE.value,
         workers=os.cpu_count() or 1,
       )
-    for turn in range(-1, rounds):  # the first is not counted
+    for turn in range(-1, rounds):  # turn -1 is not counted
       began = time.perf_counter()
       prepare_lib.prepare(
         _DATASET.value,
@@ -70,13 +74,13 @@ def main(argv) -> None:
   for name in ("prepared", "decoded by Pillow"):
     each = f"{values[name]['median'] * 1e3 / pictures:.2f}"
     lines.append((name, round_robin.milliseconds(values[name]), each))
-  round_robin.show(("what", "ms (quartiles)", "ms a picture"), lines)
-  print(f"{pictures} pictures; ratio {values['ratio']['median']:.2f}")
+  round_robin.show(("what", "ms (quartiles)", "ms per image"), lines)
+  print(f"{pictures} images; ratio {values['ratio']['median']:.2f}")
   round_robin.write(_JSON.value, {"pictures": pictures, "seconds": values})
 
 
 def _decode(raw: pathlib.Path) -> int:
-  """Decodes every PNG of a folder or zip on all cores; returns how many."""
+  """Decode every PNG of a folder or zip on all cores; return their number."""
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     if raw.is_file():
       with zipfile.ZipFile(raw) as archive:

@@ -1,8 +1,8 @@
-"""The single measurements of `benchmarks.gpu`, each in a fresh process.
+"""The measurements of `benchmarks.gpu`, each for a process of its own.
 
   python -m benchmarks.probes convolutions
 
-Prints one JSON object on its last line.
+The last line that it prints is a JSON object.
 """
 
 import collections
@@ -22,12 +22,12 @@ import numpy as np
 
 from apppau_jax import runtime
 from benchmarks import ours
-from benchmarks.worker import Spec
+from benchmarks.spec import Spec
 
 SMOKE = "--smoke" in sys.argv
 SEEDS = 2 if SMOKE else 5
 REPEATS = 2 if SMOKE else 12
-STEPS = 2 if SMOKE else 50  # of a call of several
+STEPS = 2 if SMOKE else 50  # per call of several steps
 _TRACED = 2  # steps under the profiler
 
 
@@ -40,7 +40,7 @@ def _spec(**changes: Any) -> Spec:
 
 
 def _median(turn: Callable[[], Any]) -> float:
-  """Median seconds of a call, after two that do not count."""
+  """Return the median seconds of a call, after two calls to warm up."""
   import jax
 
   took = []
@@ -52,7 +52,7 @@ def _median(turn: Callable[[], Any]) -> float:
 
 
 def convolutions() -> dict[str, Any]:
-  """Milliseconds and share of the matrix rate of each 3x3 convolution."""
+  """Measure each 3x3 convolution: milliseconds, share of the matrix rate."""
   import jax
   import jax.numpy as jnp
 
@@ -73,7 +73,7 @@ def convolutions() -> dict[str, Any]:
       )
       flops = 2.0 * x.size * 9 * width
       row: dict[str, Any] = {"side": side, "width": width, "dtype": dtype}
-      # x stands for the gradient of the result as well: they are alike.
+      # x also serves as the gradient of the result: the shapes are equal.
       for name, turn in {
         "forward": conv,
         "dx": lambda x, k, conv=conv: jax.vjp(lambda y: conv(y, k), x)[1](x),
@@ -86,7 +86,7 @@ def convolutions() -> dict[str, Any]:
 
 
 def step() -> dict[str, Any]:
-  """A step of both kinds of run."""
+  """Measure a step of one network and of two players."""
   import jax
 
   found = {"backend": jax.default_backend()}
@@ -99,7 +99,7 @@ def step() -> dict[str, Any]:
 
 
 def kernels() -> dict[str, Any]:
-  """Where a step's time goes on the device: its kernels, the longest first."""
+  """Measure the kernels of a step on the device, the longest first."""
   import jax
 
   turn, facts = ours.prepare(_spec())
@@ -127,7 +127,7 @@ def kernels() -> dict[str, Any]:
 
 
 def _device_events(folder: pathlib.Path) -> list[tuple[str, float]]:
-  """Names and milliseconds of what ran on a GPU, by JAX's trace."""
+  """Return names and milliseconds of the GPU events in JAX's trace."""
   found = []
   for path in folder.rglob("*.trace.json.gz"):
     with gzip.open(path) as file:
@@ -148,7 +148,7 @@ def _device_events(folder: pathlib.Path) -> list[tuple[str, float]]:
 
 
 def compilation() -> dict[str, Any]:
-  """Seconds until the first step of both players is done."""
+  """Measure the seconds until the first step of both players is done."""
   began = time.perf_counter()
   turn, facts = ours.prepare(_spec(net="appau"))
   turn(1)
@@ -156,7 +156,7 @@ def compilation() -> dict[str, Any]:
 
 
 def _parts() -> tuple[Any, Any, Any, np.ndarray]:
-  """A pure step, a state, a batch's source and its rows."""
+  """Return a pure step, its initialisation, a data set and a batch's rows."""
   import jax
 
   from apppau_jax.experiment import cost
@@ -171,7 +171,7 @@ def _parts() -> tuple[Any, Any, Any, np.ndarray]:
 
 
 def calls() -> dict[str, Any]:
-  """A step's milliseconds, dispatched one by one and K at a call."""
+  """Measure a step's milliseconds with one and with K steps per call."""
   import jax
 
   from apppau_jax.training import parallel
@@ -194,7 +194,7 @@ def calls() -> dict[str, Any]:
 
 
 def seeds() -> dict[str, Any]:
-  """Milliseconds of one step of every seed, in three forms."""
+  """Measure the milliseconds of one step of every seed, in three forms."""
   import jax
   import jax.numpy as jnp
 
@@ -214,7 +214,7 @@ def seeds() -> dict[str, Any]:
 
 
 def main() -> None:
-  """Measures the part that is named first."""
+  """Measure the part that the first argument names."""
   parts = (convolutions, step, kernels, compilation, calls, seeds)
   by_name = {part.__name__: part for part in parts}
   if sys.argv[1:2] == [] or sys.argv[1] not in by_name:

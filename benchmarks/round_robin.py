@@ -1,8 +1,8 @@
-"""Contenders in processes of their own, fed by turns; and what is reported.
+"""Contenders that take turns, each in its own process, and their results.
 
-Thread pools and allocators of two frameworks in one process disturb each other,
-and a machine's speed drifts: so each contender waits in its own process, all
-take a turn in every round, and ratios are taken round by round.
+The thread pools and allocators of two frameworks in one process disturb each
+other, and the speed of a machine drifts. So each contender waits in its own
+process, all take a turn in every round, and ratios are computed per round.
 """
 
 import datetime
@@ -28,7 +28,7 @@ _MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 
 
 class Contender:
-  """A child process that does one turn for every line it is sent."""
+  """A child process that executes one turn for every line it receives."""
 
   def __init__(self, name: str, spec: Mapping[str, Any]):
     self.name = name
@@ -40,17 +40,17 @@ class Contender:
       stdout=subprocess.PIPE,
       text=True,
       cwd=ROOT,
-      start_new_session=True,  # torch's compiling children end with it
+      start_new_session=True,  # so that torch's compiler processes end too
     )
 
-  def get_warm(self, *, patience: float | None = None) -> None:
-    """Waits until it has compiled; after `patience` seconds it is ended.
+  def wait_until_warm(self, *, limit: float | None = None) -> None:
+    """Wait until it has compiled; stop it after `limit` seconds.
 
     Raises:
-      RuntimeError: it ended.
+      RuntimeError: The process ended.
     """
-    timer = threading.Timer(patience or 0.0, self._kill)
-    if patience is not None:
+    timer = threading.Timer(limit or 0.0, self._kill)
+    if limit is not None:
       timer.start()
     try:
       self.facts |= self._read()
@@ -61,27 +61,27 @@ class Contender:
     os.killpg(self._process.pid, signal.SIGKILL)
 
   def turn(self) -> None:
-    """One turn; its seconds are kept."""
+    """Execute one turn and store its seconds."""
     self.turns.append(self._ask("turn"))
 
   def stop(self) -> None:
-    """Ends the process, and learns its peak memory."""
+    """End the process and store its peak memory."""
     self.facts |= self._ask("end")
     self._close()
 
-  def _ask(self, word: str) -> dict[str, Any]:
+  def _ask(self, request: str) -> dict[str, Any]:
     assert self._process.stdin is not None
-    self._process.stdin.write(word + "\n")
+    self._process.stdin.write(request + "\n")
     self._process.stdin.flush()
     return self._read()
 
   def _read(self) -> dict[str, Any]:
     assert self._process.stdout is not None
     for line in self._process.stdout:
-      if line.startswith("{"):  # others are a library's chatter
+      if line.startswith("{"):  # other lines are messages of libraries
         return json.loads(line)
     self._close()
-    raise RuntimeError(f"contender {self.name} ended: see its errors above")
+    raise RuntimeError(f"contender {self.name} ended; see its errors above")
 
   def _close(self) -> None:
     with self._process:  # closes the pipes and waits
@@ -92,29 +92,30 @@ def compete(
   specs: Mapping[str, Mapping[str, Any]],
   *,
   rounds: int,
-  patience: float | None = None,
+  limit: float | None = None,
 ) -> list[Contender]:
-  """Starts all, one after the other, then lets each take its turns.
+  """Start all contenders, then let them take turns.
 
   Args:
-    specs: what each is to do, by name.
-    rounds: turns of each.
-    patience: for a machine with an accelerator and many cores: all start at
-      once and share the device's memory, and who is not warm after so many
-      seconds, or ends, is left out.
+    specs: The `benchmarks.spec.Spec` of each contender, by name.
+    rounds: Number of turns of each.
+    limit: Seconds to compile, for a machine with an accelerator and many cores:
+      all contenders then start at once and share the device's memory, and those
+      that are not warm in time, or end, are left out. None starts them one
+      after the other.
   """
   with progress.bar("contenders started") as report:
     contenders = []
-    if patience is not None:
+    if limit is not None:
       os.environ.setdefault(_MEMORY, f"{0.9 / len(specs):.3f}")
       contenders = [Contender(name, spec) for name, spec in specs.items()]
-      contenders = _warm(contenders, patience=patience)
+      contenders = _warm(contenders, limit=limit)
     else:
       for name, spec in specs.items():
-        # As launch.train does on a CPU: what trains has not compiled.
-        cold = _rehearsed(name, spec) if spec.get("by") == "ours" else {}
+        # On a CPU, another process compiles first, as for launch.train.
+        cold = _precompiled(name, spec) if spec.get("by") == "ours" else {}
         contenders.append(Contender(name, spec))
-        contenders[-1].get_warm()
+        contenders[-1].wait_until_warm()
         contenders[-1].facts |= cold
         report(len(contenders), len(specs))
   with progress.bar("rounds") as report:
@@ -127,24 +128,22 @@ def compete(
   return contenders
 
 
-def _rehearsed(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-  """Has a process compile what `spec` needs, and says how long it took."""
+def _precompiled(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+  """Let a process compile the programs of `spec`; return its seconds."""
   contender = Contender(name, spec)
-  contender.get_warm()
+  contender.wait_until_warm()
   contender.stop()
   times = ("compile_s", "first_turn_s")
   return {key: contender.facts[key] for key in times if key in contender.facts}
 
 
-def _warm(
-  contenders: Sequence[Contender], *, patience: float
-) -> list[Contender]:
-  """Those that are warm in time, in their order."""
+def _warm(contenders: Sequence[Contender], *, limit: float) -> list[Contender]:
+  """Return the contenders that are warm in time, in their order."""
   began, warm = time.monotonic(), []
   for contender in contenders:
-    left = patience - (time.monotonic() - began)
+    left = limit - (time.monotonic() - began)
     try:
-      contender.get_warm(patience=max(left, 0.1))
+      contender.wait_until_warm(limit=max(left, 0.1))
       warm.append(contender)
     except RuntimeError:
       print(f"left out, ended or not warm in time: {contender.name}")
@@ -152,7 +151,7 @@ def _warm(
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-  """Median, quartiles and number."""
+  """Return median, quartiles and number of values."""
   low, middle, high = (
     statistics.quantiles(values, n=4, method="inclusive")
     if len(values) > 1
@@ -162,14 +161,14 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def ratio(ours: Contender, peer: Contender, *, key: str = "wall") -> float:
-  """Median over the rounds of peer / ours: above 1 ours is faster."""
+  """Return the median over rounds of peer / ours; above 1 ours is faster."""
   return statistics.median(
     b[key] / a[key] for a, b in zip(ours.turns, peer.turns)
   )
 
 
 def row(contender: Contender, *, images: int) -> dict[str, Any]:
-  """What is reported of a contender whose turn handles `images`."""
+  """Return the results of a contender whose turn processes `images`."""
   wall = summary([turn["wall"] for turn in contender.turns])
   cpu = summary([turn["cpu"] for turn in contender.turns])
   found = {
@@ -186,7 +185,7 @@ def row(contender: Contender, *, images: int) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-  """Machine, versions, load and date: what a number was measured with."""
+  """Return the conditions of a measurement: machine, versions, load, date."""
   versions = {}
   for name in ("jax", "jaxlib", "flax", "torch", "numpy", "pillow"):
     try:
@@ -223,7 +222,7 @@ def _processor() -> str:
 
 
 def show(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-  """Prints a table in Markdown."""
+  """Print a table in Markdown."""
   print("| " + " | ".join(headings) + " |")
   print("|" + "---|" * len(headings))
   for line in lines:
@@ -231,7 +230,7 @@ def show(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
 
 def milliseconds(found: Mapping[str, float]) -> str:
-  """Median and quartiles of seconds."""
+  """Return the median and quartiles of seconds, in milliseconds."""
   return (
     f"{found['median'] * 1e3:.1f} ({found['q1'] * 1e3:.1f} to "
     f"{found['q3'] * 1e3:.1f})"
@@ -239,7 +238,7 @@ def milliseconds(found: Mapping[str, float]) -> str:
 
 
 def write(path: str | None, results: Mapping[str, Any]) -> None:
-  """Writes the results as JSON where that is asked for."""
+  """Write the results as JSON, if there is a path."""
   if path:
     text = json.dumps({"environment": environment(), **results}, indent=1)
     pathlib.Path(path).write_text(text + "\n")

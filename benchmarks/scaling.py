@@ -1,15 +1,15 @@
-"""What many devices cost here, and what they would take for a large set.
+"""Measure the overhead of many devices, and model an epoch on a pod.
 
   python -m benchmarks.scaling [--quick] [--json=FILE]
 
-1. Strong scaling (one batch split over more devices) and weak scaling (a batch
-   as large for each device) of a small U-Net's training step, over virtual CPU
-   devices and over two processes on loopback. The devices share this machine's
-   cores: the figures tell the overhead of splitting, not the speed of more.
+1. Strong scaling (one batch split over more devices) and weak scaling (equal
+   batches for all devices) of a small U-Net's training step, on virtual CPU
+   devices and on two processes. All devices share this machine's cores, so
+   the figures measure the overhead of splitting, not the gain of more cores.
 2. The rate at which one core reads and decodes 512 px records of array_record.
 3. A model of an epoch of 377 000 images at 512 px on 256 chips.
 
-docs/performance.md has the figures, and the model's inputs and errors.
+docs/performance.md has the figures and the model's inputs and errors.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _BYTES = {"pred": 1, "bf16": 2, "f16": 2, "f32": 4, "s32": 4, "u32": 4}
 
 
 def reduced_bytes(hlo: str) -> tuple[int, int]:
-  """Number and bytes of the all-reduces in a compiled program's text."""
+  """Return number and bytes of the all-reduces in a compiled program."""
   count, total = 0, 0
   for line in hlo.splitlines():
     found = re.search(r"= (.+?) all-reduce(-start)?\(", line)
@@ -46,7 +46,7 @@ def reduced_bytes(hlo: str) -> tuple[int, int]:
 
 
 def measure_step(*, batch_size: int, steps: int) -> dict[str, float]:
-  """The training step of S over all devices of all processes."""
+  """Measure the training step of S on all devices of all processes."""
   import jax
   import optax
 
@@ -72,7 +72,7 @@ def measure_step(*, batch_size: int, steps: int) -> dict[str, float]:
     state, metrics = run(state, data, rows)
     jax.block_until_ready((state, metrics))
     took.append(time.perf_counter() - began)
-  took = sorted(took[2:])  # the first ones warm up
+  took = sorted(took[2:])  # the first two warm up
   return {
     "devices": mesh.size,
     "processes": jax.process_count(),
@@ -85,7 +85,7 @@ def measure_step(*, batch_size: int, steps: int) -> dict[str, float]:
 
 
 def _child(*, devices: int, processes: int, batch_size: int, steps: int):
-  """A measurement in processes of its own, for devices are chosen once."""
+  """Measure in new processes, because devices are chosen once per process."""
   with socket.socket() as at:
     at.bind(("127.0.0.1", 0))
     port = at.getsockname()[1]
@@ -101,10 +101,10 @@ def _child(*, devices: int, processes: int, batch_size: int, steps: int):
     )
     for number in range(processes)
   ]  # fmt: skip
-  said = [process.communicate()[0] for process in started]
+  outputs = [process.communicate()[0] for process in started]
   if any(process.returncode for process in started):
     raise RuntimeError(f"{devices} devices, {processes} processes: failed")
-  return json.loads(said[0].splitlines()[-1])
+  return json.loads(outputs[0].splitlines()[-1])
 
 
 def _measure(*, quick: bool) -> dict[str, list]:
@@ -121,7 +121,7 @@ def _measure(*, quick: bool) -> dict[str, list]:
       row = _child(
         devices=devices, processes=processes, batch_size=size, steps=steps
       )
-      # Ideal here: the same cores do the same work, however it is split.
+      # Without overhead, the same cores take the same time for the same work.
       alone = rows[0] if rows else row
       work = size / alone["batch_size"]
       row["overhead"] = row["ms"] / (alone["ms"] * work) - 1.0
@@ -137,7 +137,7 @@ def _measure(*, quick: bool) -> dict[str, list]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-  """Measures, prints, writes."""
+  """Measure; print and write the results."""
   flags = argparse.ArgumentParser(description=__doc__)
   flags.add_argument("--quick", action="store_true")
   flags.add_argument("--json", type=pathlib.Path)

@@ -1,10 +1,10 @@
-"""From the start of the process to the first step, compilation cache warm.
+"""Measure the time from the start of the process to the first step.
 
   python -m benchmarks.startup --json=startup.json
 
-Trains phantoms by `configs/phantom.py:quick`, each time in a new folder, and
-ends the run once its first step stands in metrics.jsonl; the data are prepared
-and the cache filled before any run counts.
+Each run trains phantoms by `configs/phantom.py:quick` in a new folder and is
+stopped when its first step is in metrics.jsonl. An uncounted first run prepares
+the data and fills the compilation cache.
 """
 
 import os
@@ -18,15 +18,17 @@ from absl import app, flags
 
 from benchmarks import round_robin
 
-_QUICK = flags.DEFINE_bool("quick", False, "Three runs.")
+_QUICK = flags.DEFINE_bool("quick", False, "Count three runs only.")
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
-_CONFIG = flags.DEFINE_string("config", "configs/phantom.py:quick", "Of a run.")
-_RUNS = flags.DEFINE_integer("runs", 10, "Counted runs.")
+_CONFIG = flags.DEFINE_string(
+  "config", "configs/phantom.py:quick", "Configuration of a run."
+)
+_RUNS = flags.DEFINE_integer("runs", 10, "Number of counted runs.")
 _LIMIT = 600.0  # seconds
 
 
 def main(argv) -> None:
-  """Runs, prints the table."""
+  """Measure; print the table."""
   del argv
   runs = 3 if _QUICK.value else _RUNS.value
   with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +51,7 @@ def main(argv) -> None:
 
 
 def _to_first_step(root: pathlib.Path, name: str) -> tuple[float, float]:
-  """Seconds until the first step is logged, and those of the CPU."""
+  """Return the seconds until the first step is logged, and the CPU's."""
   run = root / name
   command = [
     *(sys.executable, "-m", "launch.train", f"--config={_CONFIG.value}"),
@@ -72,7 +74,7 @@ def _to_first_step(root: pathlib.Path, name: str) -> tuple[float, float]:
 
 
 def _cpu_seconds(pid: int) -> float:
-  """User and system time of a running process; nan where /proc is not."""
+  """Return user and system time of a process; nan without /proc."""
   try:
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
   except OSError:
@@ -83,7 +85,7 @@ def _cpu_seconds(pid: int) -> float:
 
 def _imports() -> tuple[float, float]:
   began, before = time.perf_counter(), os.times()
-  command = [sys.executable, "-c", "import launch.experiment"]
+  command = [sys.executable, "-c", "from launch import train"]
   subprocess.run(command, cwd=round_robin.ROOT, check=True)
   after = os.times()
   cpu = after.children_user + after.children_system

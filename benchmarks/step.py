@@ -1,44 +1,48 @@
-"""A training step, ours against PyTorch's, by turns in one run.
+"""Compare a training step, ours and PyTorch's, in alternating turns.
 
   python -m benchmarks.step --json=step.json
   python -m benchmarks.step --quick --nets=unet
 
-Nets: unet, attention_unet, ppau_unet (S alone, Table 1), appau (both
+Networks: unet, attention_unet, ppau_unet (S alone, Table 1), appau (both
 players, half of the batch unlabelled, Table 2). Peers: torch eager in both
 memory formats, torch.compile unless --nocompile, and on a GPU also automatic
 mixed precision, alone and with CUDA graphs, against ours in bfloat16. Ours runs
-as launch.train does. The last line says how we stand: above 1 ours is faster.
+like launch.train. The last line has the smallest ratio; above 1 ours is faster.
 """
 
 from absl import app, flags
 
 from benchmarks import round_robin
 
-_QUICK = flags.DEFINE_bool("quick", False, "Two minutes: small, few rounds.")
+_QUICK = flags.DEFINE_bool(
+  "quick", False, "Small networks and few rounds: two minutes."
+)
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
 _WIDTH = flags.DEFINE_integer("width", 16, "Base width of S and D.")
-_BATCH = flags.DEFINE_integer("batch", 16, "Images of a minibatch.")
-_RESOLUTION = flags.DEFINE_integer("resolution", 128, "Pixels a side.")
-_NETS = flags.DEFINE_list("nets", ["unet", "ppau_unet", "appau"], "Networks.")
+_BATCH = flags.DEFINE_integer("batch", 16, "Images per minibatch.")
+_RESOLUTION = flags.DEFINE_integer("resolution", 128, "Pixels per side.")
+_NETS = flags.DEFINE_list(
+  "nets", ["unet", "ppau_unet", "appau"], "Networks to compare."
+)
 _ROUNDS = flags.DEFINE_integer("rounds", 12, "Rounds; 3 with --quick.")
 _CORES = flags.DEFINE_integer(
   "cores",
   0,
-  "Cores each contender keeps to; 0: all. One core and the CPU "
-  "time are what a busy machine can tell: waiting threads burn no time there.",
+  "Number of cores for each contender; 0: all. On a busy machine, compare the "
+  "CPU time on one core, where waiting threads use no time.",
 )
-_COMPILE = flags.DEFINE_bool("compile", True, "Let torch.compile compete.")
+_COMPILE = flags.DEFINE_bool("compile", True, "Include torch.compile.")
 _PATIENCE = flags.DEFINE_float(
   "patience",
   300.0,
-  "On a GPU all contenders compile at once, and who is not warm after so many "
-  "seconds is left out.",
+  "Seconds to compile. On a GPU all contenders compile at once, and those that "
+  "take longer are left out.",
 )
-_AUGMENT = flags.DEFINE_bool("augment", True, "Also ours, augmenting.")
+_AUGMENT = flags.DEFINE_bool("augment", True, "Include ours with augmentation.")
 
 
 def main(argv) -> None:
-  """Measures every network, prints the table and the last line."""
+  """Measure every network; print the table and the smallest ratio."""
   del argv
   device = _device()
   tables, slowest = {}, (float("inf"), "none", device)
@@ -72,8 +76,8 @@ def _specs(net: str, device: str) -> dict[str, dict]:
     "steps": 1 if device == "cpu" else 20,
     "cores": _CORES.value,
   }
-  a_call = 1 if device == "cpu" else 20  # as train.steps_per_call chooses
-  ours = {**shape, "by": "ours", "per_call": a_call}
+  per_call = 1 if device == "cpu" else 20  # like train.steps_per_call
+  ours = {**shape, "by": "ours", "per_call": per_call}
   torch = {**shape, "by": "torch"}
   last = {"channels_last": True}
   specs = {
@@ -100,14 +104,14 @@ def _measure(net: str, device: str) -> list[dict]:
   found = round_robin.compete(
     specs,
     rounds=3 if _QUICK.value else _ROUNDS.value,
-    patience=None if device == "cpu" else _PATIENCE.value,
+    limit=None if device == "cpu" else _PATIENCE.value,
   )
   by_name = {contender.name: contender for contender in found}
   rows = []
   for contender in found:
     spec = specs[contender.name]
     row = round_robin.row(contender, images=spec["batch"])
-    # Like with like: mixed precision against ours in bfloat16.
+    # Mixed precision is compared with ours in bfloat16.
     half = spec.get("dtype") == "bfloat16"
     ours = by_name.get("ours bfloat16" if half else "ours")
     if ours is None:
@@ -147,13 +151,13 @@ def _show(net: str, rows: list[dict]) -> None:
   round_robin.show(
     (
       "contender",
-      "ms a step (quartiles)",
+      "ms per step (quartiles)",
       "CPU ms",
       "images/s",
       "GFLOP",
-      "of the matrix rate",
+      "share of the matrix rate",
       "peak MiB",
-      "s to the first step",
+      "seconds to the first step",
       "theirs / ours (CPU time)",
     ),
     lines,

@@ -1,10 +1,10 @@
-"""A segmentor alone, on black and white pictures: what scaling is told by."""
+"""A segmentor alone on thresholded images, for the measurement of scaling."""
 
 import numpy as np
 
 
 def player(preset: str, optimizer, *, width: int, side: int, depth: int = 4):
-  """S alone under soft Dice: its step, and the maker of its first state."""
+  """Return the step of S with the Dice loss, and its initialisation."""
   import jax
   import jax.numpy as jnp
 
@@ -48,7 +48,7 @@ def player(preset: str, optimizer, *, width: int, side: int, depth: int = 4):
 
 
 def batch(image: np.ndarray):
-  """Images uint8 `[n, h, w, 1]`, all labelled; what is bright is mask."""
+  """Return a batch of uint8 images `[n, h, w, 1]`, bright pixels as mask."""
   from apppau_jax.batch import Batch
 
   count = len(image)

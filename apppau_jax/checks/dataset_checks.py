@@ -19,7 +19,7 @@ FEWEST = 8  # images for a mean
 def counts(
   ids: Sequence[str], *, masked: Sequence[str], spec: DatasetSpec
 ) -> list[Finding]:
-  """Compares the images and masks at hand with those published.
+  """Compares the available images and masks with those published.
 
   Args:
     ids: the images.

@@ -14,7 +14,6 @@ from apppau_jax.checks.duplicates import Pair
 from apppau_jax.checks.findings import Finding
 from apppau_jax.checks.validation import Validation
 from apppau_jax.datasets.dataset import Dataset
-from apppau_jax.datasets.prepared import config_name
 
 # Raise it when the checks find other problems in the same data.
 FORMAT = 1
@@ -22,8 +21,7 @@ FORMAT = 1
 
 def path(dataset: Dataset) -> Path:
   """Returns the file of the findings in a prepared set or combination."""
-  form = config_name(dataset.resolution, dataset.bits)
-  name = f"{dataset.name.replace(':', '.')}-{form}.json"
+  name = f"{dataset.name.replace(':', '.')}-{dataset.form}.json"
   return Path(dataset.data_dir).expanduser() / "verify" / name
 
 
@@ -51,5 +49,5 @@ def read(dataset: Dataset) -> Validation | None:
       findings=tuple(Finding.from_dict(f) for f in stored["findings"]),
       alike=tuple(Pair(**pair) for pair in stored["alike"]),
     )
-  except (OSError, ValueError, TypeError, KeyError):
+  except (OSError, ValueError, TypeError, KeyError, RecursionError):
     return None  # absent, or not in this form

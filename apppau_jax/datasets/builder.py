@@ -6,31 +6,25 @@ holds every example; training, validation and test parts are lists of ids, so
 that one preparation serves every split.
 """
 
-import collections
 import dataclasses
 import functools
 import hashlib
-import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from apppau_jax import errors
-from apppau_jax.datasets import decoding, raw_index, registry
+from apppau_jax.datasets import decoding, features, raw_index, registry
+from apppau_jax.datasets.features import PICTURES, SPLIT
 from apppau_jax.datasets.prepared import RESOLUTIONS, config_name
 from apppau_jax.datasets.raw_source import summarise
 from apppau_jax.datasets.spec import DatasetSpec
 from apppau_jax.imaging import decode, grey_levels
 
-SPLIT = "full"  # "all" is a reserved word of TFDS
-PICTURES = ("image", "mask", "structures")  # features encoded as PNG
-
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
+_AT_ONCE = 64  # prepared examples in memory
 RawDir = str | os.PathLike[str]
 
 
@@ -111,29 +105,30 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     self.verdicts: list[Verdict] = []
     super().__init__(file_format=file_format, **kwargs)
 
+  @functools.cached_property
   def specs(self) -> list[DatasetSpec]:
-    """Returns the specs, completed from the raw files where they must be.
+    """The specs, completed from the raw files where they must be.
 
     Raises:
-      ValueError: the raw files are needed and `raw_dir` was not given.
+      ValueError: `raw_dir` is needed for the classes and was not given.
     """
-    return [self._completed(spec) for spec in self.SPECS]
-
-  def _completed(self, spec: DatasetSpec) -> DatasetSpec:
-    if spec.complete is None:
-      return spec
-    if self.raw_dir is None:
-      raise ValueError(f"{spec.name} needs raw_dir, which states its classes.")
-    with spec.open(_raw_dir_of(spec, self.raw_dir)) as source:
-      return spec.of(source)
+    specs = []
+    for spec in self.SPECS:
+      if spec.complete is not None:
+        if self.raw_dir is None:
+          raise ValueError(f"{spec.name} needs raw_dir, which has its classes.")
+        with spec.open(_raw_dir_of(spec, self.raw_dir)) as source:
+          spec = spec.of(source)
+      specs.append(spec)
+    return specs
 
   def _info(self) -> tfds.core.DatasetInfo:
-    specs, form = self.specs(), self.builder_config
+    specs, form = self.specs, self.builder_config
     return tfds.core.DatasetInfo(
       builder=self,
       description=self.__doc__ or "",
       citation="; ".join(spec.citation for spec in specs if spec.citation),
-      features=features(specs, side=form.resolution, bits=form.bits),
+      features=features.features(specs, form=form),
     )
 
   def _split_generators(
@@ -146,18 +141,13 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     self, raw_dir: RawDir | Mapping[str, RawDir]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     self.index, self.verdicts = raw_index.RawIndex(), []
-    specs = self.specs()
-    classes = registry.union(spec.class_names for spec in specs)
-    for spec in specs:
+    for spec in self.specs:
       for example in self._decode_all(spec, _raw_dir_of(spec, raw_dir)):
-        label = example["label"]
-        if label >= 0:
-          label = classes.index(spec.class_names[label])
-        own = {"label": label}
-        if len(specs) > 1:
-          own["source"] = spec.name
-        unknown = _unknown(specs, side=self.builder_config.resolution)
-        yield example["id"], {**unknown, **example, **own}
+        if len(self.specs) > 1:
+          example = features.joined(
+            example, spec, specs=self.specs, form=self.builder_config
+          )
+        yield example["id"], example
     bad = [v for v in self.verdicts if v.level == "error"]
     if bad:
       raise errors.DataError(
@@ -183,21 +173,24 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
             source,
             raw,
             spec=spec,
-            side=self.builder_config.resolution,
-            bits=self.builder_config.bits,
+            form=self.builder_config,
             readings=readings,
           )
         except errors.DataError as e:
           return None, [Verdict(raw.id, "error", str(e))]
         return example, [Verdict(raw.id, "warning", r) for r in remarks]
 
-      decoded = _ordered_map(read, found.examples, workers=self.workers)
-      for done, (example, verdicts) in enumerate(decoded, start=1):
-        self.verdicts += verdicts
-        if self.progress:
-          self.progress(done, len(found.examples))
-        if example is not None:
-          yield example
+      done = 0
+      with futures.ThreadPoolExecutor(self.workers) as pool:
+        for start in range(0, len(found.examples), _AT_ONCE):
+          some = found.examples[start : start + _AT_ONCE]
+          for example, verdicts in pool.map(read, some):
+            done += 1
+            self.verdicts += verdicts
+            if self.progress:
+              self.progress(done, len(found.examples))
+            if example is not None:
+              yield example
 
   def _log_download_bytes(self) -> None:
     """Suppresses TFDS's message: nothing is downloaded."""
@@ -250,63 +243,6 @@ def _builder_class(
   return _made[name]
 
 
-def features(
-  specs: Sequence[DatasetSpec],
-  *,
-  side: int,
-  bits: int,
-  class_names: Sequence[str] | None = None,
-) -> tfds.features.FeaturesDict:
-  """Returns the features of one example of a prepared set.
-
-  Args:
-    specs: the set, or the sets of a combination.
-    side: of the pictures in pixels.
-    bits: of the image's grey levels, 8 or 16.
-    class_names: the classes; those of the specs by default.
-  """
-  if class_names is None:
-    class_names = registry.union(spec.class_names for spec in specs)
-  picture = functools.partial(
-    tfds.features.Image, shape=(side, side, 1), encoding_format="png"
-  )
-  mask, text = picture(dtype=np.uint8), tfds.features.Text()
-  stated: dict[str, Any] = {
-    "id": text,
-    "image": picture(dtype=grey_levels.dtype_of(bits)),
-    "mask": mask,  # 1 inside the lungs; zeros where has_mask is False
-    "has_mask": np.bool_,
-    "label": tfds.features.ClassLabel(names=list(class_names)),
-    "patient": text,
-    "height": np.int32,  # of the raw image
-    "width": np.int32,
-    "sex": text,
-    "age": text,
-    "finding": text,
-  }
-  if any(spec.structures for spec in specs):
-    # Bit k: inside structure k of the one set that has structures.
-    stated |= {"structures": mask, "has_structures": np.bool_}
-  for spec in specs:
-    for name, unknown in spec.details.items():
-      stated[name] = np.int32 if isinstance(unknown, int) else text
-  if len(specs) > 1:
-    stated["source"] = text  # the set of the example
-  return tfds.features.FeaturesDict(stated)
-
-
-def _unknown(specs: Sequence[DatasetSpec], *, side: int) -> dict[str, Any]:
-  """Returns the features that only some sets have, with values for unknown."""
-  unknown: dict[str, Any] = {}
-  for spec in specs:
-    unknown |= spec.details
-    if spec.structures:
-      empty = decode.encode_png(np.zeros((side, side), np.uint8))
-      unknown["structures"] = io.BytesIO(empty)
-      unknown["has_structures"] = False
-  return unknown
-
-
 def _raw_dir_of(
   spec: DatasetSpec, raw_dir: RawDir | Mapping[str, RawDir]
 ) -> RawDir:
@@ -333,20 +269,3 @@ def content_sha256(built: tfds.core.DatasetBuilder) -> str:
       text = value if isinstance(value, bytes) else str(int(value)).encode()
       digest.update(f"{name} {len(text)}:".encode() + text)
   return digest.hexdigest()
-
-
-def _ordered_map(
-  function: Callable[[_In], _Out], items: Iterable[_In], *, workers: int
-) -> Iterator[_Out]:
-  """Maps in threads and in order, with at most 2 * workers results in memory.
-
-  Pillow and NumPy release the GIL, so threads suffice.
-  """
-  with futures.ThreadPoolExecutor(workers) as pool:
-    window: collections.deque[futures.Future[_Out]] = collections.deque()
-    for item in items:
-      window.append(pool.submit(function, item))
-      if len(window) >= 2 * workers:
-        yield window.popleft().result()
-    while window:
-      yield window.popleft().result()

@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from apppau_jax import errors
-from apppau_jax.datasets import builder, label_budget, registry
+from apppau_jax.datasets import label_budget, registry
 from apppau_jax.datasets.examples import Examples, Stored
+from apppau_jax.datasets.features import PICTURES
 from apppau_jax.datasets.label_budget import Entry
-from apppau_jax.datasets.prepared import Prepared
+from apppau_jax.datasets.prepared import Prepared, config_name
 from apppau_jax.datasets.raw_source import summarise
 from apppau_jax.datasets.shards import Record, Shards
 from apppau_jax.datasets.splits import Parts
+from apppau_jax.imaging import grey_levels
 
 _AT_ONCE = 256  # records in memory while the entries are read
 
@@ -30,9 +32,8 @@ class Place(NamedTuple):
 class Dataset:
   """A prepared data set, or a combination such as `ccx` or `a+b`.
 
-  The checksums of all files are verified when it is opened, the entries are
-  read once, when they are first needed. Pictures are read from disk when
-  examples are. Reading is safe from several threads.
+  Opening it verifies the checksums of all files. The entries are read once,
+  when they are first needed. Reading is safe from several threads.
 
   Attributes:
     name: of the data set or combination.
@@ -40,7 +41,7 @@ class Dataset:
     resolution: side of the pictures in pixels.
     bits: of the image's grey levels, 8 or 16.
     class_names: the classes; labels are positions in it.
-    content_sha256: checksum of the prepared examples, equal wherever they were
+    content_sha256: checksum of the examples, independent of where they were
       prepared; for a combination, of its members' names and checksums.
 
   Raises:
@@ -72,26 +73,28 @@ class Dataset:
     resolution: int = 128,
     bits: int = 8,
   ):
-    self.name = name
-    self.data_dir = data_dir
-    self.resolution = resolution
-    self.bits = bits
+    self.name, self.data_dir = name, data_dir
+    self.resolution, self.bits = resolution, bits
+    form: dict[str, Any] = {
+      "data_dir": data_dir,
+      "resolution": resolution,
+      "bits": bits,
+    }
     self._shards = {
-      member: Shards(
-        Prepared(
-          data_dir=data_dir, dataset=member, resolution=resolution, bits=bits
-        )
-      )
+      member: Shards(Prepared(dataset=member, **form))
       for member in registry.members(name)
     }
-    classes = {m: shards.class_names for m, shards in self._shards.items()}
-    self.class_names = registry.union(classes.values())
+    shards = self._shards.values()
+    self.class_names = registry.union(own.class_names for own in shards)
     self._labels = {
-      member: {i: self.class_names.index(name) for i, name in enumerate(own)}
-      for member, own in classes.items()
+      own.member: {
+        i: self.class_names.index(name)
+        for i, name in enumerate(own.class_names)
+      }
+      for own in shards
     }
     self.content_sha256 = _joint_sha256(
-      {m: shards.record["content_sha256"] for m, shards in self._shards.items()}
+      {own.member: own.record.get("content_sha256", "") for own in shards}
     )
 
   @functools.cached_property
@@ -120,9 +123,9 @@ class Dataset:
   def _entry(self, record: Record, *, member: str) -> Entry:
     spec = self._shards[member].spec
     values = {
-      name: value if isinstance(value, str) else int(value)
+      name: value
       for name, value in record.items()
-      if name not in (*builder.PICTURES, "has_mask", "has_structures")
+      if name not in (*PICTURES, "has_mask", "has_structures")
     }
     details = {name: values.pop(name) for name in spec.details}
     outlined = bool(record.get("has_structures"))
@@ -156,6 +159,19 @@ class Dataset:
     return {entry.id: entry.label for entry in self.entries}
 
   @property
+  def form(self) -> str:
+    """The name of its resolution and depth, such as 128 or 256-16bit."""
+    return config_name(self.resolution, self.bits)
+
+  @property
+  def flags(self) -> str:
+    """The flags that select it, for messages that hold a command."""
+    return (
+      f"--dataset={self.name} --data_dir={self.data_dir} "
+      f"--resolution={self.resolution} --bits={self.bits}"
+    )
+
+  @property
   def has_given_split(self) -> bool:
     """Whether the set itself states the parts of a split."""
     return bool(label_budget.given_parts(self.entries))
@@ -175,24 +191,21 @@ class Dataset:
   ) -> Parts:
     """Divides the images into parts, and chooses which labels are used.
 
+    Smaller choices of labels are contained in larger ones.
+
     Args:
       name: `paper`, `idiap`, `given` or `fold-K-of-N` (see
         `splits.make_split`).
       split_seed: of `paper` and the folds.
-      label_fraction: share of the training images whose masks are used, in
-        (0, 1].
-      label_count: the number of them instead; 0 for the share.
+      label_fraction: share in (0, 1] of training images whose mask is used.
+      label_count: their number instead; 0 for the share.
       label_seed: another choice of the labelled images.
-      class_fraction: share of the training images whose class is used; 0 for
-        those whose masks are used.
-      class_count: the number of them instead; 0 for the share.
-      structures: names of the masks (see `open`); training images that lack
+      class_fraction: share in [0, 1] of training images whose class is used;
+        0 for those whose mask is used.
+      class_count: their number instead; 0 for the share.
+      structures: names of the masks (see `open`). Training images that lack
         one of them are unlabelled, others are left out.
       unmasked_images: also train, without masks, on the images that have none.
-
-    Returns:
-      The parts; both choices are nested, and smaller ones are contained in
-      larger ones.
 
     Raises:
       ConfigError: a split or budget that does not exist here.
@@ -225,15 +238,12 @@ class Dataset:
 
     Args:
       ids: the images, in the order wanted.
-      masks_of: the ids whose masks may be used; all of `ids` by default. No
-        other mask is ever decoded.
+      masks_of: the ids whose masks may be used; all by default. No other mask
+        is ever decoded.
       labels_of: likewise for labels.
       structures: names of separate masks, in this order; () for the united
         lungs. An image that lacks one of them has no mask.
-      streaming: read pictures when they are taken, instead of now.
-
-    Returns:
-      The examples, in the order of `ids`.
+      streaming: decode pictures when they are taken, not now.
 
     Raises:
       ConfigError: no set outlines all of `structures`.
@@ -263,7 +273,7 @@ class Dataset:
       places=tuple(self._catalogue[i][1] for i in ids),
       read=self.read,
       side=self.resolution,
-      bits=self.bits,
+      dtype=grey_levels.dtype_of(self.bits),
       planes={m: self._planes(m, structures) for m in self._shards},
     )
     return stored if streaming else stored.load()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from apppau_jax.datasets.features import Form
 from apppau_jax.datasets.raw_index import RawExample
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.datasets.spec import DatasetSpec, Reading
@@ -20,8 +21,7 @@ def read_example(
   raw: RawExample,
   *,
   spec: DatasetSpec,
-  side: int,
-  bits: int,
+  form: Form,
   readings: Mapping[str, Reading],
 ) -> tuple[dict[str, Any], list[str]]:
   """Reads, checks and resamples one image with its masks and reading.
@@ -30,8 +30,7 @@ def read_example(
     source: the raw files.
     raw: which of them.
     spec: the facts about the set.
-    side: of the prepared square in pixels.
-    bits: of its grey levels, 8 or 16.
+    form: states the resolution and the bits of the pictures.
     readings: readings from the tables of the set, by id.
 
   Returns:
@@ -40,7 +39,7 @@ def read_example(
   Raises:
     DataError: a file that cannot be used.
   """
-  features, remarks = _pictures(source, raw, spec=spec, side=side, bits=bits)
+  features, remarks = _pictures(source, raw, spec=spec, form=form)
   reading, remark = read_reading(source, raw, spec=spec, readings=readings)
   features |= {
     "id": raw.id,
@@ -60,12 +59,11 @@ def _pictures(
   raw: RawExample,
   *,
   spec: DatasetSpec,
-  side: int,
-  bits: int,
+  form: Form,
 ) -> tuple[dict[str, Any], list[str]]:
   """Returns the features that are pictures, or about them, and remarks."""
-  size = (side, side)
-  image, stated = read_image(source, raw, spec=spec, bits=bits)
+  size = (form.resolution, form.resolution)
+  image, stated = read_image(source, raw, spec=spec, bits=form.bits)
   read = functools.partial(
     read_masks, source, shape=image.shape, scaled=spec.scaled
   )

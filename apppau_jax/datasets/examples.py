@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from apppau_jax.datasets import prefetch
-from apppau_jax.imaging import grey_levels
 from apppau_jax.imaging.decode import read_prepared
 
 _AT_ONCE = 32  # images that one thread decodes while loading
@@ -69,7 +68,7 @@ class Stored:
     places: where each record lies, with the name of its set as `member`.
     read: returns the records at some places.
     side: of the pictures in pixels.
-    bits: of their grey levels.
+    dtype: of the image's grey levels.
     planes: by set, the bits of the structures that are the masks; () for the
       united lungs.
   """
@@ -81,7 +80,7 @@ class Stored:
   places: tuple[Any, ...]
   read: Callable[[Sequence[Any]], Sequence[Mapping[str, Any]]]
   side: int
-  bits: int
+  dtype: type[np.unsignedinteger]
   planes: Mapping[str, tuple[int, ...]]
 
   @property
@@ -92,13 +91,11 @@ class Stored:
     """Decodes the images in some rows, and the masks that may be used."""
     rows = np.asarray(rows)
     shape = (len(rows), self.side, self.side)
-    image = np.empty((*shape, 1), grey_levels.dtype_of(self.bits))
+    image = np.empty((*shape, 1), self.dtype)
     mask = np.zeros((*shape, self._masks), np.uint8)
     records = self.read([self.places[i] for i in rows])
     for i, (row, record) in enumerate(zip(rows, records)):
-      image[i, ..., 0] = read_prepared(
-        record["image"], side=self.side, bits=self.bits
-      )
+      image[i, ..., 0] = self._decode(record["image"], self.dtype)
       if self.has_mask[row]:
         mask[i] = self._mask(record, member=self.places[row].member)
     return Examples(
@@ -118,7 +115,7 @@ class Stored:
     """Decodes all examples into memory."""
     n = len(self.ids)
     shape = (n, self.side, self.side)
-    image = np.empty((*shape, 1), grey_levels.dtype_of(self.bits))
+    image = np.empty((*shape, 1), self.dtype)
     mask = np.empty((*shape, self._masks), np.uint8)
 
     def fill(start: int) -> None:
@@ -136,8 +133,11 @@ class Stored:
     """Returns the masks of one example, uint8 [h, w, k] in {0, 1}."""
     planes = self.planes[member]
     name = "structures" if planes else "mask"
-    picture = read_prepared(record[name], side=self.side, bits=8)[..., None]
+    picture = self._decode(record[name], np.uint8)[..., None]
     return picture >> np.array(planes, np.uint8) & 1 if planes else picture
+
+  def _decode(self, png: bytes, dtype: type[np.unsignedinteger]) -> np.ndarray:
+    return read_prepared(png, side=self.side, dtype=dtype)
 
 
 # Examples to train on or to measure, in memory or on disk.

@@ -116,13 +116,7 @@ def _unmasked(
 
   No patient of them is validated or tested on. An image in a public list never
   counts as an image without a mask, even if its mask file is missing, since it
-  may be a test image.
-
-  Args:
-    entries: all images.
-    parts: the split of the images with masks.
-    dataset: the name of the data set.
-    given: respect the parts that the set itself states.
+  may be a test image. `given`: respect the parts that the set itself states.
   """
   patients = patients_of(entries)
   stated = given_parts(entries) if given else {}
@@ -131,7 +125,6 @@ def _unmasked(
     i
     for member in registry.members(dataset)
     for i in registry.spec(member).masked_ids or ()
-    if not registry.is_own(member)
   }
   return [
     e.id

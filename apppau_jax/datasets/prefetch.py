@@ -1,4 +1,4 @@
-"""Elements computed ahead of their use, by Grain's threads, in order."""
+"""Compute elements ahead of their use, in order, in threads of Grain."""
 
 import importlib
 from collections.abc import Callable, Generator
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 class _Elements(Generic[_T]):
-  """Random access by index, as Grain wants its sources."""
+  """A source of Grain: random access by index."""
 
   def __init__(self, make: Callable[[int], _T], *, count: int):
     self._make, self._count = make, count
@@ -28,13 +28,13 @@ class _Elements(Generic[_T]):
 def ahead(
   make: Callable[[int], _T], *, stop: int, start: int = 0
 ) -> Generator[_T, None, None]:
-  """make(start), ..., make(stop - 1), a bounded number of them ahead.
+  """Yields make(start), ..., make(stop - 1), a bounded number of them ahead.
 
-  Each element depends on its index alone, so there is no state to save: a
-  resumed run begins at another `start`. Close the iterator to end the threads.
+  Each element depends on its index alone, so that a resumed run begins at
+  another `start`. Close the iterator to end the threads.
 
   Args:
-    make: the element of an index; called from several threads.
+    make: returns the element of an index; called from several threads.
     stop: one past the last index.
     start: the first index.
 

@@ -82,9 +82,11 @@ class Prepared:
 
   def read_record(self) -> dict[str, Any] | None:
     """Returns the content of prepare.json; None if it cannot be read."""
+    path = self.folder / RECORD
+    if not path.is_file():  # a pipe would block
+      return None
     try:
-      text = (self.folder / RECORD).read_text(encoding="utf-8")
-      content = json.loads(text)
+      content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
       return None
     fits = isinstance(content, dict) and isinstance(content.get("files"), dict)

@@ -79,11 +79,11 @@ def members(dataset: str) -> tuple[str, ...]:
   for name in names:
     if not is_own(name) and name not in DATASETS:
       where = f" (in {dataset!r})" if name != dataset else ""
-      known = [*DATASETS, *COMBINATIONS]
+      offered = [*DATASETS, *COMBINATIONS]
       raise ConfigError(
-        f"There is no dataset {name!r}{where}; choose from {', '.join(known)} "
-        f"and {OWN_FORM}, or join sets by '+', as in montgomery+shenzhen."
-        f"{did_you_mean(name.lower(), known)}"
+        f"There is no dataset {name!r}{where}; choose from "
+        f"{', '.join(offered)} and {OWN_FORM}, or join sets by '+', as in "
+        f"montgomery+shenzhen.{did_you_mean(name.lower(), offered)}"
       )
   if len(set(names)) < len(names):
     raise ConfigError(

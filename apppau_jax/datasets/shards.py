@@ -16,16 +16,17 @@ from array_record.python import array_record_data_source
 from google.protobuf import json_format, message
 
 from apppau_jax import errors
-from apppau_jax.datasets import builder, registry
+from apppau_jax.datasets import features as features_lib
+from apppau_jax.datasets import registry
 from apppau_jax.datasets.prepared import Prepared
 
 _DAMAGE = (
   *(ValueError, KeyError, AttributeError, TypeError, RuntimeError),
-  message.DecodeError,
+  *(OverflowError, message.DecodeError),
 )
 
 # The features of one example: text as str, numbers as int, and PNG bytes for
-# the features in `builder.PICTURES`.
+# the features in `features_lib.PICTURES`.
 Record = Mapping[str, Any]
 
 
@@ -57,11 +58,8 @@ class Shards:
         f"{', '.join(stated)}"
       )
     try:
-      self._features = builder.features(
-        [self.spec],
-        side=prepared.resolution,
-        bits=prepared.bits,
-        class_names=self.class_names,
+      self._features = features_lib.features(
+        [self.spec], form=prepared, class_names=self.class_names
       )
     except ValueError as error:
       raise self._refusal("it names a class twice") from error
@@ -69,7 +67,7 @@ class Shards:
       raise self._refusal("its features.json states other features")
     skip = tfds.decode.SkipDecoding()
     self._decoders = {
-      name: skip for name in builder.PICTURES if name in self._features
+      name: skip for name in features_lib.PICTURES if name in self._features
     }
     self._records = self._open()
 
@@ -93,14 +91,15 @@ class Shards:
     example: Any = self._features.deserialize_example_np(
       record, decoders=self._decoders
     )
-    if missing := self._features.keys() - example.keys():
-      raise KeyError(*sorted(missing))
-    return {
-      name: value.decode()
-      if isinstance(value, bytes) and name not in builder.PICTURES
-      else value
-      for name, value in example.items()
-    }
+    return {name: self._typed(name, example[name]) for name in self._features}
+
+  def _typed(self, name: str, value: Any) -> bytes | str | int:
+    is_text = isinstance(self._features[name], tfds.features.Text)
+    if is_text or name in self._decoders:
+      if not isinstance(value, bytes):
+        raise TypeError(name)
+      return value.decode() if is_text else value
+    return int(value)
 
   def _read_class_names(self) -> tuple[str, ...]:
     path = self._prepared.folder / "label.labels.txt"
@@ -119,7 +118,7 @@ class Shards:
       return None
 
   def _open(self) -> array_record_data_source.ArrayRecordDataSource:
-    stem = f"{self.spec.name}-{builder.SPLIT}.array_record-"
+    stem = f"{self.spec.name}-{features_lib.SPLIT}.array_record-"
     names = [n for n in self.record["files"] if n.startswith(stem)]
     files = [f"{stem}{i:05d}-of-{len(names):05d}" for i in range(len(names))]
     if not files or sorted(names) != files:

@@ -91,7 +91,7 @@ class DatasetSpec:
   Attributes:
     name: the name in `datasets.DATASETS` and in a configuration.
     title: one line of description.
-    version: of the prepared form; a change of it makes users prepare anew.
+    version: of the prepared form; a change makes users prepare it again.
     citation: what its owner asks users to cite.
     terms: on what conditions its owner gives it out.
     class_names: the classes; labels are positions in it.
@@ -102,7 +102,7 @@ class DatasetSpec:
     paper_counts: training, validation and test images of the paper's Table 3.
     paper_subset: (label, count, salt) if the paper used only `count` images
       of a class, chosen here by their digests under `salt`.
-    stem: the pattern of image file stems; None: only `ids` tells.
+    stem: the pattern of image file stems; None: only `ids` are searched.
     label: maps an id to its label, -1 where unknown.
     images: maps an id to the alternative places of its image.
     masks: maps an id to the alternative sets of files of its mask.

@@ -1,7 +1,7 @@
 """Divide images into training, validation and test parts, by patient.
 
 If the ids of a data set are public, `paper` and fold splits are made of the
-whole list and then restricted to the images at hand: a missing file never
+whole list and then restricted to the available images: a missing file never
 moves another one to another part. The split of a combination is the union of
 the splits of its members: the part of an image depends on its own set alone.
 """
@@ -12,7 +12,7 @@ import json
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from apppau_jax.datasets import (
   ccx,
@@ -111,7 +111,7 @@ def make_split(
   given: Mapping[str, str] | None = None,
   sources: Mapping[str, str] | None = None,
 ) -> Parts:
-  """Divides the images at hand.
+  """Divides the available images.
 
   Args:
     name: `paper`: the counts of Table 3 on the complete public sets, its
@@ -123,7 +123,7 @@ def make_split(
     dataset: its name, or that of a combination: the union of the splits of its
       members, except that `paper` moves one Shenzhen image from test to
       training in `ccx`, as Table 3 has it.
-    ids: the images at hand that have masks.
+    ids: the available images that have masks.
     labels: class of each id, to balance the parts; unused for public ids.
     groups: patient of each id; patients are never divided.
     seed: of `paper` and the folds.
@@ -172,18 +172,13 @@ def make_split(
     train, labels=strata, salt=f"labelled:{label_seed}"
   )
   count = _label_count(label_fraction, train=order, labels=strata)
-  labelled = set(order[:count])
-  parts = Parts(
-    train_labelled=_at_hand(labelled, ids),
-    train_unlabelled=_at_hand(set(train) - labelled, ids),
-    validation=_at_hand(validation, ids),
-    test=_at_hand(test, ids),
-  )
+  chosen = (order[:count], order[count:], validation, test)
+  parts = Parts(*(tuple(sorted({*part} & {*ids})) for part in chosen))
   if not parts.train_labelled:
     raise DataError(
-      f"None of the {len(labelled)} labelled training images of split "
-      f"{name!r} of {dataset} is among the {len(ids)} images at hand. Prepare "
-      "more of the files, or raise config.data.label_fraction."
+      f"None of the {count} labelled training images of split "
+      f"{name!r} of {dataset} is among the {len(ids)} available images. "
+      "Prepare more of the files, or raise config.data.label_fraction."
     )
   # The Idiap lists are used as published, shared patients included.
   parts.check(groups=None if name == "idiap" else groups)
@@ -193,7 +188,6 @@ def make_split(
 def _by_set(
   ids: Sequence[str], *, members: Sequence[str], sources: Mapping[str, str]
 ) -> dict[str, list[str]]:
-  """Groups images by their set."""
   listed = {member: registry.spec(member).masked_ids for member in members}
   rest = next((m for m in members if listed[m] is None), members[0])
   home = {i: m for m, public in listed.items() for i in public or ()}
@@ -213,7 +207,7 @@ def _divide(
   seed: int,
   given: Mapping[str, str],
 ) -> tuple[list[list[str]], dict[str, int]]:
-  """Returns train, validation, test of one complete set, and its labels."""
+  """Returns train, validation and test of one complete set, and its labels."""
   spec = registry.spec(dataset)
   if spec.masked_ids is None:
     complete, patients = tuple(ids), groups
@@ -232,10 +226,6 @@ def _divide(
     name, dataset=dataset, members=members, seed=seed, given=given
   )
   return parts, classes
-
-
-def _at_hand(part: Iterable[str], ids: Sequence[str]) -> tuple[str, ...]:
-  return tuple(sorted(set(part).intersection(ids)))
 
 
 def _check_ids(
@@ -292,7 +282,7 @@ def read_splits(path: str | os.PathLike[str]) -> Parts:
   """
   try:
     parts = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise DataError(
       f"The split {path} cannot be read ({error}). It is written when a run "
       "starts; give the folder of a run, or start one."

@@ -1,8 +1,7 @@
-"""Dividing images reproducibly, evenly by class, patients kept whole.
+"""Divide images reproducibly, evenly by class, without dividing patients.
 
-Chance comes from SHA-256 of a salt and the image's id, never from a random
-number generator: no library version can change who goes where. A `Unit` is
-what must stay together: the images of one patient.
+Randomness comes from the SHA-256 of a salt and the image's id instead of a
+random number generator, so that no library version changes a split.
 """
 
 import dataclasses
@@ -17,20 +16,20 @@ _DIGEST_BITS = 256
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-  """Images of one patient (sorted ids) and the class they count as."""
+  """The images of one patient (sorted ids) and the class they count as."""
 
   ids: tuple[str, ...]
   label: int
 
 
 def digest(salt: object, name: str) -> int:
-  """A number in [0, 2**256) fixed by `salt` and `name` for good."""
+  """Returns the SHA-256 of `salt` and `name`, in [0, 2**256)."""
   text = f"{salt}:{name}".encode()
   return int.from_bytes(hashlib.sha256(text).digest())
 
 
 def lowest(names: Iterable[str], *, salt: object, count: int) -> list[str]:
-  """The `count` names with the lowest digests, in that order."""
+  """Returns the `count` names with the lowest digests, in that order."""
   return sorted(names, key=lambda name: (digest(salt, name), name))[:count]
 
 
@@ -40,16 +39,13 @@ def units(
   labels: Mapping[str, int],
   groups: Mapping[str, str],
 ) -> list[Unit]:
-  """Gathers the images of each patient.
+  """Gathers the images of each patient, sorted by their first id.
 
   Args:
     ids: the images.
     labels: class of each id; -1 where absent. A patient counts as the class
       of the first of the sorted ids.
-    groups: patient of each id; an id that is absent is a patient of its own.
-
-  Returns:
-    Units sorted by their first id.
+    groups: patient of each id; an id that is absent is its own patient.
   """
   together = defaultdict(list)
   for name in sorted(ids):
@@ -59,17 +55,17 @@ def units(
 
 
 def round_half_up(number: fractions.Fraction) -> int:
-  """The nearest whole number, the higher one of two."""
+  """Returns the nearest integer, the higher one of two."""
   return math.floor(number + fractions.Fraction(1, 2))
 
 
 def apportion(total: int, *, weights: Sequence[int]) -> list[int]:
-  """Shares of `total` proportional to `weights`, by largest remainder.
+  """Divides `total` in proportion to `weights`, by largest remainder.
 
-  Exact integers; equal remainders favour the first. With `total` at most the
-  sum of the weights, no share exceeds its weight.
+  Equal remainders favour the first. If `total` is at most the sum of the
+  weights, no share exceeds its weight.
   """
-  whole = sum(weights) or 1  # nothing divides into nothings
+  whole = sum(weights) or 1
   shares = [total * weight // whole for weight in weights]
   by_remainder = sorted(
     range(len(weights)), key=lambda i: -(total * weights[i] % whole)
@@ -82,21 +78,20 @@ def apportion(total: int, *, weights: Sequence[int]) -> list[int]:
 def divide(
   members: Sequence[Unit], *, counts: Sequence[int], salt: object
 ) -> list[list[str]]:
-  """Parts of given sizes, each with the classes in proportion.
+  """Divides units into parts of given sizes, each with the same class shares.
 
-  A unit's digest points to a part, with chances as the sizes; where that part
-  has no room left for the unit's class, the part with most room takes it.
-  Large units go first, so that single images even out the sizes.
+  The digest of a unit selects a part, with probabilities in proportion to the
+  sizes. If that part has no room for the unit's class, the part with most room
+  takes it. Large units go first, so that single images even out the sizes.
 
   Args:
-    members: what to divide.
+    members: the units.
     counts: images wanted in each part; they sum to the number of images.
     salt: another salt gives another division.
 
   Returns:
-    Sorted ids of each part. The sizes are `counts` exactly when there are
-    single images enough; otherwise they miss it by part of a unit. A part
-    that wants images gets some wherever there are units enough.
+    Sorted ids of each part. The sizes equal `counts` if there are enough single
+    images. A part with a count is not empty if there are enough units.
   """
   room = _rooms(members, counts)
   parts: list[list[str]] = [[] for _ in counts]
@@ -118,7 +113,7 @@ def divide(
 
 
 def _rooms(members, counts) -> list[Counter]:
-  """Images of each class that each part takes; the first takes the rest."""
+  """Returns the images of each class that fit into each part."""
   left = Counter[int]()
   for unit in members:
     left[unit.label] += len(unit.ids)
@@ -143,11 +138,11 @@ def _pointed_at(number: int, counts: Sequence[int]) -> int:
 def deal(
   members: Sequence[Unit], *, parts: int, salt: object
 ) -> list[list[str]]:
-  """Equal parts: sizes, and each class, within one image among the parts.
+  """Deals units into parts whose sizes and class counts differ by at most one.
 
-  Dealt like cards, large units first, then class by class in the order of the
-  digests, each to the part with fewest images of its class, then fewest
-  images. Larger units may leave differences of their size.
+  Large units go first, then class by class in the order of the digests, each to
+  the part with fewest images of its class, then fewest images. Larger units may
+  leave differences of their size.
   """
   hands: list[list[str]] = [[] for _ in range(parts)]
   of_class: list[Counter[int]] = [Counter() for _ in range(parts)]
@@ -167,11 +162,11 @@ def deal(
 def even_order(
   ids: Collection[str], *, labels: Mapping[str, int], salt: object
 ) -> list[str]:
-  """An order whose every beginning holds the classes in proportion.
+  """Orders images so that every beginning has the classes in proportion.
 
-  One image of each class first, the largest class leading; then always the
-  class that is most behind (Sainte-Laguë), so that beginnings are nested by
-  construction. Within a class by digest.
+  One image of each class comes first, the largest class leading, then always
+  one of the class that is most behind (Sainte-Laguë). Within a class the order
+  is that of the digests.
   """
   queues = defaultdict(list)
   for name in lowest(ids, salt=salt, count=len(ids)):

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,18 +47,19 @@ def prepare(config: Config) -> step_terms.Prepare:
   return prepare_batch
 
 
+def form(config: Config) -> dict[str, Any]:
+  """Returns where data are prepared, and in which form."""
+  keys = ("data_dir", "resolution", "bits")
+  return {key: getattr(config.data, key) for key in keys}
+
+
 def open_dataset(config: Config) -> Dataset:
   """Opens the prepared data set of a configuration.
 
   Raises:
     DataError: not prepared, damaged, or with other classes than the run has.
   """
-  dataset = Dataset(
-    config.data.dataset,
-    data_dir=config.data.data_dir,
-    resolution=config.data.resolution,
-    bits=config.data.bits,
-  )
+  dataset = Dataset(config.data.dataset, **form(config))
   named = tuple(config.data.class_names)
   if config.discriminator.enabled and named not in ((), dataset.class_names):
     raise DataError(
@@ -98,7 +100,7 @@ def load(config: Config, dataset: Dataset, *, ids: Sequence[str]) -> Source:
   """
   if not ids:
     raise DataError(
-      f"No image of {dataset.name} is at hand for this part of split "
+      f"No image of {dataset.name} is available for this part of split "
       f"'{config.data.split}' in {dataset.data_dir}. Prepare the files that "
       "launch.prepare_data lists as missing, or choose another "
       "--config.data.split."

@@ -94,8 +94,7 @@ def _refusal(
   return (
     f"The prepared data {dataset.name} in {dataset.data_dir} have "
     f"{len(refused)} errors: {named}{more}. Inspect them with: python -m "
-    f"launch.verify_data --dataset={dataset.name} "
-    f"--data_dir={dataset.data_dir} --resolution={dataset.resolution} "
-    f"--bits={dataset.bits} --out=FOLDER. Correct the files and prepare them "
-    f'again, or train anyway with --config.data.accept="{accept}".'
+    f"launch.verify_data {dataset.flags} --out=FOLDER. Correct the files and "
+    "prepare them again, or train anyway with "
+    f'--config.data.accept="{accept}".'
   )

@@ -76,14 +76,14 @@ def read_grey(
 
 
 def read_prepared(
-  png: bytes, *, side: int | None = None, bits: int | None = None
+  png: bytes, *, side: int | None = None, dtype: type | None = None
 ) -> np.ndarray:
   """Decodes a picture of a prepared set, its levels unchanged.
 
   Args:
     png: the encoded bytes. They may come from an untrusted folder.
     side: the side that the picture must have; checked before decoding.
-    bits: the bits a grey level that it must have.
+    dtype: the type of the levels that it must have.
 
   Returns:
     uint8 or uint16 [h, w].
@@ -103,10 +103,10 @@ def read_prepared(
       "set again."
     ) from e
   levels = levels if levels.dtype == np.uint8 else levels.astype(np.uint16)
-  if levels.ndim != 2 or (bits and levels.itemsize * 8 != bits):
+  if levels.ndim != 2 or (dtype and levels.dtype != dtype):
     raise errors.DataError(
       f"A prepared set holds a picture of {levels.dtype} {levels.shape}, not "
-      f"grey levels of {bits} bits. Prepare the set again."
+      "the grey levels expected. Prepare the set again."
     )
   return levels
 

@@ -96,6 +96,11 @@ def roc_curve(score: ArrayLike, positive: ArrayLike) -> Floats:
     `[k, 2]` from (0, 0) to (1, 1): false and true positive rate if every image
     with at least a given score is positive, the highest score first. The area
     under the straight lines between these points is the AUROC.
+
+  Example:
+    >>> from apppau_jax import metrics
+    >>> metrics.roc_curve([0.9, 0.4, 0.6], [True, True, False]).tolist()
+    [[0.0, 0.0], [0.0, 0.5], [1.0, 0.5], [1.0, 1.0]]
   """
   score, positive = np.asarray(score, float), np.asarray(positive, bool)
   order = np.argsort(-score, kind="stable")

@@ -202,6 +202,11 @@ def keep_largest_components(
   Raises:
     ValueError: The array is not [h, w] or has values other than 0 and 1, or
       `count` is below 1.
+
+  Example:
+    >>> from apppau_jax import metrics
+    >>> metrics.keep_largest_components([[1, 1, 0, 1]], count=1).astype(int)
+    array([[1, 1, 0, 0]])
   """
   if count < 1:
     raise ValueError(

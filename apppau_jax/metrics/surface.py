@@ -135,10 +135,9 @@ def hausdorff(
   """Return the Hausdorff distance; see `surface_distances`.
 
   Example:
-    >>> import numpy as np
     >>> from apppau_jax import metrics
-    >>> metrics.hausdorff(np.eye(4), np.eye(4))
-    0.0
+    >>> metrics.hausdorff([[1, 1, 0, 0]], [[1, 0, 0, 0]])
+    1.0
   """
   return surface_distances(prediction, mask, spacing=spacing)["hausdorff"]
 
@@ -146,14 +145,26 @@ def hausdorff(
 def hausdorff95(
   prediction: Any, mask: Any, *, spacing: float | tuple[float, float] = 1.0
 ) -> float:
-  """Return its 95th percentile; see `surface_distances`."""
+  """Return the 95th percentile of the distances; see `surface_distances`.
+
+  Example:
+    >>> from apppau_jax import metrics
+    >>> metrics.hausdorff95([[1] * 11], [[1] + [0] * 10])
+    9.5
+  """
   return surface_distances(prediction, mask, spacing=spacing)["hausdorff95"]
 
 
 def assd(
   prediction: Any, mask: Any, *, spacing: float | tuple[float, float] = 1.0
 ) -> float:
-  """Return the average symmetric surface distance; see `surface_distances`."""
+  """Return the average symmetric surface distance; see `surface_distances`.
+
+  Example:
+    >>> from apppau_jax import metrics
+    >>> metrics.assd([[1, 0, 0, 0]], [[0, 0, 1, 0]])
+    2.0
+  """
   return surface_distances(prediction, mask, spacing=spacing)["assd"]
 
 

@@ -59,9 +59,10 @@ class Discriminator(Network):
     >>> from apppau_jax import models
     >>> network = models.Discriminator(num_classes=3, base_width=2, depth=1)
     >>> pair = jnp.zeros((2, 16, 16, 1)), jnp.zeros((2, 16, 16, 1))
-    >>> variables = network.init(jax.random.key(0), *pair, train=False)
-    >>> output = network.apply(variables, *pair, train=False)
-    >>> output.logits.shape
+    >>> init = jax.jit(network.init, static_argnames="train")
+    >>> variables = init(jax.random.key(0), *pair, train=False)
+    >>> apply = jax.jit(network.apply, static_argnames="train")
+    >>> apply(variables, *pair, train=False).logits.shape
     (2, 4)
   """
 

@@ -60,9 +60,10 @@ class Segmentor(Network):
     >>> from apppau_jax import models
     >>> network = models.Segmentor(progressive=True, base_width=2, depth=1)
     >>> image = jnp.zeros((2, 16, 16, 1))
-    >>> variables = network.init(jax.random.key(0), image, train=False)
-    >>> output = network.apply(variables, image, train=False)
-    >>> output.logits.shape
+    >>> init = jax.jit(network.init, static_argnames="train")
+    >>> variables = init(jax.random.key(0), image, train=False)
+    >>> apply = jax.jit(network.apply, static_argnames="train")
+    >>> apply(variables, image, train=False).logits.shape
     (2, 16, 16, 1)
   """
 

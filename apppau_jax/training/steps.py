@@ -137,7 +137,7 @@ class TrainStep:
       (batch.image[: self.labelled], real_mask),
       (batch.image, predicted),
     ]
-    agree, teacher = spec.class_consistency, None
+    agree, teacher = spec.class_consistency, jnp.zeros(())
     if agree is not None:
       image, mask = batch.image[self.labelled :], predicted[self.labelled :]
       teacher = _infer(spec.module, player.ema, image, mask).logits
@@ -203,7 +203,7 @@ class TrainStep:
       )
       if self.semi is not None:
         term = _sum(term, self.unlabelled_term(variables, views, state.step))
-      if against and discriminator is not None:
+      if against and spec is not None and discriminator is not None:
         term = _sum(
           term,
           self.adversarial_term(spec, discriminator, output, batch, state.step),

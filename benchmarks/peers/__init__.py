@@ -1,5 +1,5 @@
 """The same networks, losses and steps in PyTorch, for comparison only.
 
-Written from the paper and docs/paper.md as a PyTorch user would, not from
-apppau_jax; `carry` brings our parameters over. NCHW, as torch has it.
+They were written from the paper and docs/paper.md, independently of apppau_jax;
+`carry` converts our parameters. The layout is torch's NCHW.
 """

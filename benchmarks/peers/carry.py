@@ -1,4 +1,4 @@
-"""Our parameters as PyTorch's, leaf by leaf, by the names they share."""
+"""Conversion of our parameters to PyTorch's, by their common names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,15 +11,15 @@ _STATISTICS = {"mean": "running_mean", "var": "running_var"}
 
 
 def state_dict(variables: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-  """Flax variables `{"params", "batch_stats"}` as a torch state dict."""
+  """Convert Flax variables `{"params", "batch_stats"}` to a state dict."""
   found = {}
   for path, leaf in _leaves(variables["params"]):
-    *rooms, name = path
+    *modules, name = path
     value = np.asarray(leaf, np.float32)
     if name == "kernel":
-      value = _kernel(value, transposed=rooms[0].startswith("up"))
+      value = _kernel(value, transposed=modules[0].startswith("up"))
     name = {"kernel": "weight", "scale": "weight"}.get(name, name)
-    found[".".join((*rooms, name))] = torch.from_numpy(np.array(value))
+    found[".".join((*modules, name))] = torch.from_numpy(np.array(value))
   for path, leaf in _leaves(variables.get("batch_stats", {})):
     name = ".".join((*path[:-1], _STATISTICS[path[-1]]))
     found[name] = torch.from_numpy(np.array(leaf))
@@ -27,15 +27,15 @@ def state_dict(variables: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def load(module: nn.Module, variables: Mapping[str, Any]) -> nn.Module:
-  """Puts our variables into a torch module, every one of them.
+  """Load all of our variables into a torch module.
 
   Raises:
-    ValueError: a parameter without its counterpart, on either side.
+    ValueError: A parameter has no counterpart, on either side.
   """
-  answer = module.load_state_dict(state_dict(variables), strict=False)
-  missing = [k for k in answer.missing_keys if "num_batches" not in k]
-  if missing or answer.unexpected_keys:
-    raise ValueError(f"not carried: {missing}, {answer.unexpected_keys}")
+  keys = module.load_state_dict(state_dict(variables), strict=False)
+  missing = [k for k in keys.missing_keys if "num_batches" not in k]
+  if missing or keys.unexpected_keys:
+    raise ValueError(f"no counterpart: {missing}, {keys.unexpected_keys}")
   return module
 
 

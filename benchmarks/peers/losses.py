@@ -84,7 +84,7 @@ def discriminator(
 ) -> torch.Tensor:
   """L_D, eqs. (6) to (8), weights 1, 1/2, 1/2; a scalar."""
   among = real[:, :-1] if conditional else real
-  told = functional.cross_entropy(among, label)
-  taken = adversarial(real).mean()
-  caught = -functional.log_softmax(fake, 1)[:, -1].mean()
-  return told + (taken + caught) / 2
+  classes = functional.cross_entropy(among, label)
+  of_real = adversarial(real).mean()
+  of_fake = -functional.log_softmax(fake, 1)[:, -1].mean()
+  return classes + (of_real + of_fake) / 2

@@ -1,4 +1,4 @@
-"""S and D in PyTorch; submodules have our names, so that weights map."""
+"""S and D in PyTorch; submodules have our names, so that weights match."""
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ PRESETS = {
 
 
 class Norm(nn.Sequential):
-  """Batch normalisation under the name that ours has inside."""
+  """Batch normalisation, under the name of the inner module of ours."""
 
   def __init__(self, width: int):
     super().__init__()
@@ -55,7 +55,7 @@ class AttentionGate(nn.Module):
     self.norm = Norm(skip)
 
   def forward(self, skip: torch.Tensor, gating: torch.Tensor):
-    """The gated skip and its coefficients, both at the skip's size."""
+    """Return the gated skip and its coefficients, at the skip's size."""
     alpha = torch.sigmoid(
       self.psi(functional.relu(self.theta(skip) + self.phi(gating)))
     )
@@ -99,7 +99,7 @@ class Segmentor(nn.Module):
       entering = width
 
   def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
-    """Side logits `[b, 1, h_i, w_i]` of images `[b, 1, h, w]`, finest last."""
+    """Map images `[b, 1, h, w]` to logits `[b, 1, h_i, w_i]`, finest last."""
     x, skips = image, []
     for level in range(1, self.depth + 1):
       if level > 1:
@@ -152,10 +152,10 @@ class Discriminator(nn.Module):
     self.head = nn.Linear(entering, num_classes + 1)
 
   def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Logits `[b, n + 1]` of pairs, each `[b, 1, h, w]`."""
+    """Map pairs, each `[b, 1, h, w]`, to logits `[b, n + 1]`."""
     x = torch.cat([image, mask], dim=1)
     for stage in range(1, self.depth + 1):
-      # "Same" at stride 2: TensorFlow and JAX pad the far side more.
+      # "SAME" at stride 2 in JAX: one pixel more on the far side.
       x = getattr(self, f"stage{stage}")(functional.pad(x, (1, 2, 1, 2)))
       x = functional.leaky_relu(getattr(self, f"stage{stage}_norm")(x), 0.2)
       x = self.drop(x)

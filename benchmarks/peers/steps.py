@@ -11,14 +11,14 @@ from benchmarks.peers import losses
 
 
 def normalize(image: torch.Tensor) -> torch.Tensor:
-  """Each image `[b, 1, h, w]` uint8 to [0, 1], darkest 0, brightest 1."""
+  """Scale each image `[b, 1, h, w]` uint8 to [0, 1]."""
   x = image.float()
   low, high = x.amin((1, 2, 3), True), x.amax((1, 2, 3), True)
   return (x - low) / (high - low).clamp(min=1)
 
 
 def autocast(device: str, *, enabled: bool):
-  """bfloat16 where PyTorch deems it safe, or nothing."""
+  """Return a context of PyTorch's mixed precision, or an empty one."""
   if not enabled:
     return contextlib.nullcontext()
   return torch.autocast(device, torch.bfloat16)
@@ -26,7 +26,7 @@ def autocast(device: str, *, enabled: bool):
 
 @dataclasses.dataclass(kw_only=True)
 class Supervised:
-  """One step of S on images whose masks are known."""
+  """One step of S on labelled images."""
 
   segmentor: nn.Module
   optimizer: torch.optim.Optimizer
@@ -35,7 +35,7 @@ class Supervised:
   amp: bool = False
 
   def __call__(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Descends; float images and masks `[b, 1, h, w]`; returns the loss."""
+    """Take a step; float images and masks `[b, 1, h, w]`; return the loss."""
     self.segmentor.train()
     with autocast(image.device.type, enabled=self.amp):
       sides = self.segmentor(image)
@@ -62,24 +62,24 @@ class TwoPlayers:
   amp: bool = False
 
   def __call__(self, for_d, for_s) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two minibatches (image, mask, label); the losses of D and of S."""
-    return self._judge(*for_d), self._draw(for_s[0], for_s[1])
+    """Take two minibatches (image, mask, label); return D's and S's loss."""
+    return self._step_of_d(*for_d), self._step_of_s(for_s[0], for_s[1])
 
-  def _judge(self, image, mask, label) -> torch.Tensor:
+  def _step_of_d(self, image, mask, label) -> torch.Tensor:
     self.segmentor.train()
     self.discriminator.train()
-    seen = slice(0, self.labelled)
+    labelled = slice(0, self.labelled)
     with autocast(image.device.type, enabled=self.amp):
-      # The next forward must not find its statistics moved by this one.
+      # This forward pass must not change the running statistics.
       with torch.no_grad(), _frozen_statistics(self.segmentor):
         fake = torch.sigmoid(self.segmentor(image)[-1])
       logits = self.discriminator(
-        torch.cat([image[seen], image]), torch.cat([mask[seen], fake])
+        torch.cat([image[labelled], image]), torch.cat([mask[labelled], fake])
       )
     loss = losses.discriminator(
-      logits[seen],
+      logits[labelled],
       logits[self.labelled :],
-      label[seen],
+      label[labelled],
       conditional=self.conditional,
     )
     self.discriminator_optimizer.zero_grad(set_to_none=True)
@@ -87,14 +87,14 @@ class TwoPlayers:
     self.discriminator_optimizer.step()
     return loss.detach()
 
-  def _draw(self, image, mask) -> torch.Tensor:
+  def _step_of_s(self, image, mask) -> torch.Tensor:
     self.discriminator.eval()
-    seen = slice(0, self.labelled)
+    labelled = slice(0, self.labelled)
     with autocast(image.device.type, enabled=self.amp):
       sides = self.segmentor(image)
       fake = self.discriminator(image, torch.sigmoid(sides[-1]))
     loss = self.over_sides(
-      [side[seen] for side in sides], mask[seen], loss=self.loss
+      [side[labelled] for side in sides], mask[labelled], loss=self.loss
     ).mean()
     loss = loss + self.adversarial_weight * losses.adversarial(fake).mean()
     self.optimizer.zero_grad(set_to_none=True)
@@ -105,13 +105,13 @@ class TwoPlayers:
 
 @contextlib.contextmanager
 def _frozen_statistics(module: nn.Module):
-  """BatchNorm by the batch's statistics, its running ones left alone."""
+  """Normalise by the batch's statistics; keep the running ones."""
   norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
-  kept = [norm.momentum for norm in norms]
+  momenta = [norm.momentum for norm in norms]
   for norm in norms:
     norm.momentum = 0.0
   try:
     yield
   finally:
-    for norm, momentum in zip(norms, kept):
+    for norm, momentum in zip(norms, momenta):
       norm.momentum = momentum

@@ -306,15 +306,6 @@ def test_jsrt_is_read_as_its_owner_publishes_it(tmp_path, monkeypatch):
   assert sorted(broken) == [(first.stem,), (third.stem,)]
 
 
-def test_shenzhen_is_read_as_its_owner_publishes_it(tmp_path):
-  drawing.write_shenzhen(tmp_path, count=8, seed=0, size=160)
-  films, found, listed = _of("shenzhen", tmp_path)
-  assert found == {("warning", "counts")}
-  assert len(films) == 8
-  assert all(f.lungs for f in films)
-  assert "654 of 662" in listed[0].what
-
-
 def test_a_set_of_the_users_own_is_read_with_its_table(spoilt, tmp_path):
   own, rows = tmp_path / "own", ["id,label,patient,split"]
   (own / "images").mkdir(parents=True)

@@ -1,10 +1,7 @@
 """Sixteen bits a grey level, where they are asked for."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 from skimage import measure
 
 from apppau_jax import phantoms as drawing
@@ -12,7 +9,6 @@ from apppau_jax.checks import prepared_data
 from apppau_jax.datasets import jsrt
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
-from apppau_jax.datasets.prepared import Prepared
 from apppau_jax.errors import DataError
 from apppau_jax.imaging import decode, grey_levels, resample
 
@@ -116,24 +112,6 @@ def test_prepared_at_sixteen_bits(data_dir, density):
   streamed = both[16].open(IDS, streaming=True)
   np.testing.assert_array_equal(streamed.take([2, 0]).image, deep.image[[2, 0]])
   assert both[8].content_sha256 != both[16].content_sha256
-
-
-def test_one_depth_does_not_replace_the_other(data_dir, raw):
-  folders = {
-    bits: Prepared(data_dir=data_dir, dataset="jsrt", bits=bits).folder
-    for bits in (8, 16)
-  }
-  assert folders[8].parent.name == "128"
-  assert folders[16].parent.name == "128-16bit"
-  again = prepare(
-    "jsrt", raw_dir=raw, data_dir=data_dir, bits=16, allow_missing=True
-  )
-  assert again["reused"]
-  assert again["bits"] == 16
-  with Image.open(
-    io.BytesIO(decode.encode_png(np.zeros((2, 2), np.uint16)))
-  ) as image:
-    assert image.mode.startswith("I")  # 16 bits in the file too
 
 
 def test_checks_read_sixteen_bits(data_dir):

@@ -145,29 +145,6 @@ def test_without_a_table_there_is_no_class(write, raw_sets, tmp_path):
   assert not opened.open(["x", "y"]).has_label.any()
 
 
-def test_a_change_that_leaves_names_and_sizes_is_seen(write, tmp_path):
-  raw = write("x", "y", table="id,label\nx,a\ny,b\n")
-  files = [raw / "labels.csv", raw / "masks/y.png", raw / "images/x.png"]
-  assert not _prepare(raw, tmp_path)["reused"]
-  assert _prepare(raw, tmp_path)["reused"]
-  files[0].write_text("id,label\nx,b\ny,a\n")
-  os.utime(files[0], (9, 9))
-  assert not _prepare(raw, tmp_path)["reused"]
-  opened = Dataset("folder:clinic", data_dir=tmp_path)
-  assert opened.labels == {"x": 1, "y": 0}
-  with FOLDER.open(raw) as source:
-    found = raw_index.index(source, FOLDER.of(source))
-    before = raw_index.fingerprint(source, found)
-  for file in files[1:]:
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-    with FOLDER.open(raw) as source:
-      after = raw_index.fingerprint(source, found)
-    assert after != before
-    before = after
-
-
 def test_rows_and_masks_without_an_image_are_listed(write, tmp_path):
   raw = write("x", table="id,label\nx,a\nlost,b\n", masks=["x", "stray_mask"])
   with pytest.raises(DataError, match="2 files that belong") as caught:
@@ -214,14 +191,6 @@ def test_two_folders_of_one_name_are_not_mixed(write, file, says):
     _index(raw)
 
 
-def test_two_tables_that_differ_are_not_guessed_between(write):
-  raw = write("x", table="id,label\nx,TB\n")
-  (raw / "bb").mkdir()
-  (raw / "bb/labels.csv").write_text("id,label\nx,NORMAL\n")
-  with pytest.raises(DataError, match=r"labels\.csv and bb/labels\.csv"):
-    _index(raw)
-
-
 @pytest.mark.parametrize(
   ("file", "says"),
   [
@@ -265,25 +234,6 @@ def test_names_of_any_kind(write, tmp_path):
   opened = Dataset("folder:clinic", data_dir=tmp_path)
   assert {*opened.ids} == {*names, composed}
   assert opened.labels[composed] == 1
-
-
-def test_masks_that_are_none_are_refused(write, raw_sets, tmp_path):
-  raw = write("x", "y", "z")
-  grades = np.zeros((40, 48), np.uint8)
-  grades[:20] = 255
-  grades[20] = 127
-  raw_sets.png(raw / "masks/x.png", grades)
-  raw_sets.png(raw / "masks/y.png", np.eye(47, dtype=bool))
-  colour = np.dstack([raw_sets.image(n) for n in "abc"])
-  Image.fromarray(colour).save(raw / "images/z.png")
-  with pytest.raises(DataError, match="3 of 3 images cannot be used") as caught:
-    _prepare(raw, tmp_path)
-  for words in (
-    "x.png holds 3 different values (255: 960, 0: 912, 127: 48)",
-    "y.png is 47x47 pixels but its image is 48x40",
-    "images/z.png is in colour",
-  ):
-    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -350,21 +300,6 @@ def test_a_split_of_some_images_only_is_refused(write):
   for name in "yz":
     (raw / f"masks/{name}.png").unlink()
   assert _index(raw).unlabelled == ("u", "y", "z")
-
-
-@pytest.mark.parametrize("name", ["paper", "fold-1-of-4"])
-def test_other_splits_keep_patients_whole_and_classes_even(name):
-  ids = [f"i{n:02d}" for n in range(60)]
-  groups = {i: f"p{n // 2}" for n, i in enumerate(ids)}
-  labels = {i: n // 2 % 3 for n, i in enumerate(ids)}
-  split = _split(name, ids, groups=groups, labels=labels)
-  parts = [split.train_labelled, split.validation, split.test]
-  assert sorted(i for part in parts for i in part) == ids
-  for part, share in zip(parts, (40, 4, 15)):
-    assert abs(len(part) - share) <= 3
-    assert len({groups[i] for i in part}) == len(part) / 2
-  of_class = [sum(labels[i] == c for i in split.test) for c in range(3)]
-  assert max(of_class) - min(of_class) <= 2
 
 
 def test_sets_without_lists_are_divided_each_by_itself():

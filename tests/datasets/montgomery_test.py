@@ -1,4 +1,3 @@
-import itertools
 import json
 
 import numpy as np
@@ -72,19 +71,6 @@ def test_missing_files_are_listed_unless_allowed(raw_sets, tmp_path):
   assert listing["missing"] == [f"CXR_png/{i}.png" for i in sorted(absent)]
 
 
-def test_films_of_one_patient_share_a_name(raw_sets, tmp_path):
-  groups = (
-    {"MCUCXR_0113_1", "MCUCXR_0117_1"},
-    {"MCUCXR_0162_1", "MCUCXR_0166_1", "MCUCXR_0170_1"},
-  )
-  together = list(itertools.chain(*groups))
-  found = _index(raw_sets.montgomery(tmp_path, [*together, IDS[0]]))
-  patients = {e.id: e.patient for e in found.examples}
-  assert len(set(patients.values())) == 3
-  for group in groups:
-    assert len({patients[i] for i in group}) == 1
-
-
 def test_merged_masks_of_the_mirror_are_taken(raw_sets, tmp_path):
   name = IDS[0]
   raw_sets.png(tmp_path / f"CXR_png/{name}.png", raw_sets.image(name))
@@ -92,14 +78,6 @@ def test_merged_masks_of_the_mirror_are_taken(raw_sets, tmp_path):
   raw_sets.png(tmp_path / f"masks/{name}.png", mask)
   (example,) = _index(tmp_path).examples
   assert [key.split("::")[1] for key in example.masks] == [f"masks/{name}.png"]
-
-
-def test_unpublished_ids_and_stray_names_are_left_out(raw_sets, tmp_path):
-  raw = raw_sets.montgomery(tmp_path, [IDS[0], "MCUCXR_9999_0"])
-  raw_sets.png(raw / "CXR_png/MCUCXR_0001_0 (copy).png", raw_sets.image("x"))
-  found = _index(raw)
-  assert [e.id for e in found.examples] == [IDS[0]]
-  assert [i for i, _ in found.notes] == ["MCUCXR_9999_0"]
 
 
 @pytest.mark.parametrize(

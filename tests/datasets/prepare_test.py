@@ -1,6 +1,5 @@
 import errno
 import json
-import threading
 
 import pytest
 
@@ -61,17 +60,6 @@ def test_folder_and_zip_give_the_same_files(run, raw, raw_sets, tmp_path):
   assert run(raw_dir=archive)["reused"]
 
 
-def test_content_hash_sees_every_pixel_and_no_shard(
-  run, raw, raw_sets, tmp_path
-):
-  first = run()["content_sha256"]
-  assert first == run(data_dir=tmp_path / "b")["content_sha256"]
-  image = raw_sets.image(IDS[2])
-  image[5, 5] ^= 255
-  raw_sets.png(raw / f"MontgomerySet/CXR_png/{IDS[2]}.png", image)
-  assert run(data_dir=tmp_path / "c")["content_sha256"] != first
-
-
 def test_same_source_is_reused_another_is_rebuilt(run, raw, raw_sets, tmp_path):
   run()
   assert run()["reused"]
@@ -122,18 +110,6 @@ def test_what_a_killed_build_left_is_no_obstacle(run, tmp_path):
   assert _count(tmp_path) == 3
 
 
-def test_two_at_once_build_once(run):
-  summaries = []
-  threads = [
-    threading.Thread(target=lambda: summaries.append(run())) for _ in range(2)
-  ]
-  for thread in threads:
-    thread.start()
-  for thread in threads:
-    thread.join()
-  assert sorted(s["reused"] for s in summaries) == [False, True]
-
-
 def test_full_disk_is_said_before_and_during(run, tmp_path, monkeypatch):
   def full(*_args, **_kwargs):
     raise OSError(errno.ENOSPC, "No space left on device")
@@ -166,12 +142,6 @@ def test_wrong_arguments_are_refused_before_anything_is_written(run, tmp_path):
   with pytest.raises(DataError, match="does not exist"):
     run(raw_dir=tmp_path / "nowhere")
   assert sorted(tmp_path.iterdir()) == before
-
-
-def test_data_dir_that_is_a_file_is_explained(run, tmp_path):
-  (tmp_path / "file").write_text("")
-  with pytest.raises(DataError, match="--data_dir is a folder"):
-    run(data_dir=tmp_path / "file")
 
 
 def test_rebuild_that_cannot_be_moved_in_keeps_the_old(

@@ -49,15 +49,6 @@ def test_mask_of_an_id_that_had_none_is_left_out(raw_sets, tmp_path):
   assert [len(e.masks) for e in found.examples] == [1, 0, 1, 0]
 
 
-def test_capital_suffixes_are_found(raw_sets, tmp_path):
-  raw = raw_sets.shenzhen(tmp_path, IDS, without=WITHOUT)
-  for path in [*raw.rglob("*.png")]:
-    path.rename(path.with_name(path.name.replace(".png", ".PNG")))
-  found = _index(raw)
-  assert [e.id for e in found.examples] == list(IDS)
-  assert [len(e.masks) for e in found.examples] == [1, 0, 1, 0]
-
-
 @pytest.mark.parametrize("folder", ["mask/mask", "ChinaSet_AllFiles/mask"])
 def test_masks_are_found_where_archives_put_them(raw_sets, tmp_path, folder):
   raw = raw_sets.shenzhen(tmp_path / "raw", IDS, without=WITHOUT)
@@ -68,13 +59,6 @@ def test_masks_are_found_where_archives_put_them(raw_sets, tmp_path, folder):
   found = _index(raw)
   assert found.missing == expected.missing
   assert [len(e.masks) for e in found.examples] == [1, 0, 1, 0]
-
-
-def test_masks_zipped_apart_beside_the_folder(raw_sets, tmp_path):
-  raw = raw_sets.shenzhen(tmp_path / "raw", IDS, without=WITHOUT)
-  (raw / "mask").rename(tmp_path / "mask")
-  raw_sets.zipped(tmp_path / "mask", raw / "shcxr-lung-mask.zip")
-  assert [len(e.masks) for e in _index(raw).examples] == [1, 0, 1, 0]
 
 
 def test_palette_and_colour_files_give_the_same_pixels(raw_sets, tmp_path):

@@ -3,7 +3,6 @@ from collections import Counter
 from itertools import chain
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,24 +25,6 @@ def classes(part) -> Counter:
   return Counter(int(name.split("-")[0]) for name in part)
 
 
-def test_digest_is_sha256_of_salt_colon_name():
-  text = hashlib.sha256(b"0:MCUCXR_0001_0").hexdigest()
-  assert stratified_split.digest(0, "MCUCXR_0001_0") == int(text, 16)
-  assert stratified_split.digest("ä", "ö") == int(
-    hashlib.sha256("ä:ö".encode()).hexdigest(), 16
-  )
-
-
-def test_lowest_are_the_lowest_digests():
-  pool = [f"x{i}" for i in range(50)]
-  by_hash = sorted(
-    pool, key=lambda n: hashlib.sha256(f"salt:{n}".encode()).digest()
-  )
-  assert (
-    stratified_split.lowest(reversed(pool), salt="salt", count=7) == by_hash[:7]
-  )
-
-
 def test_units_gather_patients_and_take_the_first_ids_class():
   gathered = stratified_split.units(
     ["d", "b", "a", "c"],
@@ -58,19 +39,6 @@ def test_units_gather_patients_and_take_the_first_ids_class():
   assert stratified_split.units(["z"], labels={}, groups={}) == [
     Unit(("z",), -1)
   ]
-
-
-@pytest.mark.parametrize(
-  ("number", "rounded"), [(35.5, 36), (36.5, 37), (9.25, 9), (16.75, 17)]
-)
-def test_halves_are_rounded_up(number, rounded):
-  assert stratified_split.round_half_up(number) == rounded
-
-
-def test_apportion_by_hand():
-  # Quotas 4.3, 3.5, 2.2: the one left over goes to the remainder .5.
-  assert stratified_split.apportion(10, weights=[43, 35, 22]) == [4, 4, 2]
-  assert stratified_split.apportion(1, weights=[1, 1]) == [1, 0]
 
 
 @given(
@@ -134,15 +102,6 @@ def test_patients_stay_whole_and_no_part_is_empty(units, salt):
       assert len(set(unit.ids).intersection(part)) in (0, len(unit.ids))
 
 
-def test_pairs_among_single_images_cost_no_exactness():
-  for salt in range(30):
-    pairs = [Unit((f"0-{i}a", f"0-{i}b"), 0) for i in range(5)]
-    members = [*pairs, *singles({0: 20, 1: 30})]
-    parts = stratified_split.divide(members, counts=(40, 5, 15), salt=salt)
-    assert [len(part) for part in parts] == [40, 5, 15]
-    assert [classes(part)[0] for part in parts] == [20, 2, 8]
-
-
 def test_patients_land_in_parts_as_often_as_these_are_large():
   test = 0
   for salt in range(400):
@@ -165,19 +124,6 @@ def test_dealt_parts_differ_by_one_at_most(sizes, parts, salt):
   assert np.ptp([len(hand) for hand in hands]) <= 1
   for label in range(len(sizes)):
     assert np.ptp([classes(hand)[label] for hand in hands]) <= 1
-
-
-def test_another_salt_gives_another_division():
-  members = singles({0: 20, 1: 20})
-  divided = {
-    salt: stratified_split.divide(members, counts=(20, 20), salt=salt)
-    for salt in (0, 1)
-  }
-  dealt = {
-    salt: stratified_split.deal(members, parts=4, salt=salt) for salt in (0, 1)
-  }
-  assert divided[0] != divided[1]
-  assert dealt[0] != dealt[1]
 
 
 @settings(max_examples=25, deadline=None)

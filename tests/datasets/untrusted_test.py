@@ -135,11 +135,25 @@ def _other_shard(folder):
   shard.write_bytes(b"no array_record at all")
 
 
-def _other_records(folder):
+def _write_record(folder, record):
   (shard,) = folder.glob("*.array_record-*")
   writer = array_record_module.ArrayRecordWriter(str(shard), "group_size:1")
-  writer.write(b"\xff\xff not an example")
+  writer.write(record)
   writer.close()
+
+
+def _other_records(folder):
+  _write_record(folder, b"\xff\xff not an example")
+
+
+def _numbers_for_text(folder):
+  built = tfds.builder_from_directory(folder)
+  numbers = {name: np.int64(0) for name in built.info.features}
+  spec = {
+    name: tfds.features.Tensor(shape=(), dtype=np.int64) for name in numbers
+  }
+  features = tfds.features.FeaturesDict(spec)
+  _write_record(folder, features.serialize_example(numbers))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +165,7 @@ def _other_records(folder):
     (_no_shard, "shards are incomplete"),
     (_other_shard, "not an array_record|cannot be read"),
     (_other_records, "a record cannot be read"),
+    (_numbers_for_text, "a record cannot be read"),
   ],
 )
 def test_what_is_not_as_the_code_states_is_refused(data_dir, spoil, says):
@@ -167,6 +182,14 @@ def test_a_manifest_that_is_none(data_dir, content):
     _ = Dataset("phantom", data_dir=data_dir).entries
 
 
+def test_a_pipe_for_a_manifest_does_not_block(data_dir):
+  path = _folder(data_dir) / prepared_lib.RECORD
+  path.unlink()
+  os.mkfifo(path)
+  with pytest.raises(DataError, match="not prepared"):
+    Dataset("phantom", data_dir=data_dir)
+
+
 @pytest.mark.parametrize(
   "pixels",
   [
@@ -178,7 +201,7 @@ def test_a_manifest_that_is_none(data_dir, content):
 def test_pictures_of_another_form_are_refused(pixels):
   png = decode.encode_png(pixels)
   with pytest.raises(DataError, match="prepared set"):
-    decode.read_prepared(png, side=128, bits=8)
+    decode.read_prepared(png, side=128, dtype=np.uint8)
   with pytest.raises(DataError, match="prepared set"):
     decode.read_prepared(png[:40], side=128)
 

@@ -7,7 +7,7 @@ import pytest
 
 from apppau_jax.config import Config
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import networks, objectives, predictors
+from apppau_jax.experiment import networks, step, validation
 from configs import appau_phantom, baselines
 
 
@@ -58,24 +58,24 @@ def _changed(values):
 )
 def test_players_that_cannot_play_are_refused(values, unlabelled, says):
   with pytest.raises(ConfigError, match=says):
-    objectives.check_players(_changed(values), unlabelled=unlabelled)
+    step.check_players(_changed(values), unlabelled=unlabelled)
 
 
 @pytest.mark.parametrize("dataset", baselines.RECIPES)
 @pytest.mark.parametrize("name", ["ceiling", "no_adversarial", "no_pyramid"])
 def test_the_players_of_baselines_can_play(dataset, name):
   config = baselines.get_config(f"dataset={dataset},name={name}")
-  objectives.check_players(config, unlabelled=9)
+  step.check_players(config, unlabelled=9)
 
 
 def test_a_class_that_nobody_shows_is_refused():
   config = _changed({})
   with pytest.raises(ConfigError, match="no training image of class tb"):
-    objectives.check_classes(config, known=np.array([0, -1, 0]))
-  objectives.check_classes(config, known=np.array([0, 1, -1]))
+    step.check_classes(config, labels=np.array([0, -1, 0]))
+  step.check_classes(config, labels=np.array([0, 1, -1]))
   config.discriminator.class_weight = 0.0
   config.discriminator.predicted_weight = 0.0
-  objectives.check_classes(config, known=np.array([-1]))
+  step.check_classes(config, labels=np.array([-1]))
 
 
 def test_only_a_trained_classifier_is_asked():
@@ -83,9 +83,9 @@ def test_only_a_trained_classifier_is_asked():
   config = baselines.get_config("dataset=phantom,name=no_classification")
   config = Config.from_dict(config.to_dict())
   assert networks.discriminator(config) is not None
-  assert predictors.diagnose(config) is None
-  assert predictors.players(config).diagnose is None
+  assert validation.diagnose(config) is None
+  assert validation.players(config).diagnose is None
   for key in ("class_weight", "predicted_weight"):
     trained = copy.deepcopy(config)
     setattr(trained.discriminator, key, 0.5)
-    assert predictors.diagnose(trained) is not None
+    assert validation.diagnose(trained) is not None

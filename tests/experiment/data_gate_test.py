@@ -99,7 +99,7 @@ def test_a_verdict_is_read_instead_of_looking_again(
   validated = validation.Validation(
     findings=(
       findings.error("fraction", "a mask", hidden),
-      findings.error("text", "of nobody here", "stranger"),
+      findings.error("text", "of another image", "stranger"),
     ),
     alike=(),
   )
@@ -144,8 +144,8 @@ def test_what_can_be_accepted_is_named(value):
 def test_a_run_without_verdict_has_nothing_accepted(tmp_path):
   assert run_folder.remarks(tmp_path) == []
   run_folder.write_findings(tmp_path, [findings.note("counts", "fewer")])
-  told = json.loads((tmp_path / "verify.json").read_text())
-  assert told["findings"][0]["level"] == "note"
+  stored = json.loads((tmp_path / "verify.json").read_text())
+  assert stored["findings"][0]["level"] == "note"
 
 
 def test_who_prepares_keeps_the_verdict(config, leaking, monkeypatch):

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from PIL import Image
 
-from apppau_jax.datasets import builder, prepared
+from apppau_jax.datasets import features, prepared
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepared import Prepared
 from apppau_jax.experiment import data
@@ -46,7 +46,7 @@ def _rewrite(source, target, *, change):
   built = tfds.builder_from_directory(folder)
   skip = tfds.decode.SkipDecoding()
   records = built.as_data_source(
-    split=builder.SPLIT, decoders={"image": skip, "mask": skip}
+    split=features.SPLIT, decoders={"image": skip, "mask": skip}
   )
   records = [change(dict(record)) for record in records]
   (shard,) = folder.glob("*.array_record-*")

@@ -191,14 +191,6 @@ def test_other_formats_are_refused(encoded):
     decode.read_grey(b"", name="empty.png")
 
 
-def test_paths_are_read_and_named(tmp_path, encoded):
-  path = tmp_path / "film.png"
-  with pytest.raises(DataError, match=r"film\.png"):
-    decode.read_grey(path)
-  path.write_bytes(encoded(Image.fromarray(GREY)))
-  np.testing.assert_array_equal(decode.read_grey(path), GREY)
-
-
 def test_encoded_png_is_readable_and_repeatable():
   data = decode.encode_png(GREY)
   assert data == decode.encode_png(GREY.copy())

@@ -83,17 +83,23 @@ def test_without_a_window_the_frame_is_stretched(make):
   assert np.abs(read - expected).max() <= 0.5
 
 
-@pytest.mark.parametrize("function", [None, "LINEAR_EXACT", "SIGMOID"])
 @pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (2.5, -1000)])
-def test_windows_are_those_of_pydicom(make, function, slope, intercept):
-  window = {"WindowCenter": 1500 * slope + intercept, "WindowWidth": 900}
-  options = {"VOILUTFunction": function} if function else {}
-  content = make(RescaleSlope=slope, RescaleIntercept=intercept, **window,
-                 **options)  # fmt: skip
-  ends = np.array([0, 4095]) * slope + intercept
-  expected = _ends(_by_pydicom(content), *ends)
+@pytest.mark.parametrize("function", ["", "LINEAR_EXACT", "SIGMOID"])
+def test_windows_are_those_of_the_standard(make, function, slope, intercept):
+  """PS3.3 C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2."""
+  center, width = 1500 * slope + intercept, 900
+  content = make(
+    RescaleSlope=slope, RescaleIntercept=intercept, WindowCenter=center,
+    WindowWidth=width, VOILUTFunction=function,
+  )  # fmt: skip
+  x = RAMP * float(slope) + intercept
+  fraction = {
+    "": (x - (center - 0.5)) / (width - 1) + 0.5,
+    "LINEAR_EXACT": (x - center) / width + 0.5,
+    "SIGMOID": 1 / (1 + np.exp(-4 * (x - center) / width)),
+  }[function]
   read = decode.read_grey(content)
-  assert np.abs(read - expected).max() <= 0.5 + 1e-6
+  assert np.abs(read - 255 * np.clip(fraction, 0, 1)).max() <= 0.5 + 1e-6
   assert 2 < len(np.unique(read)) < 64  # something is cut off
 
 
@@ -244,18 +250,6 @@ def test_a_missing_decoder_is_named(make, monkeypatch):
 def test_a_giant_is_refused_before_it_is_decoded(make):
   with pytest.raises(DataError, match="60000x60000"):
     decode.read_grey(make(Rows=60000, Columns=60000))
-
-
-@pytest.mark.parametrize("cut", [132, 140, 300, -200])
-def test_files_cut_short(make, cut):
-  with pytest.raises(DataError, match="cannot be used"):
-    decode.read_grey(make()[:cut])
-
-
-def test_a_suffix_does_not_make_a_dicom_file(tmp_path):
-  (tmp_path / "a.dcm").write_bytes(b"a letter")
-  with pytest.raises(DataError, match=r"a\.dcm"):
-    decode.read_grey(tmp_path / "a.dcm")
 
 
 def test_a_folder_of_dicom_leaves_the_tags_behind(make, raw_sets, tmp_path):

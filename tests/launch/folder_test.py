@@ -7,7 +7,6 @@ import sys
 import types
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,12 +14,11 @@ from PIL import Image
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import (
-  assemble,
   data,
   input_pipeline,
   networks,
-  objectives,
   run_folder,
+  step,
 )
 from configs import folder
 
@@ -93,7 +91,7 @@ def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
   rows = input_pipeline.minibatches(config, split)(0)
   batch = input_pipeline.to_batch(training).take(rows[0]).check()
   assert batch.has_mask.tolist() == [True, True, False, False]
-  objectives.check_players(config, unlabelled=len(split.train_unlabelled))
+  step.check_players(config, unlabelled=len(split.train_unlabelled))
 
   run_folder.claim(tmp_path, config.to_dict())
   again = run_folder.read_config(tmp_path)
@@ -121,10 +119,10 @@ def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
   assert chosen.classes == ()
   training = data.load_training(config, dataset, parts=chosen)
   assert not training.has_label.any()
-  objectives.check_players(config, unlabelled=0)
+  step.check_players(config, unlabelled=0)
   config.discriminator.enabled = True
   with pytest.raises(ConfigError, match=r"folder:plain has 0: .*labels\.csv"):
-    objectives.check_players(config, unlabelled=0)
+    step.check_players(config, unlabelled=0)
 
 
 def test_other_classes_than_the_runs_are_refused(data_dir):
@@ -143,37 +141,6 @@ def test_auto_is_the_given_split_where_there_is_one():
     )
     config = data.settled(folder.get_config("players=two"), dataset)
     assert config.data.split == expected
-
-
-def test_the_quick_config_assembles(data_dir, tmp_path, monkeypatch):
-  """Traced, not compiled: the slow test below runs it."""
-
-  def init(config, *, lengths, mesh):
-    make = assemble.step_and_init(config, lengths)[1]
-    return lambda seed: jax.eval_shape(make)
-
-  monkeypatch.setattr(assemble, "_init", init)
-  config = _config(data_dir, "name=clinic")
-  config.model.preset = "unet"
-  config.train.unlabelled_in_batch = 0
-  dataset = data.open_dataset(config)
-  config = data.settled(config, dataset)
-  parts, state = assemble.assemble(
-    config,
-    data.parts(config, dataset),
-    dataset=dataset,
-    workdir=tmp_path,
-    meta={},
-  )
-  parts.latest.close()
-  parts.best.close()
-  resident, rows = next(parts.feed(0))
-  after, metrics = jax.eval_shape(parts.train_step, state, resident, rows)
-  assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
-  assert metrics
-  masks = np.asarray(resident.mask)
-  assert len(parts.ids) == len(masks) < 11
-  assert masks.any(axis=(1, 2, 3)).all()
 
 
 def _main(name, *flags):
@@ -221,17 +188,17 @@ def test_from_raw_dicom_to_predictions(tmp_path):
 def _dicom(pydicom, pixels):
   import io
 
-  told = pydicom.Dataset()
-  told.file_meta = pydicom.dataset.FileMetaDataset()
-  told.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-  told.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-  told.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-  told.Rows, told.Columns = pixels.shape
-  told.SamplesPerPixel, told.PhotometricInterpretation = 1, "MONOCHROME1"
-  told.BitsAllocated, told.BitsStored, told.HighBit = 16, 12, 11
-  told.PixelRepresentation = 0
-  told.WindowCenter, told.WindowWidth = 2048, 4096
-  told.PixelData = (4095 - 16 * pixels).astype("<u2").tobytes()
+  header = pydicom.Dataset()
+  header.file_meta = pydicom.dataset.FileMetaDataset()
+  header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+  header.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+  header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+  header.Rows, header.Columns = pixels.shape
+  header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME1"
+  header.BitsAllocated, header.BitsStored, header.HighBit = 16, 12, 11
+  header.PixelRepresentation = 0
+  header.WindowCenter, header.WindowWidth = 2048, 4096
+  header.PixelData = (4095 - 16 * pixels).astype("<u2").tobytes()
   file = io.BytesIO()
-  pydicom.dcmwrite(file, told, enforce_file_format=True)
+  pydicom.dcmwrite(file, header, enforce_file_format=True)
   return file.getvalue()

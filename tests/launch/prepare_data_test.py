@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apppau_jax import phantoms as drawing
 from apppau_jax.datasets.shenzhen import SHENZHEN
 
 IDS = [*SHENZHEN.ids[:11], "CHNCXR_0025_0", "CHNCXR_0327_1"]
@@ -109,15 +108,3 @@ def test_table_3_is_printed_from_the_public_lists(tmp_path):
     ["ccx", "912", "452", "306", "154", "615", "69", "228"],
   ]
   assert not list(tmp_path.iterdir())
-
-
-def test_jsrt_is_prepared_from_its_own_files(tmp_path):
-  drawing.write_jsrt(tmp_path / "raw", count=1)
-  done = _run(
-    "--dataset=jsrt", f"--raw_dir={tmp_path}/raw", f"--data_dir={tmp_path}",
-    "--allow_missing",
-  )  # fmt: skip
-  assert done.returncode == 0, done.stderr
-  assert "preparing jsrt: 1/1\n" in done.stderr
-  assert "nodule" in done.stdout
-  assert "missing files: 246\n" in done.stdout

@@ -36,7 +36,7 @@ def test_prepared_phantoms_are_clean_and_the_verdict_is_kept(
   assert kept["content_sha256"] == digest
 
 
-def test_errors_end_with_status_3_and_are_all_told(data_dir, tmp_path):
+def test_errors_end_with_status_3_and_are_all_reported(data_dir, tmp_path):
   raw = shutil.copytree(data_dir / "raw/phantom", tmp_path / "raw")
   folder = raw / "MontgomerySet/CXR_png"
   first, second, third = sorted(folder.iterdir())[:3]
@@ -51,8 +51,8 @@ def test_errors_end_with_status_3_and_are_all_told(data_dir, tmp_path):
   assert "phantom has" in line
   assert "first (readable)" in line
   assert "Traceback" not in done.stderr
-  told = json.loads((out / "verify.json").read_text())
-  found = {(f["level"], f["check"]) for f in told["findings"]}
+  stored = json.loads((out / "verify.json").read_text())
+  found = {(f["level"], f["check"]) for f in stored["findings"]}
   assert found >= {("error", "readable"), ("error", "polarity")}
   assert "twins" in {check for _, check in found}
   assert first.stem in (out / "verify.html").read_text()

@@ -1,4 +1,4 @@
-"""Laws that every loss obeys, on operands that hypothesis chooses."""
+"""Properties of every loss, for operands that hypothesis draws."""
 
 import chex
 import hypothesis
@@ -56,46 +56,34 @@ def _close(actual, expected):
 @every_loss
 @examples
 @hypothesis.given(any_logits, masks)
-def test_is_finite_and_never_negative(loss, logits, mask):
+def test_is_finite_and_in_range(loss, logits, mask):
   value = loss(logits, mask)
   assert np.all(np.isfinite(value))
-  # A product of two rounded zeros may fall on the wrong side by this much.
+  # A product of two rounded zeros may be negative by this much.
   assert np.all(value >= -1e-6)
-
-
-@pytest.mark.parametrize("name", ["tversky", "dice"])
-@examples
-@hypothesis.given(any_logits, masks)
-def test_overlaps_never_exceed_one(name, logits, mask):
-  assert np.all(COMPILED[name](logits, mask) <= 1)
+  if loss in (COMPILED["tversky"], COMPILED["dice"]):
+    assert np.all(value <= 1)
 
 
 @every_loss
 @examples
 @hypothesis.given(any_logits, masks, st.permutations(range(12)))
-def test_the_place_of_a_pixel_does_not_matter(loss, logits, mask, order):
+def test_the_order_of_pixels_and_examples_does_not_matter(
+  loss, logits, mask, order
+):
   def moved(x):
-    return x.reshape(2, 12, 2)[:, order].reshape(SHAPE)
+    return x.reshape(2, 12, 2)[::-1, order].reshape(SHAPE)
 
-  _close(loss(moved(logits), moved(mask)), loss(logits, mask))
+  _close(loss(moved(logits), moved(mask))[::-1], loss(logits, mask))
 
 
 @every_loss
 @examples
 @hypothesis.given(any_logits, masks, _arrays(-9, 9, SHAPE[1:]))
-def test_an_example_does_not_see_its_neighbour(loss, logits, mask, stranger):
+def test_examples_are_independent(loss, logits, mask, other):
   other_logits, other_mask = logits.copy(), mask.copy()
-  other_logits[1], other_mask[1] = stranger, 1 - mask[1]
-  before, after = loss(logits, mask), loss(other_logits, other_mask)
-  assert before[0] == after[0]
-
-
-@every_loss
-@examples
-@hypothesis.given(any_logits, masks)
-def test_a_swap_of_examples_swaps_the_losses(loss, logits, mask):
-  swapped = loss(logits[::-1], mask[::-1])
-  _close(swapped[::-1], loss(logits, mask))
+  other_logits[1], other_mask[1] = other, 1 - mask[1]
+  assert loss(logits, mask)[0] == loss(other_logits, other_mask)[0]
 
 
 @every_loss
@@ -124,11 +112,3 @@ def test_a_step_towards_the_mask_never_costs(loss, logits, mask, step):
 def test_structure_and_background_are_treated_alike(name, logits, mask):
   loss = COMPILED[name]
   _close(loss(-logits, 1 - mask), loss(logits, mask))
-
-
-def test_the_literal_form_is_not_symmetric():
-  logits = np.full(SHAPE, 2, np.float32)
-  mask = np.zeros(SHAPE, np.float32)
-  invented = COMPILED["kl_roi"](logits, mask)
-  missed = COMPILED["kl_roi"](-logits, 1 - mask)
-  assert np.all(invented > 2 * missed)

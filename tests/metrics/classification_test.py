@@ -65,13 +65,6 @@ def test_posterior_refuses(logits, temperature, match):
     classification.posterior(logits, temperature=temperature)
 
 
-@pytest.mark.parametrize("temperature", [0.5, 2.5])
-def test_temperature_is_recovered(temperature):
-  logits, label = drawn(20_000, temperature=temperature)
-  got = classification.fit_temperature(logits, label)
-  assert got == pytest.approx(temperature, rel=0.04)
-
-
 @pytest.mark.parametrize(("seed", "classes"), [(0, 2), (1, 2), (2, 3), (3, 4)])
 def test_temperature_beats_a_grid(seed, classes):
   logits, label = drawn(60, classes=classes, temperature=1.7, seed=seed)

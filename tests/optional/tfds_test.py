@@ -18,7 +18,8 @@ pytest.importorskip("dill")  # for the test case
 from tensorflow_datasets import testing
 
 from apppau_jax import phantoms as drawing
-from apppau_jax.datasets.builder import SPLIT, builder_class
+from apppau_jax.datasets.builder import builder_class
+from apppau_jax.datasets.features import SPLIT
 from apppau_jax.imaging import decode
 from apppau_jax.phantoms import draw_set
 

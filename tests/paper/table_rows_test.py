@@ -2,8 +2,8 @@
 
 import pytest
 
+from apppau_jax.config import Config
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import schema
 from apppau_jax.paper import table_rows
 
 
@@ -29,7 +29,9 @@ def test_the_paper_has_six_rows_and_three():
 
 
 def test_ablations_change_what_their_names_say():
-  configs = {row.name: schema.flatten(row.config.to_dict()) for row in _rows(2)}
+  configs = {
+    row.name: Config.from_dict(row.config.to_dict()).flat() for row in _rows(2)
+  }
   whole = configs["APPAU-Net, KLTV"]
   assert whole["consistency.name"] == "pseudo_label"
   assert whole["discriminator.class_weight"] > 0
@@ -80,7 +82,7 @@ def test_configurations_are_what_the_names_say(table, protocol):
     config = row.run_config(
       3, data_dir="d", overrides={"model.base_width": 8}, quick=True
     )
-    schema.check(config.to_dict())
+    Config.from_dict(config.to_dict()).check()
     assert config.loss.name == losses[row.name.split(", ")[1]]
     assert config.loss.fn_weight == 0.7
     assert (config.data.data_dir, config.data.dataset) == ("d", row.dataset)
