@@ -1,11 +1,13 @@
 """From run folders to models that predict."""
 
 import collections
+import contextlib
 import dataclasses
 import json
+import logging
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from apppau_jax.errors import CheckpointError, ConfigError
@@ -198,9 +200,10 @@ def weights(
   folder = workdir / "checkpoints" / name
   found: Any = None
   if folder.is_dir():
-    saved = checkpoints.Store(folder, read_only=True)
-    found = saved.restore(target.averages if name == "best" else target)
-    saved.close()
+    with _without_warnings("absl"):  # of Orbax, about reading only
+      saved = checkpoints.Store(folder, read_only=True)
+      found = saved.restore(target.averages if name == "best" else target)
+      saved.close()
   if found is None:
     raise CheckpointError(
       f"{workdir} holds no '{name}' checkpoint yet; train with "
@@ -208,6 +211,17 @@ def weights(
     )
   tree, _, step = found
   return tree if name == "best" else tree.averages, step
+
+
+@contextlib.contextmanager
+def _without_warnings(logger: str) -> Iterator[None]:
+  log = logging.getLogger(logger)
+  level = log.level
+  log.setLevel(logging.ERROR)
+  try:
+    yield
+  finally:
+    log.setLevel(level)
 
 
 def temperature(config: Config, *, workdir: pathlib.Path) -> float:
