@@ -133,7 +133,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(run, tmp_path):
   before = sorted(tmp_path.iterdir())
   with pytest.raises(ConfigError, match=r"100 pixels.*128, 256, 512"):
     run(resolution=100)
-  with pytest.raises(ConfigError, match=r"no dataset 'jsrtt'.*mean 'jsrt'"):
+  with pytest.raises(ConfigError, match=r"no dataset 'jsrtt'.*mean jsrt"):
     prepare.prepare("jsrtt", raw_dir=tmp_path, data_dir=tmp_path)
   with pytest.raises(ConfigError, match="ccx is a view"):
     prepare.prepare("ccx", raw_dir=tmp_path, data_dir=tmp_path)

@@ -7,7 +7,7 @@ import pytest
 
 from apppau_jax.config import Config
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import networks, step, validation
+from apppau_jax.experiment import networks, step
 from configs import appau_phantom, baselines
 
 
@@ -33,7 +33,7 @@ def _changed(values):
         "discriminator.enabled": False,
       },
       9,
-      "select by dice",
+      "Select by dice",
     ),
     (
       {
@@ -42,7 +42,7 @@ def _changed(values):
         "discriminator.predicted_weight": 0.0,
       },
       9,
-      "taught no class",
+      "learns no class",
     ),
     (
       {"discriminator.enabled": False, "consistency.name": "none"},
@@ -70,7 +70,7 @@ def test_the_players_of_baselines_can_play(dataset, name):
 
 def test_a_class_that_nobody_shows_is_refused():
   config = _changed({})
-  with pytest.raises(ConfigError, match="no training image of class tb"):
+  with pytest.raises(ConfigError, match="of class tb"):
     step.check_classes(config, labels=np.array([0, -1, 0]))
   step.check_classes(config, labels=np.array([0, 1, -1]))
   config.discriminator.class_weight = 0.0
@@ -78,14 +78,13 @@ def test_a_class_that_nobody_shows_is_refused():
   step.check_classes(config, labels=np.array([-1]))
 
 
-def test_only_a_trained_classifier_is_asked():
-  """An untrained head's classes must not be reported as a diagnosis."""
+def test_only_a_trained_classifier_classifies():
+  """The classes of an untrained head must not be reported."""
   config = baselines.get_config("dataset=phantom,name=no_classification")
   config = Config.from_dict(config.to_dict())
   assert networks.discriminator(config) is not None
-  assert validation.diagnose(config) is None
-  assert validation.players(config).diagnose is None
+  assert not networks.learns_classes(config)
   for key in ("class_weight", "predicted_weight"):
     trained = copy.deepcopy(config)
     setattr(trained.discriminator, key, 0.5)
-    assert validation.diagnose(trained) is not None
+    assert networks.learns_classes(trained)

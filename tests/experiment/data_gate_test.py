@@ -14,7 +14,7 @@ from apppau_jax.checks import (
 from apppau_jax.config import Config
 from apppau_jax.datasets import prepare
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.experiment import data, data_gate, fit, run_folder
+from apppau_jax.experiment import assemble, data, data_gate, fitting, run_folder
 from configs import phantom as phantom_config
 
 
@@ -56,7 +56,7 @@ def test_one_picture_in_two_parts_is_refused(
 ):
   config.data.data_dir = str(leaking)
   with pytest.raises(DataError) as caught:
-    fit.run(config, tmp_path)
+    fitting.fit(config, workdir=tmp_path)
   text = str(caught.value)
   assert "(twins)" in text
   assert "equal pixels; split paper has them in " in text
@@ -70,10 +70,10 @@ def test_one_picture_in_two_parts_is_refused(
   def stop(*args, **kwargs):
     raise _ReachedError
 
-  monkeypatch.setattr(fit, "assemble", stop)
+  monkeypatch.setattr(assemble, "assemble", stop)
   config.data.accept = ("twins",)
   with pytest.raises(_ReachedError):
-    fit.run(config, tmp_path)
+    fitting.fit(config, workdir=tmp_path)
   assert "accepted errors" in capsys.readouterr().err
   (note, *_) = run_folder.data_remarks(tmp_path)
   assert note.startswith("An error in the data was accepted: MCUCXR_000")

@@ -14,7 +14,7 @@ from configs import phantom
 HOLD = """
 import pathlib, sys
 from apppau_jax.experiment import run_folder as workdir
-with workdir.alone(pathlib.Path(sys.argv[1])):
+with workdir.locked(pathlib.Path(sys.argv[1])):
   print("held", flush=True)
   sys.stdin.read()
 """
@@ -68,7 +68,7 @@ def test_an_older_run_goes_on_and_another_does_not(tmp_path):
   config.train.epochs = 7
   run_folder.claim(tmp_path, config.to_dict())
   config.discriminator.enabled = True
-  with pytest.raises(ConfigError, match=r"discriminator.enabled: False there"):
+  with pytest.raises(ConfigError, match=r"discriminator.enabled: False"):
     run_folder.claim(tmp_path, config.to_dict())
 
 

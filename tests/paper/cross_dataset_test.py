@@ -106,9 +106,9 @@ def test_a_segmentor_alone_has_dice_only(world):
 
 
 def test_images_that_trained_a_model_are_refused(world):
-  leaked = _split("shenzhen")["test"][:1]
+  leaked = _split("montgomery")["test"][:1]
   run = world.run("montgomery", train_unlabelled=leaked)
-  (found,) = world.measure(run, datasets=["shenzhen"])
+  (found,) = world.measure(run, datasets=["montgomery"])
   assert found["dice"] is None
   assert found["why_not"] == "1 of its images trained it"
   assert not world.predicted
