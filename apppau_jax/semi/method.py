@@ -9,47 +9,26 @@ the strong views are, and how agreement is measured.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 
 # A network in training mode: images `[u, h, w, 1]` to its output.
 Student = Callable[[jax.Array], Any]
+# predict(image, player=name, averaged=flag): the output of a segmentor in
+# inference mode, by its averaged or its current weights.
+Predict = Callable[..., Any]
+# strong_view(key, image, target, labelled=labelled): images and targets.
+StrongView = Callable[..., tuple[jax.Array, jax.Array]]
 # Images and masks of the labelled rows of the minibatch.
 Labelled = tuple[jax.Array, jax.Array]
 
 
-class Predict(Protocol):
-  """A network in inference mode: images `[u, h, w, 1]` to its output."""
-
-  def __call__(self, image: jax.Array, *, player: str, averaged: bool) -> Any:
-    """Apply the segmentor `player`, by its averaged or current weights."""
-
-
-class StrongView(Protocol):
-  """Disturb images `[u, h, w, 1]`, and targets `[u, h, w, k]` with them."""
-
-  def __call__(
-    self,
-    key: jax.Array,
-    image: jax.Array,
-    target: jax.Array,
-    *,
-    labelled: Labelled,
-  ) -> tuple[jax.Array, jax.Array]:
-    """Return the strong views and their targets."""
-
-
 class Teacher(NamedTuple):
-  """Whose predictions are the targets.
-
-  Attributes:
-    player: a segmentor by name.
-    averaged: whether its averaged weights predict, or its current ones.
-  """
+  """A segmentor whose predictions are the targets."""
 
   player: str
-  averaged: bool
+  averaged: bool  # by its averaged weights, or by its current ones
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

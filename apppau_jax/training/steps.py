@@ -132,7 +132,8 @@ class TrainStep:
       (batch.image[: self.labelled], real_mask),
       (batch.image, predicted),
     ]
-    agree, teacher = spec.class_consistency, None
+    agree = spec.class_consistency
+    teacher: Any = None
     if agree is not None:
       image, mask = batch.image[self.labelled :], predicted[self.labelled :]
       teacher = _infer(spec.module, player.ema, image, mask).logits
@@ -155,7 +156,6 @@ class TrainStep:
         has_label=batch.has_label,
       )
       if agree is not None:
-        assert teacher is not None  # like `agree`
         each = adversarial.class_consistency_loss(strong[0], teacher)
         term = _sum(
           term,
@@ -186,11 +186,11 @@ class TrainStep:
 
     D plays against S alone, not against further segmentors.
     """
-    spec = self.discriminator
-    if name != SEGMENTOR or (spec is not None and spec.adversarial is None):
-      spec = None
+    spec, against = self.discriminator, None
+    if spec is not None and name == SEGMENTOR:
+      against = spec.adversarial
     views, rows = self.unlabelled_views(name, state, batch, key), batch
-    if self.semi is not None and spec is None:
+    if self.semi is not None and against is None:
       # The unlabelled rows enter as strong views only.
       rows = jax.tree.map(lambda x: x[: self.labelled], batch)
 
@@ -204,13 +204,11 @@ class TrainStep:
         term = _sum(
           term, self.unlabelled_term(self.semi, variables, views, state.step)
         )
-      if spec and spec.adversarial and discriminator is not None:
+      if spec is not None and against is not None and discriminator is not None:
         pair = batch.image, jax.nn.sigmoid(output.logits)
         fake = _infer(spec.module, discriminator.variables, *pair).logits
         ramp = spec.adversarial_ramp(state.step)
-        term = _sum(
-          term, spec.adversarial(fake, has_mask=batch.has_mask, ramp=ramp)
-        )
+        term = _sum(term, against(fake, has_mask=batch.has_mask, ramp=ramp))
       return term[0], (term[1], batch_stats)
 
     return state_lib.descend(
