@@ -15,8 +15,8 @@ setuptools.setup(
   name="apppau_jax",
   version=VERSION,
   description=(
-    "Lungs outlined in chest X-rays, honestly measured: the networks and "
-    "losses of APPAU-Net in JAX"
+    "APPAU-Net in JAX: semi-supervised lung segmentation and disease "
+    "classification in chest X-rays"
   ),
   long_description=(HERE / "README.md").read_text(encoding="utf-8"),
   long_description_content_type="text/markdown",
@@ -52,7 +52,6 @@ setuptools.setup(
     "array_record>=0.5; sys_platform != 'win32'",
     "chex>=0.1.90",
     "filelock>=3.12",
-    "flatbuffers>=24",  # jax.export writes by it, does not declare it
     "flax>=0.10",
     "importlib_resources>=6",  # tensorflow-datasets imports, not declares it
     "jax>=0.10,<0.13",
@@ -78,7 +77,6 @@ setuptools.setup(
     "tpu": ["jax[tpu]"],
     "dicom": ["pydicom>=3.0", "python-gdcm>=3.0.24"],  # gdcm decompresses
     "streaming": ["grain>=0.2.18"],
-    "onnx": ["onnx>=1.17", "onnxruntime>=1.20"],
     "test": [
       "grain>=0.2.18",
       "hypothesis>=6.100",

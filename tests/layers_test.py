@@ -14,7 +14,7 @@ import apppau_jax
 from apppau_jax.config import Config
 
 PACKAGE = pathlib.Path(apppau_jax.__file__).parent
-READERS = ("experiment", "paper")
+READERS = ("experiment", "paper", "config.py")
 SECTIONS = {field.name for field in dataclasses.fields(Config)} - {"seed"}
 
 
