@@ -73,7 +73,7 @@ def test_one_picture_in_two_parts_is_refused(
   monkeypatch.setattr(assemble, "assemble", stop)
   config.data.accept = ("twins",)
   with pytest.raises(_ReachedError):
-    fitting.fit(config, workdir=tmp_path)
+    fitting.fit(config, workdir=tmp_path, verbose=True)
   assert "accepted errors" in capsys.readouterr().err
   (note, *_) = run_folder.data_remarks(tmp_path)
   assert note.startswith("An error in the data was accepted: MCUCXR_000")

@@ -97,14 +97,9 @@ def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
   again = run_folder.read_config(tmp_path)
   again.data.data_dir = "nowhere"
   assert networks.class_names(again) == CLASSES
-  state = jax.eval_shape(
-    lambda: networks.init(
-      again,
-      *[networks.optimizer(again, lambda _: 0.0, player=p)
-        for p in ("segmentor", "discriminator")],
-    )
-  )  # fmt: skip
-  shapes = [x.shape for x in jax.tree.leaves(state.discriminator.params)]
+  state = jax.eval_shape(lambda: networks.init(again))
+  players = state.players
+  shapes = [x.shape for x in jax.tree.leaves(players["discriminator"].params)]
   assert (len(CLASSES) + 1,) in shapes  # the last bias: classes and fake
   run_folder.claim(tmp_path, config.to_dict())  # a restart is the same run
 
@@ -121,7 +116,7 @@ def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
   assert not training.has_label.any()
   step.check_players(config, unlabelled=0)
   config.discriminator.enabled = True
-  with pytest.raises(ConfigError, match=r"folder:plain has 0: .*labels\.csv"):
+  with pytest.raises(ConfigError, match=r"folder:plain has 0 classes: .*labels\.csv"):
     step.check_players(config, unlabelled=0)
 
 

@@ -156,7 +156,7 @@ def pseudo_labels(game):
   def darken(key, image, target, *, labelled):
     return 0.8 * image, target
 
-  method = _method("pseudo_label", view=darken, weight=0.5, threshold=0.55)
+  method = _method("pseudo_label", view=darken, weight=0.5, threshold=0.52)
   return super(Game, game).step(labelled=LABELLED, semi=method)
 
 
@@ -171,7 +171,7 @@ def test_pseudo_labels_alone_by_hand(game, pseudo_labels):
   weak = batch.image[LABELLED:]
   q = _expit(game.module.apply(player.ema, weak, train=False).logits)
   p = _expit(_train(game, player, 0.8 * weak)[0].logits)
-  confident = np.maximum(q, 1 - q) >= 0.55
+  confident = np.maximum(q, 1 - q) >= 0.52
   assert 0.1 < confident.mean() < 0.9
   each = -np.log(np.where(q >= 0.5, p, 1 - p))
   unlabelled = (each * confident).mean()
