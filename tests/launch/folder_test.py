@@ -116,7 +116,10 @@ def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
   assert not training.has_label.any()
   step.check_players(config, unlabelled=0)
   config.discriminator.enabled = True
-  with pytest.raises(ConfigError, match=r"folder:plain has 0 classes: .*labels\.csv"):
+  says = r"folder:plain has 0 classes: .*labels\.csv"
+  with pytest.raises(ConfigError, match=says):
+    ConfigError, match=r"folder:plain has 0 classes: .*labels\.csv"
+  ):
     step.check_players(config, unlabelled=0)
 
 
