@@ -118,8 +118,6 @@ def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
   config.discriminator.enabled = True
   says = r"folder:plain has 0 classes: .*labels\.csv"
   with pytest.raises(ConfigError, match=says):
-    ConfigError, match=r"folder:plain has 0 classes: .*labels\.csv"
-  ):
     step.check_players(config, unlabelled=0)
 
 
