@@ -19,7 +19,11 @@ pytest_plugins = [
 # Compiling is most of what the suite does: a third less with little of LLVM's
 # optimisation, which no assertion is about. Level 0 gives wrong gradients
 # (jaxlib 0.10.2). Children inherit it.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+# The fusion emitters take half of the time that is left.
+os.environ.setdefault(
+  "XLA_FLAGS",
+  "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false",
+)
 # And threads that compile are faster with malloc's own habits.
 os.environ.setdefault("GLIBC_TUNABLES", "")
 

@@ -83,6 +83,7 @@ def test_noise_on_disk_leaves_the_run_bit_identical(
 
   _rewrite(config.data.data_dir, tmp_path / "noise", change=spoil)
   finals = {"a": [], "b": []}
+  train_step = None  # one program for both
   for name, folder in (("a", config.data.data_dir), ("b", tmp_path / "noise")):
     config.data.data_dir = str(folder)
     run, state = assemble(
@@ -92,12 +93,12 @@ def test_noise_on_disk_leaves_the_run_bit_identical(
       workdir=tmp_path / name,
       meta={},
     )
-    feed = run.feed(0)
-    for _, (seen, rows) in zip(range(4), feed):
+    train_step = train_step or run.train_step
+    for _, (seen, rows) in zip(range(3), run.feed(0)):
       masks = np.asarray(seen.mask)[4:]
       assert not masks.any()  # not there, noise or not
       assert np.asarray(seen.label)[4:].max() == -1
-      state, metrics = run.train_step(state, seen, rows)
+      state, metrics = train_step(state, seen, rows)
       finals[name].append(jax.device_get(metrics))
     finals[name].append(jax.device_get(state))
   assert_same(finals["a"], finals["b"])

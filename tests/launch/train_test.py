@@ -37,13 +37,8 @@ GAME = {
 }
 
 
-@pytest.mark.parametrize(
-  "kind",
-  [
-    pytest.param(ALONE, id="alone"),
-    pytest.param(GAME, id="game", marks=pytest.mark.slow),
-  ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [ALONE, GAME], ids=["alone", "game"])
 def test_end_to_end_then_killed_and_resumed(
   call, command, tmp_path, kind, monkeypatch
 ):

@@ -94,9 +94,8 @@ def test_two_devices_equal_one(worker):
   _assert_alike(two, one)
 
 
-@pytest.mark.parametrize(
-  "game", [False, pytest.param(True, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("game", [False, True], ids=["alone", "game"])
 def test_two_processes_equal_one(worker, tmp_path, game):
   flags = ("--stream", *(["--game"] if game else []))
   found = _two_processes(tmp_path, *flags)
