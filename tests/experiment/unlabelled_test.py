@@ -1,5 +1,6 @@
 """Unlabelled masks are absent: noise in their place changes no bit."""
 
+import copy
 import io
 import json
 import shutil
@@ -67,9 +68,9 @@ def _noise(rng):
   return file.getvalue()
 
 
-def test_noise_on_disk_leaves_the_run_bit_identical(
-  config, tmp_path, assert_same
-):
+@pytest.fixture
+def both(config, tmp_path):
+  """The split, the data, and the same with noise for every hidden mask."""
   chosen = data.parts(config, data.open_dataset(config))
   hidden = set(chosen.train_unlabelled)
   assert len(chosen.train_labelled) == 4
@@ -82,29 +83,51 @@ def test_noise_on_disk_leaves_the_run_bit_identical(
     return record
 
   _rewrite(config.data.data_dir, tmp_path / "noise", change=spoil)
-  finals = {"a": [], "b": []}
-  train_step = None  # one program for both
-  for name, folder in (("a", config.data.data_dir), ("b", tmp_path / "noise")):
-    config.data.data_dir = str(folder)
+  noisy = copy.deepcopy(config)
+  noisy.data.data_dir = str(tmp_path / "noise")
+  # The noise is in the files.
+  seen = Dataset("phantom", data_dir=tmp_path / "noise").open(sorted(hidden))
+  assert seen.mask.mean() == pytest.approx(0.5, abs=0.02)
+  return chosen, config, noisy
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_noise_on_disk_never_reaches_memory(both, streaming):
+  """All that the training step is ever given, from memory or from disk."""
+  chosen, *configs = both
+  found = []
+  for config in configs:
+    config.data.streaming = streaming
+    source = data.load_training(config, data.open_dataset(config), parts=chosen)
+    found.append(source.take(np.arange(len(source.ids))))
+  clean, noisy = found
+  assert clean.ids == noisy.ids
+  assert len(clean.ids) > len(chosen.train_labelled)
+  for name in ("image", "mask", "label", "has_mask", "has_label"):
+    np.testing.assert_array_equal(getattr(clean, name), getattr(noisy, name))
+  assert clean.mask[:4].any(axis=(1, 2, 3)).all()
+  assert not noisy.mask[4:].any()
+  assert (noisy.label[4:] == -1).all()
+
+
+@pytest.mark.slow
+def test_noise_on_disk_leaves_the_run_bit_identical(
+  both, tmp_path, assert_same
+):
+  chosen, *configs = both
+  finals = []
+  for number, config in enumerate(configs):
     run, state = assemble(
       config,
       chosen,
       dataset=data.open_dataset(config),
-      workdir=tmp_path / name,
+      workdir=tmp_path / str(number),
       meta={},
     )
-    train_step = train_step or run.train_step
-    for _, (seen, rows) in zip(range(3), run.feed(0)):
-      masks = np.asarray(seen.mask)[4:]
-      assert not masks.any()  # not there, noise or not
-      assert np.asarray(seen.label)[4:].max() == -1
-      state, metrics = train_step(state, seen, rows)
-      finals[name].append(jax.device_get(metrics))
-    finals[name].append(jax.device_get(state))
-  assert_same(finals["a"], finals["b"])
-  assert float(finals["a"][0]["discriminator_class"]) > 0
-
-  # The noise is in the files.
-  noisy = Dataset("phantom", data_dir=tmp_path / "noise")
-  seen = noisy.open(sorted(hidden))
-  assert seen.mask.mean() == pytest.approx(0.5, abs=0.02)
+    steps = []
+    for _, (seen, rows) in zip(range(4), run.feed(0)):
+      state, metrics = run.train_step(state, seen, rows)
+      steps.append(jax.device_get(metrics))
+    finals.append((steps, jax.device_get(state)))
+  assert_same(*finals)
+  assert float(finals[0][0][0]["discriminator_class"]) > 0

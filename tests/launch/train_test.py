@@ -216,7 +216,9 @@ def test_killed_at_any_time(call, command, tmp_path, delay):
 def test_sigterm_saves_and_says_so(command, call, tmp_path):
   run = tmp_path / "run"
   code = _stop(
-    command(run, "--config.train.epochs=200"), run, signum=signal.SIGTERM
+    command(run, "--config.train.epochs=200", "--config.model.preset=unet"),
+    run,
+    signum=signal.SIGTERM,
   )
   assert code == 143
   manifest = json.loads((run / "manifest.json").read_text())

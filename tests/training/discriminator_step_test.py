@@ -150,6 +150,7 @@ def test_the_averages_of_both_players_move(game, first, run):
     assert not _same(before["batch_stats"], average["batch_stats"])
 
 
+@pytest.mark.slow
 def test_one_device_and_two_agree(game):
   states = []
   for count in (1, 2):
