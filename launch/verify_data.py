@@ -12,25 +12,12 @@ The exit status is 3 if there are errors; warnings are allowed.
 import pathlib
 import shlex
 import sys
-from collections.abc import Sequence
 
 import rich.console
 import rich.table
 from absl import flags
 
-from apppau_jax import files
-from apppau_jax import progress as console
-from apppau_jax.checks import (
-  findings,
-  html_page,
-  prepared_data,
-  raw_data,
-  saved_findings,
-  validation,
-)
-from apppau_jax.checks.findings import Finding
-from apppau_jax.checks.radiograph import Radiograph
-from apppau_jax.datasets import registry, split_protocols
+from apppau_jax.checks import findings, verification
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.errors import ConfigError, DataError
 from launch import cli
@@ -74,69 +61,37 @@ def main() -> None:
       "Give --dataset, and either --raw_dir (the owner's folder or zip) or "
       "--data_dir (prepared data)."
     )
-  name, dataset = _DATASET.value, None
-  members = registry.members(name)
-  if _DATA_DIR.value:
+  splits, workers = _SPLITS.value or (), _WORKERS.value
+  if _RAW_DIR.value:
+    checked = verification.verify_raw(
+      _DATASET.value, _RAW_DIR.value, splits=splits, workers=workers
+    )
+  else:
     dataset = Dataset(
-      name,
+      _DATASET.value,
       data_dir=_DATA_DIR.value,
       resolution=_RESOLUTION.value,
       bits=_BITS.value,
     )
-    with console.bar(f"examining {name}") as progress:
-      images, found = prepared_data.read(
-        dataset, workers=_WORKERS.value, progress=progress
-      )
-  else:
-    images, found = _read_raw(members, _RAW_DIR.value or [])
-  validated = validation.validate(images, found=found)
-  if dataset is not None:
-    _store(dataset, validated)
-  given = any(image.part for image in images)
-  splits = _SPLITS.value or split_protocols.offered(members, given=given)
-  found = validation.with_splits(validated, images, dataset=name, names=splits)
-  _show(found, images=len(images))
+    checked = verification.verify_prepared(
+      dataset, splits=splits, workers=workers
+    )
+  _show(checked)
   if _OUT.value:
-    _write(images, found, splits=splits)
-  bad = [finding for finding in found if finding.level == "error"]
-  if bad:
+    folder = pathlib.Path(_OUT.value).expanduser()
+    arguments = ["python", "-m", "launch.verify_data", *sys.argv[1:]]
+    checked.write(folder, command=shlex.join(arguments))
+    print(f"wrote {folder / 'verify.html'} and verify.json")
+  if bad := checked.errors:
     raise DataError(
-      f"{name} has {len(bad)} errors, first ({bad[0].check}): {bad[0].what}. "
-      f"{bad[0].advice}"
+      f"{checked.name} has {len(bad)} errors, first ({bad[0].check}): "
+      f"{bad[0].what}. {bad[0].advice}"
     )
 
 
-def _read_raw(
-  members: Sequence[str], folders: list[str]
-) -> tuple[list[Radiograph], list[Finding]]:
-  if len(folders) not in (1, len(members)):
-    raise ConfigError(
-      f"--raw_dir is given {len(folders)} times for {len(members)} sets "
-      f"({', '.join(members)}); give it once for all or once for each, in "
-      "this order."
-    )
-  images, found = [], []
-  folders = folders if len(folders) == len(members) else folders * len(members)
-  for member, folder in zip(members, folders):
-    with console.bar(f"examining {member}") as progress:
-      own, of_set = raw_data.read(
-        member, folder, workers=_WORKERS.value, progress=progress
-      )
-    images += own
-    found += of_set
-  return images, found
-
-
-def _store(dataset: Dataset, validated: validation.Validation) -> None:
-  """Stores the findings beside the data, if the folder is writable."""
-  try:
-    saved_findings.write(dataset, validated)
-  except OSError as error:
-    print(f"note: the findings are not stored: {error}", file=sys.stderr)
-
-
-def _show(found: Sequence[Finding], *, images: int) -> None:
+def _show(checked: verification.Verification) -> None:
   screen = rich.console.Console()
+  found = checked.findings
   if found:
     table = rich.table.Table(title="findings, worst first")
     for name in ("level", "check", "what"):
@@ -149,35 +104,9 @@ def _show(found: Sequence[Finding], *, images: int) -> None:
     screen.print(f"... and {len(found) - _SHOWN} more")
   numbers = findings.counts(found)
   counts = ", ".join(f"{level}s {n}" for level, n in numbers.items())
-  screen.print(f"{images} images examined: {counts}", highlight=False)
-
-
-def _write(
-  images: Sequence[Radiograph],
-  found: Sequence[Finding],
-  *,
-  splits: Sequence[str],
-) -> None:
-  folder = pathlib.Path(_OUT.value or ".").expanduser()
-  files.write_json(
-    folder / "verify.json",
-    {
-      "dataset": _DATASET.value,
-      "images": len(images),
-      "splits": list(splits),
-      "counts": findings.counts(found),
-      "findings": [finding.as_dict() for finding in found],
-    },
+  screen.print(
+    f"{len(checked.images)} images examined: {counts}", highlight=False
   )
-  what = "raw files" if _RAW_DIR.value else f"{_RESOLUTION.value} pixels"
-  html_page.write(
-    folder / "verify.html",
-    title=f"{_DATASET.value}, {what}",
-    images=images,
-    findings=found,
-    command=shlex.join(["python", "-m", "launch.verify_data", *sys.argv[1:]]),
-  )
-  print(f"wrote {folder / 'verify.html'} and verify.json")
 
 
 if __name__ == "__main__":

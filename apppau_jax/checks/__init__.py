@@ -9,6 +9,7 @@ leakage             images and patients shared by parts of a split
 raw_data            measures a set from its owner's files
 prepared_data       measures a set from its prepared shards
 validation          runs all checks
+verification        validates a set, raw or prepared, and writes the result
 saved_findings      stores findings beside prepared data
 html_page           shows findings with thumbnails
 """
