@@ -69,7 +69,7 @@ def main() -> None:
   else:
     dataset = Dataset(
       _DATASET.value,
-      data_dir=_DATA_DIR.value,
+      data_dir=str(_DATA_DIR.value),
       resolution=_RESOLUTION.value,
       bits=_BITS.value,
     )
