@@ -15,8 +15,8 @@ from apppau_jax.phantoms import jobs
 from apppau_jax.phantoms.raw_files import write_montgomery
 
 SIZE = 256
-# Increase this, and the version of the builder, when other pixels are drawn.
-DRAWING = 2
+# Increase this, and the version of the builder, when other files are drawn.
+DRAWING = 3
 _RECORD = "phantom.json"
 
 
@@ -62,7 +62,13 @@ def draw(
     partial = folder.with_name(".phantom.partial")
     for old in (partial, folder):
       shutil.rmtree(old, ignore_errors=True)
-    write_montgomery(partial, **arguments, workers=workers, progress=progress)
+    write_montgomery(
+      partial,
+      **arguments,
+      structures=True,
+      workers=workers,
+      progress=progress,
+    )
     files.write_json(partial / _RECORD, wanted)
     partial.rename(folder)
   return folder

@@ -6,15 +6,18 @@ data checks and the tutorial read the same kind of files.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from apppau_jax import files
+from apppau_jax.datasets.phantom import FOLDERS
 from apppau_jax.phantoms import jobs as jobs_lib
 from apppau_jax.phantoms.jobs import Job, Progress
 
+_LUNGS = ("right lung", "left lung")
 # Normal images of Shenzhen have the numbers 1 to 326.
 _FIRST_TB = 327
 # Numbers of the Shenzhen images that have no published lung mask.
@@ -44,6 +47,7 @@ def write_montgomery(
   count: int = 138,
   seed: int = 0,
   size: int | tuple[int, int] = 512,
+  structures: bool = False,
   workers: int = 1,
   progress: Progress | None = None,
 ) -> None:
@@ -59,6 +63,8 @@ def write_montgomery(
     count: number of images, 1 to 9999.
     seed: seed of the collection, >= 0. The same arguments write the same bytes.
     size: pixels, one number for square images or (h, w).
+    structures: also write masks of the heart and of the clavicles, which the
+      original does not have, into the folders of `datasets.phantom.FOLDERS`.
     workers: number of processes. A script that uses more than one needs
       `if __name__ == "__main__"`.
     progress: called with (images written, count) after every image.
@@ -70,7 +76,7 @@ def write_montgomery(
   normal = jobs_lib.at_least_one(count, share=80 / 138)
   jobs = [
     Job(
-      write=_montgomery,
+      write=_montgomery_with_structures if structures else _montgomery,
       folder=Path(raw_dir),
       number=index + 1,
       abnormal=index >= normal,
@@ -132,22 +138,26 @@ def write_shenzhen(
   jobs_lib.run(jobs, workers=workers, progress=progress)
 
 
-def _montgomery(job: Job) -> None:
+def _montgomery(job: Job, *, structures: Sequence[str] = _LUNGS) -> None:
   phantom = job.draw("tb")
   folder = job.folder / "MontgomerySet"
   stem = f"MCUCXR_{job.number:04d}_{int(job.abnormal)}"
   image = Image.fromarray(phantom.image)
   jobs_lib.save(folder / "CXR_png" / f"{stem}.png", image)
-  for name, lung in (("leftMask", phantom.right_lung),
-                     ("rightMask", phantom.left_lung)):  # fmt: skip
-    path = folder / "ManualMask" / name / f"{stem}.png"
-    jobs_lib.save(path, Image.fromarray(lung))
+  for name in structures:
+    mask = getattr(phantom, name.replace(" ", "_"))
+    path = folder / "ManualMask" / FOLDERS[name] / f"{stem}.png"
+    jobs_lib.save(path, Image.fromarray(mask))
   rng = job.rng(purpose=1)
   sex = str(rng.choice(["F", "M", "O"], p=[0.53, 0.46, 0.01]))
   age = int(rng.integers(4, 90))
   finding = "opacities suggestive of TB (phantom)" if job.abnormal else "normal"
   text = f"Patient's Sex: {sex} \nPatient's Age: {age:03d}Y\n{finding}\n"
   files.write_bytes(folder / "ClinicalReadings" / f"{stem}.txt", text.encode())
+
+
+def _montgomery_with_structures(job: Job) -> None:
+  _montgomery(job, structures=tuple(FOLDERS))
 
 
 def _shenzhen(job: Job) -> None:

@@ -5,8 +5,12 @@ import pytest
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import ConfigError
-from apppau_jax.phantoms import draw_set
+from apppau_jax.phantoms import draw_set, make_phantom
 
+STRUCTURES = (
+  *("left_lung", "right_lung", "heart"),
+  *("left_clavicle", "right_clavicle"),
+)
 IDS = ("MCUCXR_0001_0", "MCUCXR_0002_1", "MCUCXR_7777_0")
 
 
@@ -15,7 +19,8 @@ def drawn(raw_sets, monkeypatch):
   """The arguments of every call to a replacement of the drawing code."""
   calls = []
 
-  def write(raw_dir, *, count, seed, size, workers=1, progress=None):
+  def write(raw_dir, *, count, seed, size, structures, workers=1, progress):
+    assert structures
     calls.append((count, seed, size, workers))
     raw_sets.montgomery(raw_dir, IDS[:count])
 
@@ -71,6 +76,14 @@ def test_drawn_phantoms_pass_every_check(tmp_path):
   summary = prepare("phantom", raw_dir=raw, data_dir=tmp_path)
   assert summary["verdicts"] == []
   assert summary["counts"]["images"] == summary["counts"]["masks"] == 6
+  dataset = Dataset("phantom", data_dir=tmp_path)
+  examples = dataset.open(dataset.ids, structures=STRUCTURES)
+  phantom = make_phantom(seed=0, index=0, size=(64, 64))
+  for plane, name in enumerate(STRUCTURES):
+    own = getattr(phantom, name)
+    half = examples.mask[0, ::2, ::2, plane]  # prepared at twice the size
+    assert (half == own).mean() > 0.97
+    assert own.any()
 
 
 @pytest.mark.parametrize("wrong", [{"count": 10_000}, {"seed": -1}])
