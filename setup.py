@@ -66,6 +66,7 @@ setuptools.setup(
     "orbax-checkpoint>=0.11.36,<0.13",
     "pillow>=12.2",  # older ones can be made to decompress bombs
     "rich>=13",
+    "safetensors>=0.5",
     "scikit-image>=0.25",
     "scipy>=1.14",
     "tensorboardX>=2.6.2",

@@ -206,6 +206,10 @@ class Train(keys.Section):
   """Length, minibatches, and how often to report."""
 
   epochs: int = _number(100, "passes over the training images", low=1)
+  start_from: str = key(
+    "none",
+    "none: random; box: the model in the package; or a run, a model file",
+  )
   batch_size: int = _count(16, unit="images", source="paper")
   unlabelled_in_batch: int = _count(0, "paper: 8", low=0, unit="images")
   steps_per_call: int = key(

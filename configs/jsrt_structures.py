@@ -12,16 +12,15 @@ Run: python -m launch.train --config=configs/jsrt_structures.py \
 
 from configs import base, jsrt
 
+STRUCTURES = (
+  *("left_lung", "right_lung", "heart"),
+  *("left_clavicle", "right_clavicle"),
+)
+
 
 def get_config(arg=None):
   arg = base.parse_arg(arg)
   config = jsrt.get_config()
-  config.data.structures = (
-    "left_lung",
-    "right_lung",
-    "heart",
-    "left_clavicle",
-    "right_clavicle",
-  )
+  config.data.structures = STRUCTURES
   config.loss.side_target = "soft"
   return base.quick(config) if arg.quick else config

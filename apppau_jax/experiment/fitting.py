@@ -31,6 +31,7 @@ from apppau_jax.experiment import (
   provenance,
   recipe_file,
   run_folder,
+  start_from,
 )
 from apppau_jax.inference import Model
 from apppau_jax.phantoms import draw_set
@@ -174,9 +175,14 @@ class _Record:
       "environment": provenance.environment(),
       "convolutions": networks.convolutions_by(config),
     }
-    earlier = run_folder.read_manifest(folder).get("sessions", [])
+    manifest = run_folder.read_manifest(folder)
+    earlier = manifest.get("sessions", [])
+    began = {k: v for k, v in manifest.items() if k == "start_from"}
+    if not run_folder.is_trained(folder):
+      began = start_from.identity(config)
     self._facts: dict[str, Any] = {
       "data_sha256": dataset.content_sha256,
+      **began,
       # Every process that worked on this run, the latest last.
       "sessions": [*earlier, self._session],
     }
@@ -207,6 +213,8 @@ def _train(config, folder, *, dataset, parts, settings) -> None:
     config, parts, dataset=dataset, workdir=folder, meta={"config": settings}
   )
   _announce(config, parts, run, state)
+  if not run_folder.is_trained(folder):
+    state = start_from.start(config, state)
   try:
     loop.run(run, state)
   finally:

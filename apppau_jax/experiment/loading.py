@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from apppau_jax.errors import CheckpointError, ConfigError
-from apppau_jax.experiment import networks, run_folder
+from apppau_jax.experiment import model_file, networks, run_folder
+from apppau_jax.experiment.model_file import ModelFile
 from apppau_jax.experiment.networks import Config
 from apppau_jax.inference import steps
 from apppau_jax.inference.model import Member, Model
@@ -77,12 +78,14 @@ class LoadedRuns:
     }
 
 
-def load(workdirs: PathLike | Sequence[PathLike]) -> Model:
-  """Loads a trained run, or several as an ensemble.
+def load(workdirs: PathLike | Sequence[PathLike] | None = None) -> Model:
+  """Loads a trained run, several as an ensemble, or the model in the box.
 
   Args:
-    workdirs: the folder of a run, or of several. An ensemble averages their
-      probabilities; the first run's settings decide how these become masks.
+    workdirs: the folder of a run, or a model file (see `model_file`), or
+      several of these. An ensemble averages their probabilities; the settings
+      of the first one decide how these become masks. None: the model that the
+      package carries, which was trained on phantoms alone.
 
   Returns:
     A model whose class probabilities are calibrated as in the runs' reports.
@@ -92,6 +95,8 @@ def load(workdirs: PathLike | Sequence[PathLike]) -> Model:
       never fitted.
     ConfigError: a folder named twice, or runs that predict different things.
   """
+  if workdirs is None:
+    workdirs = model_file.box()
   one = isinstance(workdirs, str | os.PathLike)
   return load_runs([workdirs] if one else workdirs).model
 
@@ -111,22 +116,35 @@ def load_runs(
     raise ConfigError(
       "The same --workdir is named twice; name each run of an ensemble once."
     )
-  configs = [run_folder.read_config(folder) for folder in folders]
+  trained = [read(folder, calibrated=calibrated) for folder in folders]
+  configs = [one.config for one in trained]
   _check_shared(folders, configs)
-  members, reached, parameters = [], [], collections.Counter[str]()
-  for folder, config in zip(folders, configs):
-    variables, step = weights(config, workdir=folder)
-    scale = temperature(config, workdir=folder) if calibrated else 1.0
-    members.append(member(config, variables, final=True, temperature=scale))
-    reached.append(step)
-    for name, tree in variables.items():
+  parameters = collections.Counter[str]()
+  for one in trained:
+    for name, tree in one.variables.items():
       parameters[name] += parameter_count(tree["params"])
+  members = [
+    member(one.config, one.variables, final=True, temperature=one.temperature)
+    for one in trained
+  ]
   return LoadedRuns(
     workdirs=tuple(folders),
     configs=tuple(configs),
-    steps=tuple(reached),
+    steps=tuple(one.step for one in trained),
     parameters=parameters,
     model=model(configs[0], members),
+  )
+
+
+def read(folder: pathlib.Path, *, calibrated: bool = True) -> ModelFile:
+  """Reads the weights of a run folder or of a model file, see `load_runs`."""
+  if folder.is_file():
+    return model_file.read(folder, lambda config: shapes(config).averages)
+  config = run_folder.read_config(folder)
+  variables, step = weights(config, workdir=folder)
+  scale = temperature(config, workdir=folder) if calibrated else 1.0
+  return ModelFile(
+    config=config, variables=variables, step=step, temperature=scale
   )
 
 
@@ -195,7 +213,7 @@ def weights(
   Raises:
     CheckpointError: there is no usable checkpoint yet.
   """
-  target = _shapes(config)
+  target = shapes(config)
   name = config.eval.checkpoint
   folder = workdir / "checkpoints" / name
   found: Any = None
@@ -243,7 +261,7 @@ def temperature(config: Config, *, workdir: pathlib.Path) -> float:
   return report.get("classification", {}).get("temperature", 1.0)
 
 
-def _shapes(config: Config) -> TrainState:
+def shapes(config: Config) -> TrainState:
   """Shapes of a saved state, on one device."""
   return parallel.shapes(
     lambda: networks.init(config, seed=0), parallel.own_mesh()

@@ -247,8 +247,19 @@ def write_manifest(
 
 
 def identity(workdirs: Sequence[pathlib.Path]) -> dict[str, Any]:
-  """Returns the digests that tell a run, or an ensemble, from others."""
-  manifests = [read_manifest(workdir) for workdir in workdirs]
+  """Returns the digests that tell a run, or an ensemble, from others.
+
+  Those of a model file are of its content.
+  """
+  manifests = [
+    {
+      "config_sha256": hashlib.sha256(workdir.read_bytes()).hexdigest(),
+      "data_sha256": None,
+    }
+    if workdir.is_file()
+    else read_manifest(workdir)
+    for workdir in workdirs
+  ]
   digests = {
     key: [manifest.get(key) for manifest in manifests]
     for key in ("config_sha256", "data_sha256")

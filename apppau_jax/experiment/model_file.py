@@ -1,0 +1,158 @@
+"""A trained model in one file of safetensors, which holds no code.
+
+The file has the averaged weights of every network and, as text, the
+configuration of the run, the temperature of its classes and a model card.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from apppau_jax import files
+from apppau_jax.config import Config
+from apppau_jax.errors import CheckpointError, UserError
+from apppau_jax.training.state import Variables
+
+SUFFIX = ".safetensors"
+_FORMAT = "apppau_jax model 1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelFile:
+  """The content of a model file.
+
+  Attributes:
+    config: of the run that trained it.
+    variables: the averaged weights by network, float32.
+    temperature: of the class probabilities.
+    step: the number of steps that it was trained.
+    card: what a user should know: data, command, commit, measured values.
+    sha256: of the file.
+  """
+
+  config: Config
+  variables: Mapping[str, Variables]
+  temperature: float = 1.0
+  step: int = 0
+  card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  sha256: str = ""
+
+
+def box() -> pathlib.Path:
+  """Returns the file of the model that the package carries.
+
+  Raises:
+    CheckpointError: the package was installed without it.
+  """
+  path = resources.files("apppau_jax") / "box" / f"box{SUFFIX}"
+  found = pathlib.Path(str(path))
+  if not found.is_file():
+    raise CheckpointError(
+      "This installation has no model of its own. Name a trained run."
+    )
+  return found
+
+
+def write(
+  path: str | os.PathLike[str], model: ModelFile, *, half: bool = False
+) -> None:
+  """Writes a model file, completely or not at all.
+
+  Args:
+    path: of the file; its name should end in .safetensors.
+    model: its content; `sha256` is not used.
+    half: store numbers of 16 bits, which halves the file.
+  """
+  kind = np.float16 if half else np.float32
+  arrays = {
+    name: np.asarray(leaf, kind) for name, leaf in _flat(model.variables)
+  }
+  text = {
+    "format": _FORMAT,
+    "config": json.dumps(model.config.to_dict()),
+    "temperature": repr(float(model.temperature)),
+    "step": str(int(model.step)),
+    "card": json.dumps(dict(model.card)),
+  }
+  content = safetensors.numpy.save(arrays, metadata=text)
+  files.write_bytes(pathlib.Path(path), content)
+
+
+def read(path: str | os.PathLike[str], shapes_of: Any) -> ModelFile:
+  """Reads a model file.
+
+  Args:
+    path: of the file.
+    shapes_of: maps a configuration to the shapes of its networks' weights, a
+      tree by network. A file with other arrays is refused.
+
+  Raises:
+    CheckpointError: the file is damaged, of another kind or another version.
+  """
+  path = pathlib.Path(path)
+  try:
+    content = path.read_bytes()
+    with safetensors.safe_open(path, framework="np") as file:
+      text = file.metadata() or {}
+    if text.get("format") != _FORMAT:
+      raise ValueError(f"its format is {text.get('format')!r}")
+    config = Config.from_dict(_object(text["config"]))
+    variables = _fill(shapes_of(config), safetensors.numpy.load(content))
+    return ModelFile(
+      config=config,
+      variables=variables,
+      temperature=float(text["temperature"]),
+      step=int(text["step"]),
+      card=_object(text["card"]),
+      sha256=hashlib.sha256(content).hexdigest(),
+    )
+  except (
+    *(OSError, ValueError, KeyError, TypeError, RecursionError),
+    *(safetensors.SafetensorError, UserError),
+  ) as error:
+    raise CheckpointError(
+      f"{path} is not a model file of this version ({error}). Get it again, or "
+      "name a trained run."
+    ) from error
+
+
+def _object(text: str) -> dict[str, Any]:
+  found = json.loads(text)
+  if not isinstance(found, dict):
+    raise ValueError("its text is not a JSON object")
+  return found
+
+
+def _flat(variables: Mapping[str, Variables]):
+  leaves, _ = jax.tree_util.tree_flatten_with_path(dict(variables))
+  for keys, leaf in leaves:
+    yield "/".join(str(key.key) for key in keys), leaf
+
+
+def _fill(
+  shapes: Mapping[str, Variables], arrays: Mapping[str, np.ndarray]
+) -> Mapping[str, Variables]:
+  """Returns the arrays in the tree of `shapes`."""
+  wanted = dict(_flat(shapes))
+  if wanted.keys() != arrays.keys():
+    differ = sorted(wanted.keys() ^ arrays.keys())
+    raise ValueError(f"{len(differ)} arrays differ, such as {differ[0]}")
+  for name, leaf in wanted.items():
+    if arrays[name].shape != leaf.shape:
+      raise ValueError(
+        f"{name} has the shape {arrays[name].shape} and not {leaf.shape}"
+      )
+  _, tree = jax.tree.flatten(dict(shapes))
+  return jax.tree.unflatten(
+    tree, [np.asarray(arrays[name], np.float32) for name in wanted]
+  )

@@ -1,0 +1,27 @@
+"""The model in the package: five structures, learnt from phantoms alone.
+
+Draw: python -m launch.prepare_data --dataset=phantom --phantom_count=4000 \
+  --phantom_seed=7 --data_dir=data/box
+Run: python -m launch.train --config=configs/box.py --workdir=runs/box
+"""
+
+from configs import base, jsrt_structures
+
+
+def get_config(arg=None):
+  arg = base.parse_arg(arg)
+  config = base.lung_recipe()
+  config.data.dataset = "phantom"
+  config.data.data_dir = "data/box"
+  config.data.structures = jsrt_structures.STRUCTURES
+  config.model.base_width = 12
+  config.loss.side_target = "soft"
+  config.augment.scale = 0.2
+  config.augment.shift = 0.1
+  config.augment.gamma = 0.8
+  config.augment.contrast = 0.4
+  config.augment.brightness = 0.2
+  config.augment.noise = 0.05
+  config.train.epochs = 12
+  config.train.eval_every_epochs = 2
+  return base.quick(config) if arg.quick else config
