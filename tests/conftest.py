@@ -19,11 +19,13 @@ pytest_plugins = [
 
 # Compiling is most of what the suite does: a third less with little of LLVM's
 # optimisation, which no assertion is about, and half of the rest without the
-# fusion emitters. Level 0 gives wrong gradients (jaxlib 0.10.2). jaxlib 0.12
-# does not know the second flag. Child processes inherit both.
+# fusion emitters, and a quarter of that without wide vectors. Level 0 gives
+# wrong gradients (jaxlib 0.10.2). jaxlib 0.12 does not know the second flag.
+# Child processes inherit them.
 _FAST = ["--xla_backend_optimization_level=1"]
 if importlib.metadata.version("jaxlib").startswith("0.10."):
   _FAST.append("--xla_cpu_use_fusion_emitters=false")
+  _FAST.append("--xla_cpu_prefer_vector_width=128")
 os.environ.setdefault("XLA_FLAGS", " ".join(_FAST))
 # And threads that compile are faster with malloc's own habits.
 os.environ.setdefault("GLIBC_TUNABLES", "")

@@ -188,10 +188,10 @@ def test_train_mode_updates_running_statistics(variables):
 
 def test_group_normalisation_separates_the_images():
   """The output is the same alone or in a batch, in training or evaluation."""
-  module = PPAU.clone(norm="group")
+  module = PPAU.clone(norm="group", depth=1)
   shapes = _init(module, 16)
   assert set(shapes) == {"params"}  # no running statistics
-  assert _count(shapes) == _count(_init(PPAU, 16)["params"])
+  assert _count(shapes) == _count(_init(PPAU.clone(depth=1), 16)["params"])
   rng = np.random.default_rng(0)
   variables = jax.tree.map(
     lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) / 3, jnp.float32),

@@ -6,6 +6,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+from fixtures import tiny_network
 from fixtures.tiny_network import Game
 from scipy import special
 
@@ -26,9 +27,7 @@ def _method(name, *, weight=1.0, view=None, **settings):
 
 
 def _train(game, player, image):
-  return game.module.apply(
-    player.variables, image, train=True, mutable=["batch_stats"]
-  )
+  return tiny_network.train(game.module, player.variables, image)
 
 
 def _expit(logits):
@@ -45,22 +44,45 @@ def _same(a, b):
   return all(jax.tree.leaves(equal))
 
 
+def _blacken(key, image, target, *, labelled):
+  return 0.0 * image, target
+
+
 @pytest.fixture(scope="module")
 def first(game):
   return jax.jit(game.init)()
 
 
-def test_strong_views_are_offered_the_labelled_rows(game, first):
+@pytest.fixture(scope="module")
+def s_alone(first):
+  """The same state without D, whose steps compile in half the time."""
+  players = {"segmentor": first.players["segmentor"]}
+  return dataclasses.replace(first, players=players)
+
+
+@pytest.fixture(scope="module")
+def mine(game):
+  """The examples of the first step of S alone."""
+  return game.data.take(game.rows[1])
+
+
+@pytest.fixture(scope="module")
+def blackened(game, first):
+  """The first step beside D with black strong views of weight 0."""
+  method = _method("mean_teacher", view=_blacken, weight=0.0)
+  return jax.jit(game.step(semi=method))(first, game.first())
+
+
+def test_strong_views_are_offered_the_labelled_rows(game, s_alone, mine):
   """Images and masks of the rows that have masks, as prepared."""
 
   def theirs(key, image, target, *, labelled):
     return labelled
 
   method = _method("mean_teacher", view=theirs)
-  step = jax.jit(game.step(semi=method, adversarial=False))
-  _, metrics = step(first, game.first())
+  _, metrics = jax.jit(game.alone(semi=method))(s_alone, mine)
   batch = game.prepared()
-  player = first.players["segmentor"]
+  player = s_alone.players["segmentor"]
   student, _ = _train(game, player, batch.image[:LABELLED])
   gap = _expit(student.logits) - np.asarray(batch.mask[:LABELLED])
   assert batch.mask[:LABELLED].any()
@@ -69,10 +91,9 @@ def test_strong_views_are_offered_the_labelled_rows(game, first):
   )
 
 
-def test_weight_zero_changes_nothing(game, first):
+def test_weight_zero_changes_nothing(game, first, blackened):
   a, _ = jax.jit(game.step())(first, game.first())
-  method = _method("mean_teacher", weight=0.0)
-  b, metrics = jax.jit(game.step(semi=method))(first, game.first())
+  b, metrics = blackened
   jax.tree.map(
     functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
     a.players["segmentor"].params,
@@ -82,21 +103,20 @@ def test_weight_zero_changes_nothing(game, first):
 
 
 @pytest.mark.parametrize("teacher", ["averaged", "student"])
-def test_the_teacher_predicts_on_the_weak_view(game, first, teacher):
+def test_the_teacher_predicts_on_the_weak_view(game, s_alone, mine, teacher):
   """The logged term against its formula, on the unlabelled rows alone."""
-  player = first.players["segmentor"]
-  moved = jax.tree.map(lambda x: x * 0.7, player.ema)
-  state = _replace(first, "segmentor", ema=moved)
+  player = s_alone.players["segmentor"]
+  moved = jax.tree.map(lambda x: np.asarray(x) * np.float32(0.7), player.ema)
+  state = _replace(s_alone, "segmentor", ema=moved)
 
   def darken(key, image, target, *, labelled):
     return 0.5 * image, target
 
   method = _method("mean_teacher", view=darken, teacher=teacher)
-  step = jax.jit(game.step(adversarial=False, semi=method))
-  _, metrics = step(state, game.first())
+  _, metrics = jax.jit(game.alone(semi=method))(state, mine)
   image = game.prepared().image[LABELLED:]
   weights = moved if teacher == "averaged" else player.variables
-  target = game.module.apply(weights, image, train=False).logits
+  target = tiny_network.predict(game.module, weights, image).logits
   student, _ = _train(game, player, 0.5 * image)
   expected = ((_expit(student.logits) - _expit(target)) ** 2).mean()
   assert float(metrics["consistency"]) == pytest.approx(expected, rel=1e-4)
@@ -104,17 +124,17 @@ def test_the_teacher_predicts_on_the_weak_view(game, first, teacher):
 
 @pytest.mark.parametrize("adversarial", [True, False])
 def test_strong_views_leave_no_trace_in_the_statistics(
-  game, first, adversarial
+  request, game, first, adversarial
 ):
   """They are those of images as they are: of all that S predicts on for D, or
   of the labelled ones. D judges the predictions on images as they are."""
-
-  def blacken(key, image, target, *, labelled):
-    return 0.0 * image, target
-
-  method = _method("mean_teacher", view=blacken, weight=0.0)
-  step = jax.jit(game.step(semi=method, adversarial=adversarial))
-  after, metrics = step(first, game.first())
+  if adversarial:
+    after, metrics = request.getfixturevalue("blackened")
+  else:
+    method = _method("mean_teacher", view=_blacken, weight=0.0)
+    after, _ = jax.jit(game.alone(semi=method))(
+      request.getfixturevalue("s_alone"), request.getfixturevalue("mine")
+    )
   image = game.prepared().image
   output, expected = _train(
     game,
@@ -127,11 +147,11 @@ def test_strong_views_leave_no_trace_in_the_statistics(
     expected["batch_stats"],
   )
   if adversarial:
-    judged = game.d.apply(
+    judged = tiny_network.predict(
+      game.d,
       after.players["discriminator"].variables,
       image,
       jax.nn.sigmoid(output.logits),
-      train=False,
     )
     fake = special.softmax(np.float64(judged.logits), axis=1)[:, -1]
     assert float(metrics["adversarial"]) == pytest.approx(
@@ -157,19 +177,18 @@ def pseudo_labels(game):
     return 0.8 * image, target
 
   method = _method("pseudo_label", view=darken, weight=0.5, threshold=0.52)
-  return super(Game, game).step(labelled=LABELLED, semi=method)
+  return jax.jit(game.alone(semi=method))
 
 
-def test_pseudo_labels_alone_by_hand(game, pseudo_labels):
+def test_pseudo_labels_alone_by_hand(game, s_alone, mine, pseudo_labels):
   """Tversky loss of two labelled rows, cross-entropy of two unlabelled ones."""
-  state = jax.jit(super(Game, game).init)()
-  after, metrics = jax.jit(pseudo_labels)(state, game.data.take(game.rows[1]))
-  batch, player = game.prepared(), state.players["segmentor"]
+  after, metrics = pseudo_labels(s_alone, mine)
+  batch, player = game.prepared(), s_alone.players["segmentor"]
   output, stats = _train(game, player, batch.image[:LABELLED])
   mask = np.asarray(batch.mask[:LABELLED], np.float64)
   supervised = _overlap_loss(_expit(output.logits), mask).mean()
   weak = batch.image[LABELLED:]
-  q = _expit(game.module.apply(player.ema, weak, train=False).logits)
+  q = _expit(tiny_network.predict(game.module, player.ema, weak).logits)
   p = _expit(_train(game, player, 0.8 * weak)[0].logits)
   confident = np.maximum(q, 1 - q) >= 0.52
   assert 0.1 < confident.mean() < 0.9
@@ -188,16 +207,16 @@ def test_pseudo_labels_alone_by_hand(game, pseudo_labels):
   )
 
 
-def test_unlabelled_masks_do_not_matter(game, pseudo_labels):
+def test_unlabelled_masks_do_not_matter(game, s_alone, pseudo_labels):
   """Masks of unlabelled rows replaced by noise: bitwise the same run."""
-  run, rng = jax.jit(pseudo_labels), np.random.default_rng(3)
+  rng = np.random.default_rng(3)
   mask = np.asarray(game.data.mask).copy()
   mask[4:] = rng.integers(0, 2, mask[4:].shape)
   ends = []
   for data in (game.data, dataclasses.replace(game.data, mask=mask)):
-    state = jax.jit(super(Game, game).init)()
+    state = s_alone
     for _ in range(3):
-      state, metrics = run(state, data.take(game.rows[1]))
+      state, metrics = pseudo_labels(state, data.take(game.rows[1]))
     ends.append((state, metrics))
   assert _same(*ends)
 
@@ -207,25 +226,31 @@ def test_unlabelled_masks_do_not_matter(game, pseudo_labels):
 
 @pytest.fixture(scope="module")
 def crossed(game):
-  """The step without D, and a state of two segmentors."""
-  step = super(Game, game).step(
-    labelled=LABELLED, semi=_method("cross_pseudo_supervision", weight=0.5)
-  )
+  """The program of a step without D, and a state of two segmentors."""
+  step = game.alone(semi=_method("cross_pseudo_supervision", weight=0.5))
 
   def init():
     state = game.init(players=["segmentor_b"])
     del state.players["discriminator"]
     return state
 
-  return step, init
+  mesh = game.mesh()
+  data = parallel.replicate(game.data, mesh)
+  run = parallel.compile_train_step(step, mesh)
+  first = jax.device_get(parallel.compile_init(init, mesh))
+  shapes = parallel.shapes(init, mesh)
+  return (
+    lambda state, rows: run(state, data, rows),
+    lambda: parallel.replicate(first, mesh),  # for a step donates its state
+    shapes,
+  )
 
 
 def test_cross_pseudo_supervision_by_hand(game, crossed):
   """Each learns the hard decisions of the other, at every pixel."""
-  step, init = crossed
-  state = jax.jit(init)()
-  after, metrics = jax.jit(step)(state, game.data.take(game.rows[1]))
-  batch, players = game.prepared(), state.players
+  run, init, _ = crossed
+  batch, players = game.prepared(), init().players
+  after, metrics = run(init(), game.rows[1])
   mask = np.asarray(batch.mask[:LABELLED], np.float64)
   image = batch.image[LABELLED:]
   for name, other, prefix in (
@@ -235,7 +260,8 @@ def test_cross_pseudo_supervision_by_hand(game, crossed):
     output, _ = _train(game, players[name], batch.image[:LABELLED])
     supervised = _overlap_loss(_expit(output.logits), mask).mean()
     teacher = players[other].variables
-    decision = game.module.apply(teacher, image, train=False).logits >= 0
+    logits = tiny_network.predict(game.module, teacher, image).logits
+    decision = np.asarray(logits) >= 0
     assert 0 < np.mean(decision) < 1
     p = _expit(_train(game, players[name], image)[0].logits)
     crossed_term = -np.log(np.where(decision, p, 1 - p)).mean()
@@ -256,34 +282,30 @@ def test_cross_pseudo_supervision_by_hand(game, crossed):
 
 
 def test_both_start_and_stay_different(crossed, game):
-  step, init = crossed
-  state = jax.jit(init)()
-  run = jax.jit(step)
+  run, init, _ = crossed
+  state = init()
   for _ in range(3):
     a, b = (state.players[n].params for n in ("segmentor", "segmentor_b"))
-    kernels = [x["Conv_0"]["kernel"] for x in (a, b)]
+    kernels = [np.asarray(x["Conv_0"]["kernel"]) for x in (a, b)]
     assert np.abs(kernels[0] - kernels[1]).max() > 0.01
-    state, _ = run(state, game.data.take(game.rows[1]))
+    state, _ = run(state, game.rows[1])
 
 
 def test_a_run_of_two_segmentors_resumes_bitwise(
   crossed, game, tmp_path, assert_same
 ):
-  step, init = crossed
-  mesh = game.mesh()
-  run = parallel.compile_train_step(step, mesh)
-  data = parallel.replicate(game.data, mesh)
+  run, init, shapes = crossed
   rows = [np.roll(game.rows[1], i) for i in range(4)]
-  state = parallel.compile_init(init, mesh)
+  state = init()
   store = checkpoints.Store(tmp_path / "latest")
   for count, row in enumerate(rows, 1):
-    state, _ = run(state, data, row)
+    state, _ = run(state, row)
     if count == 2:
       store.save(state, step=2, meta={})
   store.wait()
-  again, _, _ = store.restore(parallel.shapes(init, mesh))
+  again, _, _ = store.restore(shapes)
   for row in rows[2:]:
-    again, _ = run(again, data, row)
+    again, _ = run(again, row)
   assert_same(again, state)
 
 
@@ -291,8 +313,9 @@ def test_d_plays_against_s_alone(game):
   """With D beside two segmentors, only "segmentor" hears it."""
   method = _method("cross_pseudo_supervision")
   step = game.step(semi=method)
-  state = jax.jit(functools.partial(game.init, players=["segmentor_b"]))()
-  after, metrics = jax.jit(step)(state, game.first())
+  init = functools.partial(game.init, players=["segmentor_b"])
+  state = jax.eval_shape(init)
+  after, metrics = jax.eval_shape(step, state, game.first())
   assert after.players.keys() == state.players.keys()
   assert "adversarial" in metrics
   assert "segmentor_b_adversarial" not in metrics

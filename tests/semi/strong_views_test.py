@@ -9,6 +9,13 @@ from apppau_jax.semi import strong_views
 from apppau_jax.transforms.augment import Augmentation
 
 OFF = Augmentation()
+_strong_view = jax.jit(
+  strong_views.strong_view,
+  static_argnames=("intensity", "cutmix", "cutmix_with"),
+)
+_boxes = jax.jit(
+  strong_views.boxes, static_argnums=1, static_argnames=("share", "sides")
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +31,7 @@ def _is_rectangle(inside):
 
 def test_a_box_holds_the_neighbour_image_and_target_alike(image):
   key = jax.random.key(3)
-  seen, target = strong_views.strong_view(
-    key, image, image, intensity=OFF, cutmix=1.0
-  )
+  seen, target = _strong_view(key, image, image, intensity=OFF, cutmix=1.0)
   np.testing.assert_array_equal(seen, target)
   own = np.asarray(seen == image).all(-1)
   neighbour = np.asarray(seen == jnp.roll(image, 1, axis=0)).all(-1)
@@ -36,9 +41,9 @@ def test_a_box_holds_the_neighbour_image_and_target_alike(image):
 
 def test_boxes_keep_their_sizes_and_share():
   many = np.asarray(
-    strong_views.boxes(
-      jax.random.key(1), (400, 40, 60), share=0.5, sides=(0.25, 0.6)
-    )[..., 0]
+    _boxes(jax.random.key(1), (400, 40, 60), share=0.5, sides=(0.25, 0.6))[
+      ..., 0
+    ]
   )
   has = many.any(axis=(1, 2))
   assert 0.42 < has.mean() < 0.58
@@ -57,7 +62,7 @@ def test_boxes_keep_their_sizes_and_share():
 
 def test_values_change_and_targets_do_not(image):
   target = jnp.round(image)
-  seen, same = strong_views.strong_view(
+  seen, same = _strong_view(
     jax.random.key(5),
     image,
     target,
@@ -84,12 +89,12 @@ def test_values_change_and_targets_do_not(image):
 )
 def test_impossible_views_are_refused(image, options, message):
   with pytest.raises(ValueError, match=message):
-    strong_views.strong_view(jax.random.key(0), image, image, **options)
+    _strong_view(jax.random.key(0), image, image, **options)
 
 
 def test_every_structure_follows_the_box(image):
   target = jax.random.uniform(jax.random.key(4), (6, 24, 20, 3))
-  seen, moved = strong_views.strong_view(
+  seen, moved = _strong_view(
     jax.random.key(3), image, target, intensity=OFF, cutmix=1.0
   )
   inside = np.asarray(seen != image)
@@ -102,7 +107,7 @@ def test_drawn_masks_are_mixed_in_as_often_inside_as_outside(image):
   known = jax.random.uniform(jax.random.key(7), (4, 24, 20, 1))
   own, drawn = jnp.tile(image, (10, 1, 1, 1)), (known > 0.5).astype(jnp.uint8)
   prob = jnp.full(own.shape, 0.3)
-  seen, target = strong_views.strong_view(
+  seen, target = _strong_view(
     jax.random.key(3),
     own,
     prob,
@@ -127,7 +132,7 @@ def test_drawn_masks_are_mixed_in_as_often_inside_as_outside(image):
 
 def test_no_box_no_drawn_mask(image):
   known = (jnp.zeros((2, 24, 20, 1)), jnp.ones((2, 24, 20, 1)))
-  seen, target = strong_views.strong_view(
+  seen, target = _strong_view(
     jax.random.key(3),
     image,
     image,
@@ -143,7 +148,7 @@ def test_no_box_no_drawn_mask(image):
 
 def test_what_is_mixed_in_is_disturbed_too(image):
   known = (jnp.full((6, 24, 20, 1), 0.5), jnp.zeros((6, 24, 20, 1)))
-  seen, target = strong_views.strong_view(
+  seen, target = _strong_view(
     jax.random.key(3),
     image,
     jnp.ones_like(image),

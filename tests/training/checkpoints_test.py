@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -18,19 +19,30 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture
-def saved(tiny, tmp_path):
-  """A store with steps 1, 2, 3 and the trees saved there."""
-  store = checkpoints.Store(tmp_path / "latest", keep=3)
+@pytest.fixture(scope="module")
+def saved_once(make_tiny, tmp_path_factory):
+  """A folder with steps 1, 2, 3 and the trees saved there."""
+  tiny = make_tiny()
+  folder = tmp_path_factory.mktemp("saved") / "latest"
+  store = checkpoints.Store(folder, keep=3)
   trees = {}
   for step in (1, 2, 3):
     # Large enough that Orbax keeps it in a data file of its own.
-    tree = {"state": jax.jit(tiny.init)(), "large": jnp.arange(100_000.0)}
+    tree = {"state": tiny.state(), "large": jnp.arange(100_000.0)}
     tree = jax.tree.map(lambda x, s=step: x + s, tree)
     store.save(tree, step=step, meta={"config": {"a": step}, "step": step})
     trees[step] = tree
   store.wait()
-  return store, trees
+  store.close()
+  return folder, trees
+
+
+@pytest.fixture
+def saved(saved_once, tmp_path):
+  """A store of its own with these steps."""
+  folder, trees = saved_once
+  shutil.copytree(folder, tmp_path / "latest")
+  return checkpoints.Store(tmp_path / "latest", keep=3), trees
 
 
 def _array_files(store, step):
@@ -54,7 +66,7 @@ def test_restores_bit_for_bit(saved, assert_same):
 
 def test_never_saved_is_none(tiny, tmp_path):
   store = checkpoints.Store(tmp_path / "none")
-  assert store.restore(jax.jit(tiny.init)()) is None
+  assert store.restore(tiny.state()) is None
 
 
 def test_caller_may_donate_at_once(tmp_path):
@@ -183,7 +195,7 @@ def test_a_step_saved_with_fields_for_players_restores(
 
 def test_keeps_the_newest(tiny, tmp_path):
   store = checkpoints.Store(tmp_path / "latest", keep=2)
-  state = jax.jit(tiny.init)()
+  state = tiny.state()
   for step in (1, 2, 3, 4):
     store.save(state, step=step, meta={})
   store.wait()

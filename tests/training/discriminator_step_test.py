@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fixtures.tiny_network import Game
+from fixtures.tiny_network import Game, predict, train
 from scipy import special
 
 from apppau_jax.training import parallel, step_terms
@@ -30,10 +30,7 @@ def _same(a, b):
 
 
 def _train(module, variables, *inputs):
-  output, _ = module.apply(
-    variables, *inputs, train=True, mutable=["batch_stats"]
-  )
-  return output
+  return train(module, variables, *inputs)[0]
 
 
 def test_each_player_learns_from_its_own_minibatch(game, first, run):
@@ -72,8 +69,8 @@ def test_s_faces_the_updated_d_in_inference_mode(game, first, run):
   )
 
   def term(player):
-    judged = game.d.apply(
-      player.variables, batch.image, jax.nn.sigmoid(output.logits), train=False
+    judged = predict(
+      game.d, player.variables, batch.image, jax.nn.sigmoid(output.logits)
     )
     fake = special.softmax(np.float64(judged.logits), axis=1)[:, -1]
     return -np.log(1 - fake)
@@ -91,7 +88,8 @@ def test_ds_terms_are_its_equations_on_real_and_predicted_pairs(resident):
   """One pass over real pairs, masks smoothed, and predicted pairs of all."""
   game = Game(resident, dropout=0.0)
   first = jax.jit(game.init)()
-  _, metrics = jax.jit(game.step(mask_smoothing=0.1))(first, game.first())
+  step = game.step(adversarial=False, mask_smoothing=0.1)
+  _, metrics = jax.jit(step)(first, game.first())
   key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))[1]
   batch = game.prepare(
     jax.random.split(key, 3)[0], game.data.take(game.rows[0])
@@ -180,7 +178,7 @@ def test_ds_average_teaches_the_classes_of_unlabelled_pairs(resident):
   agree = step_terms.ClassConsistency(
     strong_view=lambda key, image: 0.5 * image, weight=lambda step: 3.0
   )
-  step = jax.jit(game.step(class_consistency=agree))
+  step = jax.jit(game.step(adversarial=False, class_consistency=agree))
   _, metrics = step(state, game.first())
   of = {
     k.removeprefix("discriminator_"): float(v)
@@ -198,8 +196,8 @@ def test_ds_average_teaches_the_classes_of_unlabelled_pairs(resident):
   )
   masks = jnp.concatenate([batch.mask[:LABELLED], fake, fake[LABELLED:]])
   student = _train(game.d, player.variables, images, masks).logits[-LABELLED:]
-  teacher = game.d.apply(
-    moved, batch.image[LABELLED:], fake[LABELLED:], train=False
+  teacher = predict(
+    game.d, moved, batch.image[LABELLED:], fake[LABELLED:]
   ).logits
   p, q = (
     special.softmax(np.float64(x[:, :-1]), axis=1) for x in (student, teacher)

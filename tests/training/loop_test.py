@@ -21,13 +21,20 @@ class Killed(BaseException):
   """Stands for a process that is gone: nothing may catch it."""
 
 
-@pytest.fixture
-def make_run(tiny, resident, tmp_path):
-  """Returns a function that builds a fresh process's run of 12 steps."""
+@pytest.fixture(scope="module")
+def compiled(make_tiny):
+  """The program that every process compiles alike."""
+  tiny = make_tiny()
+  return parallel.compile_train_step(tiny.step(), tiny.mesh())
 
-  def make(name="run", *, spy=lambda step: None, poison_at=None, dice=None):
+
+@pytest.fixture(scope="module")
+def make_run_in(make_tiny, resident, compiled):
+  """Returns a function that builds a fresh process's run of 12 steps."""
+  tiny = make_tiny()
+
+  def make(folder, *, spy=lambda step: None, poison_at=None, dice=None):
     mesh = tiny.mesh()
-    compiled = parallel.compile_train_step(tiny.step(), mesh)
 
     def train_step(state, resident, indices):
       step = int(state.step) + 1
@@ -47,7 +54,6 @@ def make_run(tiny, resident, tmp_path):
       return (np.arange(4, dtype=np.int32) + step) % 8
 
     on_device = parallel.replicate(resident, mesh)
-    folder = tmp_path / name
     return loop.Run(
       plan=loop.Plan(steps=12, steps_per_epoch=2, log_every=1, eval_every=4),
       train_step=train_step,
@@ -69,14 +75,25 @@ def make_run(tiny, resident, tmp_path):
   return make
 
 
+@pytest.fixture
+def make_run(make_run_in, tmp_path):
+  return lambda name="run", **more: make_run_in(tmp_path / name, **more)
+
+
+@pytest.fixture(scope="module")
+def whole(make_run_in, make_tiny, tmp_path_factory):
+  """A run that nothing stopped, and its last state."""
+  run = make_run_in(tmp_path_factory.mktemp("loop") / "whole")
+  return run, jax.device_get(loop.run(run, make_tiny().state()))
+
+
 def _lines(run):
   text = (run.workdir / "metrics.jsonl").read_text()
   return [json.loads(line) for line in text.splitlines()]
 
 
-def test_killed_anywhere_resumes_bitwise(make_run, tiny, assert_same):
-  whole = make_run("whole")
-  expected = loop.run(whole, tiny.state())
+def test_killed_anywhere_resumes_bitwise(make_run, tiny, whole, assert_same):
+  whole, expected = whole
   assert int(expected.step) == 12
 
   for kill_at in (1, 4, 5, 9):
@@ -127,12 +144,12 @@ def test_poison_at_a_checkpoint_is_not_saved(make_run, tiny):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_signal_saves_and_stops(make_run, tiny, assert_same, signum):
+def test_signal_saves_and_stops(make_run, tiny, whole, assert_same, signum):
   def send(step):
     if step == 6:
       os.kill(os.getpid(), signum)
 
-  expected = loop.run(make_run("whole"), tiny.state())
+  _, expected = whole
   run = make_run("stopped", spy=send)
   with pytest.raises(Interrupted, match="step 6 of 12") as error:
     loop.run(run, tiny.state())
@@ -143,7 +160,7 @@ def test_signal_saves_and_stops(make_run, tiny, assert_same, signum):
   assert signal.getsignal(signum) not in (None, loop.StopRequest)
 
 
-def test_a_signal_at_the_very_end_is_heard(make_run, tiny, assert_same):
+def test_a_signal_at_the_very_end_is_heard(make_run, tiny, whole, assert_same):
   """During the last step, or while its state is validated: nothing is lost,
   and whoever called does not go on as if nobody had asked it to stop."""
 
@@ -151,7 +168,7 @@ def test_a_signal_at_the_very_end_is_heard(make_run, tiny, assert_same):
     if step == 12:
       os.kill(os.getpid(), signal.SIGTERM)
 
-  expected = loop.run(make_run("whole"), tiny.state())
+  _, expected = whole
   stepping = make_run("stepping", spy=last_step)
   validating = make_run("validating")
 
@@ -255,11 +272,10 @@ def test_calls_end_at_evaluations():
 
 
 def test_several_steps_a_call_log_save_and_stop_alike(
-  make_run, tiny, resident, assert_same
+  make_run, tiny, whole, assert_same
 ):
   """The same lines and checkpoints; a bad term still names its own step."""
-  one = make_run("one")
-  expected = loop.run(one, tiny.state())
+  one, expected = whole
 
   def several(name, *, poison_at=None):
     run = make_run(name)
@@ -300,7 +316,10 @@ def test_a_step_that_waits_for_the_host_is_an_error(make_run, tiny):
   run = make_run()
   feed = run.feed
   late = dataclasses.replace(
-    run, feed=lambda start: ((x, np.asarray(i)) for x, i in feed(start))
+    run,
+    # Its own program: the other is for rows that are on the device.
+    train_step=parallel.compile_train_step(tiny.step(), tiny.mesh()),
+    feed=lambda start: ((x, np.asarray(i)) for x, i in feed(start)),
   )
   with pytest.raises(jax.errors.JaxRuntimeError, match="host-to-device"):
     loop.run(late, tiny.state())

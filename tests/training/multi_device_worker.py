@@ -78,12 +78,12 @@ def _prepare(key, batch):
   return batch.replace(image=image, mask=mask)
 
 
-def network(depth: int) -> segmentor.Segmentor:
+def network(depth: int, preset: str) -> segmentor.Segmentor:
   """S."""
-  return segmentor.from_preset("ppau_unet", base_width=2, depth=depth)
+  return segmentor.from_preset(preset, base_width=2, depth=depth)
 
 
-def make_step(*, game: bool, depth: int = 2):
+def make_step(*, game: bool, depth: int = 2, preset: str = "ppau_unet"):
   """The step of S, and of D if `game`."""
   discriminator = step_terms.Discriminator(
     module=D,
@@ -98,7 +98,7 @@ def make_step(*, game: bool, depth: int = 2):
     mask_smoothing=0.05,
   )
   return steps.TrainStep(
-    segmentor=network(depth),
+    segmentor=network(depth, preset),
     objective=functools.partial(
       objectives.segmentation_objective,
       loss_fn=functools.partial(tversky.tversky_loss, smooth=1.0),
@@ -111,12 +111,14 @@ def make_step(*, game: bool, depth: int = 2):
   )
 
 
-def make_state(*, game: bool, depth: int = 2) -> state_lib.TrainState:
+def make_state(
+  *, game: bool, depth: int = 2, preset: str = "ppau_unet"
+) -> state_lib.TrainState:
   """The fresh state, to be compiled."""
   image = jnp.zeros((1, SIDE, SIDE, 1))
   init = functools.partial(state_lib.init_player, optimizer=SGD)
   key = jax.random.key(0)
-  players = {"segmentor": init(network(depth), image, key=key)}
+  players = {"segmentor": init(network(depth, preset), image, key=key)}
   if game:
     key = jax.random.key(1)
     players["discriminator"] = init(D, image, image, key=key)
@@ -124,12 +126,12 @@ def make_state(*, game: bool, depth: int = 2) -> state_lib.TrainState:
 
 
 def train(
-  devices, *, game: bool, stream=False, depth=2, count=20
+  devices, *, game: bool, stream=False, depth=2, preset="ppau_unet", count=20
 ) -> dict[str, np.ndarray]:
   """Return losses `[count, ...]`, the rows used and the final state by name."""
   mesh = parallel.make_mesh(batch_size=BATCH, devices=devices)
-  init = functools.partial(make_state, game=game, depth=depth)
-  step_fn = make_step(game=game, depth=depth)
+  init = functools.partial(make_state, game=game, depth=depth, preset=preset)
+  step_fn = make_step(game=game, depth=depth, preset=preset)
   state = parallel.compile_init(init, mesh)
   seen, read, losses = [], [], []
   resident = parallel.replicate(examples(), mesh)

@@ -247,6 +247,7 @@ def test_no_augmentation_returns_its_very_inputs():
   assert out[1] is mask
 
 
+@pytest.mark.slow
 def test_compiled_and_interpreted_agree():
   image, mask = images(), discs()
   ours = augment.augment(KEY, image, mask, spec=GEOMETRY)
