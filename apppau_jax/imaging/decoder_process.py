@@ -1,66 +1,20 @@
 """The process that decodes compressed DICOM files for `imaging.isolated`.
 
 It reads requests from its standard input and writes replies to its standard
-output. A message is the length of its header (4 bytes, big endian), the header
-(JSON), and as many bytes as the header's `bytes` says. The process imports
-neither JAX nor TFDS, has limits of memory and time, and ends with its input.
+output, see `pipe_messages`. It imports neither JAX nor TFDS, has limits of
+memory and time, and ends with its input.
 """
 
 import contextlib
-import json
 import os
-import struct
 import sys
 from collections.abc import Mapping
-from io import BufferedIOBase, BufferedReader, BufferedWriter
+from io import BufferedReader, BufferedWriter
 from typing import Any
 
 from apppau_jax import errors
-
-OUT_OF_MEMORY = 12  # exit status; the next file gets another process
-MOST_HEADER = 2**16  # bytes
-_LENGTH = struct.Struct(">I")
-Message = tuple[dict[str, Any], bytearray]
-
-
-def send(
-  stream: BufferedIOBase,
-  header: Mapping[str, Any],
-  content: bytes | bytearray = b"",
-) -> None:
-  """Writes one message."""
-  text = json.dumps({**header, "bytes": len(content)}).encode("ascii")
-  stream.write(_LENGTH.pack(len(text)) + text)
-  stream.write(content)
-  stream.flush()
-
-
-def receive(stream: BufferedIOBase, *, most: int) -> Message:
-  """Reads one message of at most `most` bytes after its header.
-
-  Raises:
-    EOFError: the stream ended.
-    ValueError: it is no such message.
-  """
-  (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
-  if length > MOST_HEADER:
-    raise ValueError(f"a header of {length} bytes")
-  header = json.loads(_exactly(stream, length))
-  size = header["bytes"]
-  if not 0 <= size <= most:
-    raise ValueError(f"a message of {size} bytes")
-  return header, _exactly(stream, size)
-
-
-def _exactly(stream: BufferedIOBase, size: int) -> bytearray:
-  content = bytearray(size)
-  view, done = memoryview(content), 0
-  while done < size:
-    read = stream.readinto(view[done:])
-    if not read:
-      raise EOFError
-    done += read
-  return content
+from apppau_jax.imaging import decode, dicom, pipe_messages
+from apppau_jax.imaging.pipe_messages import Message
 
 
 def _limit(memory: int) -> None:
@@ -85,15 +39,13 @@ def _limit_time(seconds: int) -> None:
 
 def _answer(header: Mapping[str, Any], content: bytes) -> Message:
   """Decodes one file; what a parser raises becomes a reply."""
-  from apppau_jax.imaging import decode, dicom
-
   name = header["name"]
   try:
     grey = dicom.read_dicom(
       content, name=name, check_size=decode.check_size, bits=header["bits"]
     )
   except MemoryError:
-    sys.exit(OUT_OF_MEMORY)
+    sys.exit(pipe_messages.OUT_OF_MEMORY)
   except errors.UserError as error:
     return {"error": type(error).__name__, "message": str(error)}, bytearray()
   facts = {"shape": grey.shape, "dtype": grey.dtype.name}
@@ -122,12 +74,12 @@ def main(memory: int, most: int, seconds: int) -> None:
   with contextlib.suppress(ImportError):
     import pydicom.pixels  # noqa: F401 - before memory is limited
   _limit(memory)
-  send(replies, {"ready": True})
+  pipe_messages.send(replies, {"ready": True})
   with contextlib.suppress(EOFError):
     while True:
-      header, content = receive(requests, most=most)
+      header, content = pipe_messages.receive(requests, most=most)
       _limit_time(seconds)
-      send(replies, *_answer(header, bytes(content)))
+      pipe_messages.send(replies, *_answer(header, bytes(content)))
 
 
 if __name__ == "__main__":

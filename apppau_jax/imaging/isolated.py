@@ -23,13 +23,13 @@ from typing import Any, cast
 import numpy as np
 
 from apppau_jax import errors
-from apppau_jax.imaging import decoder_process
+from apppau_jax.imaging import pipe_messages
 
 SECONDS = 120  # for one file
 START_SECONDS = 120
 MEMORY = 3 * 2**30  # bytes of address space of one process
 _MOST = 4  # processes
-_MODULE = decoder_process.__name__  # what they run
+_MODULE = "apppau_jax.imaging.decoder_process"  # what they run
 # Pixels of these syntaxes are not encoded (PS3.5 A.1 to A.3).
 _PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _ERRORS = {
@@ -147,7 +147,7 @@ class _Decoder:
 
   def ask(
     self, header: Mapping[str, Any], content: bytes
-  ) -> decoder_process.Message:
+  ) -> pipe_messages.Message:
     """Sends a file and returns the reply.
 
     Raises:
@@ -159,13 +159,13 @@ class _Decoder:
 
   def _answer(
     self, seconds: float, request: tuple[Mapping[str, Any], bytes] | None = None
-  ) -> decoder_process.Message:
+  ) -> pipe_messages.Message:
     timer = threading.Timer(seconds, self._stop_late)
     timer.start()
     try:
       if request:
-        decoder_process.send(self._requests, *request)
-      return decoder_process.receive(self._replies, most=self._max_bytes)
+        pipe_messages.send(self._requests, *request)
+      return pipe_messages.receive(self._replies, most=self._max_bytes)
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
       self.close()
       raise _CrashError(self._cause(seconds), is_final=self._late) from error
@@ -184,7 +184,7 @@ class _Decoder:
     status = self._process.returncode
     if self._late or status == -getattr(signal, "SIGXCPU", 0):
       return f"its decoder took longer than {seconds:g} seconds"
-    if status == decoder_process.OUT_OF_MEMORY:
+    if status == pipe_messages.OUT_OF_MEMORY:
       return f"decoding it needs more than {MEMORY // 2**20} MiB of memory"
     how = f"status {status}"
     with contextlib.suppress(ValueError):
@@ -209,7 +209,7 @@ class _Pool:
 
   def ask(
     self, header: Mapping[str, Any], content: bytes, *, max_bytes: int
-  ) -> decoder_process.Message:
+  ) -> pipe_messages.Message:
     """Has a file decoded; starts a process if none is idle.
 
     An earlier file may have damaged the memory of its process. A file is
