@@ -45,7 +45,7 @@ def _answer(header: Mapping[str, Any], content: bytes) -> Message:
       content, name=name, check_size=decode.check_size, bits=header["bits"]
     )
   except MemoryError:
-    sys.exit(pipe_messages.OUT_OF_MEMORY)
+    os._exit(pipe_messages.OUT_OF_MEMORY)
   except errors.UserError as error:
     return {"error": type(error).__name__, "message": str(error)}, bytearray()
   facts = {"shape": grey.shape, "dtype": grey.dtype.name}

@@ -167,6 +167,8 @@ class _Decoder:
         pipe_messages.send(self._requests, *request)
       return pipe_messages.receive(self._replies, most=self._max_bytes)
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+      with contextlib.suppress(subprocess.TimeoutExpired):
+        self._process.wait(1)  # its status may come after the end of its pipe
       self.close()
       raise _CrashError(self._cause(seconds), is_final=self._late) from error
     except BaseException:  # Ctrl-C: the reply would be taken for the next one's
