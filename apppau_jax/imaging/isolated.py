@@ -46,8 +46,10 @@ def is_compressed(content: bytes) -> bool:
     from pydicom import filereader
   except ImportError:
     return False
+  if content[128:132] != b"DICM":  # its syntax is a guess
+    return True
   file = io.BytesIO(content)
-  file.seek(132)  # behind the preamble
+  file.seek(132)
   try:
     meta = filereader.read_dataset(
       file,
