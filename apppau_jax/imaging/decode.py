@@ -25,6 +25,7 @@ SUFFIXES = (
 MAX_BYTES = 128 * 1024 * 1024  # of a file
 MAX_PIXELS = 64 * 1024 * 1024
 MAX_SIDE = 32768
+MAX_SCANS = 100  # of a JPEG; progressive ones have about ten
 
 # JPEG stores a grey picture as YCbCr with rounding; the others are lossless.
 _CHANNEL_TOLERANCE = {"JPEG": 4}
@@ -177,6 +178,7 @@ def read_levels(content: bytes | Path, *, name: str) -> np.ndarray:
       _open(data).verify()  # the checksum of every chunk; needs a fresh open
     with opened(data, name=name) as image:
       _check_header(image, name=name)
+      _check_scans(image, data)
       _check_depth(image, data, name=name)
       image.load()
       return _to_grey(image, name=name)
@@ -201,16 +203,23 @@ def _check_header(image: Image.Image, *, name: str) -> None:
   """Refuses unusable pictures before any pixel is decoded."""
   width, height = image.size
   check_size(height, width, name=name)
-  frames = getattr(image, "n_frames", 1)
-  if frames > 1:
+  # To count them takes time that is quadratic in their number for TIFF.
+  if getattr(image, "is_animated", False):
     raise errors.DataError(
-      f"The image {name} has {frames} frames; one was expected."
+      f"The image {name} has several frames; one was expected."
     )
   if image.getexif().get(_ORIENTATION_TAG, 1) != 1:
     raise errors.DataError(
       f"The image {name} carries an EXIF rotation, so that its pixels and "
       "its mask may disagree. Save it upright, without the tag."
     )
+
+
+def _check_scans(image: Image.Image, data: bytes) -> None:
+  """Refuses a JPEG of so many passes over all pixels that it takes hours."""
+  is_jpeg = "jpeg" in str(image.info.get("compression", image.format)).lower()
+  if is_jpeg and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+    raise ValueError(f"{scans} JPEG scans; at most {MAX_SCANS} are accepted")
 
 
 def _check_depth(image: Image.Image, data: bytes, *, name: str) -> None:
