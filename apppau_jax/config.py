@@ -19,7 +19,7 @@ from typing import Any
 
 import ml_collections
 
-from apppau_jax import errors, keys, losses, semi
+from apppau_jax import errors, keys, losses, progress, semi
 from apppau_jax.checks import findings
 from apppau_jax.datasets import registry
 from apppau_jax.keys import key, section
@@ -447,4 +447,4 @@ def _beyond_masks(config: Config) -> str:
 
 
 if __name__ == "__main__":
-  print(Config())
+  progress.say(Config())

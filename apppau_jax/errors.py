@@ -2,14 +2,24 @@
 
 A message is one paragraph that states what happened, where, why, and what to
 do. `launch.cli` prints it and exits with `exit_code`. Any other exception is a
-bug and keeps its traceback.
+bug and keeps its traceback. Messages quote file names and labels, so characters
+that a terminal acts on become escapes.
 """
+
+from apppau_jax import escapes
 
 
 class UserError(Exception):
-  """Base class of the errors that a user can correct (status 2)."""
+  """Base class of the errors that a user can correct (status 2).
+
+  Args:
+    message: the paragraph for the user.
+  """
 
   exit_code = 2
+
+  def __init__(self, message: str = ""):
+    super().__init__(escapes.printable(message))
 
 
 class ConfigError(UserError):
@@ -24,6 +34,9 @@ class DataError(UserError):
   """Data are missing, damaged or inconsistent (status 3)."""
 
   exit_code = 3
+
+  def __init__(self, message: str = ""):
+    super().__init__(escapes.one_line(message))
 
 
 class CheckpointError(UserError):

@@ -1,5 +1,8 @@
 """Messages and progress bars, shown only where they are asked for.
 
+All text passes `escapes.printable`, since file names and labels may contain
+sequences that a terminal acts on.
+
 The package reports to the logger `apppau_jax` at level INFO and shows progress
 bars while that level is enabled. As a library it is therefore silent; the
 commands, and `fit(..., verbose=True)`, work within `verbose()`.
@@ -7,10 +10,14 @@ commands, and `fit(..., verbose=True)`, work within `verbose()`.
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Iterator
 
 import rich.console
+import rich.markup
 import rich.progress
+
+from apppau_jax import escapes
 
 LOG = logging.getLogger("apppau_jax")
 
@@ -20,11 +27,30 @@ def is_shown() -> bool:
   return LOG.isEnabledFor(logging.INFO)
 
 
+def say(text: object, *, error: bool = False) -> None:
+  """Prints text on standard output, or on standard error.
+
+  Args:
+    text: what to print; characters that a terminal acts on become escapes.
+    error: whether it belongs to standard error.
+  """
+  stream = sys.stderr if error else sys.stdout
+  print(escapes.printable(str(text)), file=stream, flush=error)
+
+
+class Formatter(logging.Formatter):
+  """Formats a record as its message, with escapes as in `say`."""
+
+  def format(self, record: logging.LogRecord) -> str:
+    """Returns the text of a record."""
+    return escapes.printable(super().format(record))
+
+
 @contextlib.contextmanager
 def verbose() -> Iterator[None]:
   """Shows the package's messages and progress on standard error."""
   handler = logging.StreamHandler()
-  handler.setFormatter(logging.Formatter("%(message)s"))
+  handler.setFormatter(Formatter())
   level, propagate = LOG.level, LOG.propagate
   LOG.addHandler(handler)
   LOG.setLevel(logging.INFO)
@@ -60,5 +86,7 @@ def bar(text: str) -> Iterator[Callable[[int, int], None]]:
     rich.progress.MofNCompleteColumn(),
     console=console,
   ) as bars:
-    task = bars.add_task(text, total=None)
+    task = bars.add_task(
+      rich.markup.escape(escapes.printable(text)), total=None
+    )
     yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -7,6 +7,8 @@ import pathlib
 import stat
 import sys
 
+from apppau_jax import progress
+
 # XLA:CPU of jaxlib 0.10 passes single convolutions to a library that computes
 # wide ones on one core. Without that library a U-Net step takes 3/4 of the
 # time. XLA exits on an unknown flag, so flags are listed by version.
@@ -20,6 +22,7 @@ _KEEP_MEMORY = (
   (-1, -1),  # M_TRIM_THRESHOLD: the end of the heap is not returned
   (-2, 2**26),  # M_TOP_PAD: the heap grows by 64 MiB or more
 )
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 # Device files of NVIDIA's driver, AMD's driver and TPUs.
 _DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")
 
@@ -82,25 +85,68 @@ def set_up() -> None:
     # oneDNN's threads, waiting, leave the cores to XLA's.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
   if wants_memory() and keep_memory():
-    print(
+    progress.say(
       "for speed freed memory is kept (GLIBC_TUNABLES= in the environment "
       "returns it)",
-      file=sys.stderr,
+      error=True,
     )
   flags = cpu_flags(importlib.metadata.version("jaxlib"))
   if flags and "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = flags
-    print(
-      f"for speed XLA_FLAGS={flags} (XLA_FLAGS= turns it off)", file=sys.stderr
+    progress.say(
+      f"for speed XLA_FLAGS={flags} (XLA_FLAGS= turns it off)", error=True
     )
   if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     cache = _cache_dir()
     try:
       cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+      unsafe = shared_part(cache)
     except OSError:  # no home to write to: nothing is kept
       return
-    if not cache.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if unsafe is None:
       _use_cache(cache)
+    else:
+      progress.say(
+        f"compiled programs are not kept in {cache}: others may change "
+        f"{unsafe} (JAX_COMPILATION_CACHE_DIR chooses another folder)",
+        error=True,
+      )
+
+
+def shared_part(folder: pathlib.Path) -> pathlib.Path | None:
+  """Returns what lets other users change the content of a folder, or None.
+
+  That is the folder itself if it is a link, belongs to another user or may be
+  written by others; or a folder above it that belongs to neither this user nor
+  root, or that others may write to unless its sticky bit keeps them from
+  replacing what is in it. Links above it are followed.
+
+  Args:
+    folder: an existing folder.
+
+  Raises:
+    OSError: it cannot be examined.
+  """
+  folder = folder.absolute()
+  itself = folder.lstat()
+  if not stat.S_ISDIR(itself.st_mode) or itself.st_uid != os.getuid():
+    return folder
+  if itself.st_mode & _OTHERS_WRITE:
+    return folder
+  for above in (*folder.parents, *folder.resolve().parents):
+    if _is_shared(above.lstat()):
+      return above
+  return None
+
+
+def _is_shared(above: os.stat_result) -> bool:
+  """Returns whether others may replace what is in a folder, or a link."""
+  if above.st_uid not in (os.getuid(), 0):
+    return True
+  open_to_others = above.st_mode & _OTHERS_WRITE
+  is_link = stat.S_ISLNK(above.st_mode)  # its mode says nothing
+  is_sticky = above.st_mode & stat.S_ISVTX
+  return bool(open_to_others and not is_sticky and not is_link)
 
 
 def _use_cache(folder: pathlib.Path) -> None:

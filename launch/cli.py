@@ -8,6 +8,7 @@ import pathlib
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,17 @@ flags.DEFINE_bool("debug", False, "Show the whole traceback of an error.")
 def _complain(error: UserError) -> int:
   """Print an error and those before it, and return the exit status."""
   if "--debug" in sys.argv[1:]:
-    traceback.print_exception(error)
-  print(f"error: {error}", file=sys.stderr, flush=True)
+    _show_traceback(type(error), error, error.__traceback__)
+  progress.say(f"error: {error}", error=True)
   for other in _before(error):
-    print(f"before that: {other}", file=sys.stderr, flush=True)
+    progress.say(f"before that: {other}", error=True)
   return error.exit_code
+
+
+def _show_traceback(kind, error, trace) -> None:
+  """Show a traceback as `sys.excepthook` does, its characters printable."""
+  lines = traceback.format_exception(kind, error, trace)
+  progress.say("".join(lines).rstrip(), error=True)
 
 
 def _before(error: BaseException) -> Iterator[UserError]:
@@ -116,12 +123,12 @@ def configuration(flag: flags.FlagHolder) -> "Config":
   Raises:
     ConfigError: lists everything that cannot be used.
   """
-  from apppau_jax.config import Config, warnings
+  from apppau_jax import config as config_lib
 
-  config = Config.from_dict(flag.value.to_dict())
+  config = config_lib.Config.from_dict(flag.value.to_dict())
   given = config_flags.get_override_values(flags.FLAGS[flag.name])
-  for line in warnings(config, given=given):
-    print(f"note: {line}", file=sys.stderr)
+  for line in config_lib.warnings(config, given=given):
+    progress.say(f"note: {line}", error=True)
   return config
 
 
@@ -172,6 +179,13 @@ def translated() -> Iterator[None]:
     ) from error
 
 
+def _silence_decoders() -> None:
+  """Silence what decoders say of a file: its error is one paragraph."""
+  for name in ("PIL", "pydicom"):
+    warnings.filterwarnings("ignore", module=rf"{name}\b")
+    logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def run(main: Callable[[], None]) -> None:
   """Run `main` under absl's flags and exit with a status.
 
@@ -180,7 +194,9 @@ def run(main: Callable[[], None]) -> None:
   user's mistake is one paragraph on standard error, with its traceback only
   under --debug.
   """
-  logging.basicConfig(level=logging.WARNING, format="%(message)s")
+  absl_logging.get_absl_handler().setFormatter(progress.Formatter())
+  sys.excepthook = _show_traceback
+  _silence_decoders()
   # Orbax's threads log a failed save again; silence the duplicates.
   logging.getLogger("asyncio").setLevel(logging.CRITICAL)
   # The flags --config.KEY exist once the file is read, and config_flags looks

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 from absl import flags
 
+from apppau_jax import progress
 from apppau_jax.errors import ConfigError, ResourceError
 from launch import cli
 
@@ -138,11 +139,10 @@ def _join() -> None:
       "--coordinator=HOST:PORT, --num_processes and --process_id, start all "
       "processes, and check that each of them can reach HOST:PORT."
     ) from error
-  print(
+  progress.say(
     f"process {jax.process_index()} of {jax.process_count()}: "
     f"{jax.local_device_count()} of {jax.device_count()} devices here",
-    file=sys.stderr,
-    flush=True,
+    error=True,
   )
 
 

@@ -13,7 +13,7 @@ import pathlib
 
 from absl import flags
 
-from apppau_jax import runtime
+from apppau_jax import progress, runtime
 from apppau_jax.errors import ConfigError
 from launch import cli
 
@@ -44,7 +44,7 @@ def main() -> None:
     data_dir=_DATA_DIR.value,
     output=pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None,
   )
-  print(evaluate_run.summary(report))
+  progress.say(evaluate_run.summary(report))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ on black images instead.
 from absl import flags
 from ml_collections import config_flags
 
-from apppau_jax import runtime
+from apppau_jax import progress, runtime
 from apppau_jax.errors import ConfigError
 from launch import cli
 
@@ -72,7 +72,7 @@ def main() -> None:
   minutes = step * cost.plan.steps / 60
   rows["the run"] = f"{word} {minutes:.3g} min, without evaluations"
   for name, value in rows.items():
-    print(f"{name:20} {value}")
+    progress.say(f"{name:20} {value}")
 
 
 if __name__ == "__main__":

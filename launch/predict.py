@@ -16,7 +16,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from apppau_jax import runtime
+from apppau_jax import progress, runtime
 from apppau_jax.errors import ConfigError, DataError
 from launch import cli
 
@@ -38,7 +38,6 @@ def main() -> None:
       "--output (a folder) are needed."
     )
   runtime.set_up()
-  from apppau_jax import progress
   from apppau_jax.experiment import loading
   from apppau_jax.inference import predict_files, prediction_table
 
@@ -61,9 +60,11 @@ def main() -> None:
   medians = np.median(fractions, axis=0) if fractions else ()
   for name, share in zip(runs.model.structures or ("lungs",), medians):
     words = name.replace("_", " ")
-    print(f"{words}: {share:.1%} of an image (median)")
+    progress.say(f"{words}: {share:.1%} of an image (median)")
   table = output / prediction_table.NAME
-  print(f"{counts['ok']} done, {counts['exists']} were there; table: {table}")
+  progress.say(
+    f"{counts['ok']} done, {counts['exists']} were there; table: {table}"
+  )
   if failed:
     raise DataError(
       f"{len(failed)} of {len(rows)} images could not be used, first "

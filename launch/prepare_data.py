@@ -12,6 +12,7 @@ import rich.console
 import rich.table
 from absl import flags, logging
 
+from apppau_jax import escapes
 from apppau_jax import progress as console
 from apppau_jax.datasets import phantom, registry
 from apppau_jax.datasets import prepare as prepare_lib
@@ -115,8 +116,9 @@ def _report(summary: dict[str, Any], screen: rich.console.Console) -> None:
     f"{summary['dataset']} at {summary['resolution']} pixels of "
     f"{summary.get('bits', 8)} bits"
   )
-  table = rich.table.Table(title=title)
+  table = rich.table.Table(title=rich.table.Text(title))
   for name in summary["counts"]:
+    name = rich.table.Text(escapes.printable(name))  # no markup
     table.add_column(name, justify="right")
   table.add_row(*(str(count) for count in summary["counts"].values()))
   screen.print(table)
@@ -131,7 +133,7 @@ def _report(summary: dict[str, Any], screen: rich.console.Console) -> None:
     f"{summary['folder']} (complete lists: prepare.json there)",
   ]
   for line in lines:
-    screen.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.say(line)
 
 
 def _some(title: str, lines: list[str]) -> list[str]:

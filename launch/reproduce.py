@@ -13,7 +13,7 @@ import sys
 
 from absl import flags
 
-from apppau_jax import runtime
+from apppau_jax import progress, runtime
 from apppau_jax.errors import ConfigError
 from apppau_jax.paper import printed_numbers, sweep
 from launch import cli
@@ -43,7 +43,7 @@ _FORENSICS = flags.DEFINE_bool("forensics", False, "Only check the paper.")
 def main() -> None:
   """Trains the runs that remain, and writes the table after each run."""
   if _FORENSICS.value:
-    print(printed_numbers.markdown(), end="")
+    progress.say(printed_numbers.markdown().rstrip())
     return
   if not _OUT.value:
     raise ConfigError("--out is needed: the folder of the table and its runs.")

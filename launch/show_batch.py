@@ -15,7 +15,7 @@ import pathlib
 from absl import flags
 from ml_collections import config_flags
 
-from apppau_jax import runtime
+from apppau_jax import progress, runtime
 from apppau_jax.errors import ConfigError
 from launch import cli
 
@@ -43,7 +43,7 @@ def main() -> None:
 
   rows = batch_views.batch_views(config)
   files.write_bytes(output, montage.views(rows, title="batch")["png"])
-  print(f"wrote {output}")
+  progress.say(f"wrote {output}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ uninterrupted run. --helpfull lists the flags of several processes
 from absl import flags
 from ml_collections import config_flags
 
-from apppau_jax import runtime
+from apppau_jax import progress, runtime
 from apppau_jax.errors import ConfigError
 from launch import cli, cluster
 
@@ -38,8 +38,8 @@ def main() -> None:
     run = fitting.fit(config, workdir=_WORKDIR.value)
     if distributed.is_first():
       for part in run.evaluated_parts:
-        print(evaluate_run.summary(run.report(part)))
-      print(f"report: {run.workdir / 'report.html'}")
+        progress.say(evaluate_run.summary(run.report(part)))
+      progress.say(f"report: {run.workdir / 'report.html'}")
 
 
 if __name__ == "__main__":

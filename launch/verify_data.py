@@ -17,6 +17,7 @@ import rich.console
 import rich.table
 from absl import flags
 
+from apppau_jax import escapes, progress
 from apppau_jax.checks import findings, verification
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.errors import ConfigError, DataError
@@ -81,7 +82,7 @@ def main() -> None:
     folder = pathlib.Path(_OUT.value).expanduser()
     arguments = ["python", "-m", "launch.verify_data", *sys.argv[1:]]
     checked.write(folder, command=shlex.join(arguments))
-    print(f"wrote {folder / 'verify.html'} and verify.json")
+    progress.say(f"wrote {folder / 'verify.html'} and verify.json")
   if bad := checked.errors:
     raise DataError(
       f"{checked.name} has {len(bad)} errors, first ({bad[0].check}): "
@@ -97,11 +98,14 @@ def _show(checked: verification.Verification) -> None:
     for name in ("level", "check", "what"):
       table.add_column(name, overflow="fold")
     for f in found[:_SHOWN]:
-      cells = (rich.table.Text(cell) for cell in (f.level, f.check, f.what))
+      cells = (
+        rich.table.Text(escapes.printable(cell))
+        for cell in (f.level, f.check, f.what)
+      )
       table.add_row(*cells, style=_COLOURS[f.level])
     screen.print(table)
   if len(found) > _SHOWN:
-    screen.print(f"... and {len(found) - _SHOWN} more")
+    progress.say(f"... and {len(found) - _SHOWN} more")
   numbers = findings.counts(found)
   counts = ", ".join(f"{level}s {n}" for level, n in numbers.items())
   screen.print(

@@ -90,12 +90,70 @@ def test_cache_is_the_users_own(bare, monkeypatch):
   assert stat.S_IMODE(cache.stat().st_mode) == 0o700
 
 
-def test_a_cache_others_may_write_is_not_used(bare):
+def test_a_cache_others_may_write_is_not_used(bare, capsys):
   cache = bare / "apppau_jax" / "xla"
   cache.mkdir(parents=True)
   cache.chmod(0o777)
   runtime.set_up()
   assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+  assert str(cache) in capsys.readouterr().err
+
+
+@pytest.fixture
+def private(tmp_path):
+  """A folder of this user's, two levels below another."""
+  folder = tmp_path / "above" / "cache"
+  folder.mkdir(parents=True, mode=0o700)
+  return folder
+
+
+def test_a_folder_of_ones_own_is_shared_with_nobody(private):
+  assert runtime.shared_part(private) is None
+  private.parent.chmod(0o1777)  # sticky, as /tmp
+  assert runtime.shared_part(private) is None
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_folder_that_others_may_write_to(private, mode, level):
+  shared = [private, private.parent][level]
+  shared.chmod(mode)
+  assert runtime.shared_part(private) == shared
+
+
+def test_the_sticky_bit_does_not_protect_the_folder_itself(private):
+  private.chmod(0o1777)
+  assert runtime.shared_part(private) == private
+
+
+def test_a_folder_that_leads_elsewhere(private, tmp_path):
+  link = tmp_path / "link"
+  link.symlink_to(private)
+  assert runtime.shared_part(link) == link
+
+
+def test_a_link_above_is_followed(private, tmp_path):
+  link = tmp_path / "link"
+  link.symlink_to(private.parent)
+  assert runtime.shared_part(link / "cache") is None
+  private.parent.chmod(0o777)
+  assert runtime.shared_part(link / "cache") == private.parent
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_folder_of_another_owner(private, level):
+  foreign = [private, private.parent][level]
+  os.chown(foreign, 12345, -1)
+  assert runtime.shared_part(private) == foreign
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_a_link_of_another_owner(private, tmp_path):
+  link = tmp_path / "link"
+  link.symlink_to(private.parent)
+  os.lchown(link, 12345, -1)
+  assert runtime.shared_part(link / "cache") == link
 
 
 _FREE_AND_COUNT = """

@@ -1,13 +1,11 @@
 """Measure the images of a set from its owner's files, and list the errors."""
 
-import io
 import os
 from collections.abc import Callable, Mapping
 from concurrent import futures
 from pathlib import PurePosixPath
 
 import numpy as np
-from PIL import Image
 
 from apppau_jax import errors
 from apppau_jax.checks import dataset_checks
@@ -21,7 +19,6 @@ from apppau_jax.datasets.spec import DatasetSpec, Reading
 from apppau_jax.imaging import decode, masks, polarity, resample
 
 _SMALL = (128, 128)  # at which polarity is determined
-_DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def read(
@@ -200,14 +197,14 @@ class _Reader:
     """Returns the check that a file has failed which cannot be used."""
     try:
       content = self.source.read(key)
-      with Image.open(io.BytesIO(content), formats=decode.FORMATS) as image:
+      with decode.opened(content, name=key) as image:
         width, height = image.size
         if width * height > decode.MAX_PIXELS or (
           max(width, height) > decode.MAX_SIDE
         ):
           return "size"
         image.load()
-    except (errors.DataError, *_DAMAGE):
+    except errors.DataError:
       return "readable"
     if mask:
       try:
@@ -222,10 +219,10 @@ class _Reader:
     if image.levels >= FEWEST_LEVELS or image.levels == 1:
       return
     try:
-      content = io.BytesIO(self.source.read(self.raw.image))
-      with Image.open(content, formats=decode.FORMATS) as file:
+      content = self.source.read(self.raw.image)
+      with decode.opened(content, name=image.name) as file:
         deep = file.mode.startswith("I")
-    except _DAMAGE:  # a file without a header
+    except errors.DataError:  # a file without a header
       return
     if deep:
       self._error(

@@ -112,7 +112,8 @@ def read_image(
   content, name = source.read(raw.image), source.describe(raw.image)
   if spec.read_raw is None or content.startswith(_PNG):
     return decode.read_grey(content, name=name, bits=bits), False
-  return spec.read_raw(content, name, bits=bits), True
+  with decode.refusing(name):
+    return spec.read_raw(content, name, bits=bits), True
 
 
 def read_reading(

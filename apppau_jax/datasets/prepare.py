@@ -132,7 +132,7 @@ def _build(
   with filelock.FileLock(parent / ".lock"):
     if record := _reusable(target, wanted):  # another process built it
       return record
-    shutil.rmtree(staging, ignore_errors=True)  # of a build that was killed
+    _clear(staging)  # of a build that was killed
     try:
       builder = make_builder()
       _generate(builder, target)
@@ -145,6 +145,22 @@ def _build(
     finally:
       shutil.rmtree(staging, ignore_errors=True)
   return {**record, "folder": str(target.folder), "reused": False}
+
+
+def _clear(staging: Path) -> None:
+  """Removes a folder, or a link to one, in which TFDS would find a set.
+
+  Raises:
+    DataError: it is still there.
+  """
+  if staging.is_symlink():
+    staging.unlink()
+  shutil.rmtree(staging, ignore_errors=True)
+  if os.path.lexists(staging):
+    raise errors.DataError(
+      f"{staging}, in which the dataset would be built, cannot be removed. "
+      "Remove it, or choose another --data_dir."
+    )
 
 
 def _generate(builder: builder_lib.LungBuilder, target: Prepared) -> None:

@@ -119,14 +119,19 @@ class Shards:
   def _read_class_names(self) -> tuple[str, ...]:
     path = self._prepared.folder / "label.labels.txt"
     try:
-      text = path.read_text(encoding="utf-8")
+      # A pipe would block.
+      text = path.read_text(encoding="utf-8") if path.is_file() else None
     except (OSError, ValueError) as error:
       raise self._refusal("its label.labels.txt cannot be read") from error
+    if text is None:
+      raise self._refusal("it has no file label.labels.txt")
     lines = (line.strip() for line in text.split("\n"))
     return tuple(line for line in lines if line)
 
   def _read_features(self) -> Any:
     path = self._prepared.folder / "features.json"
+    if not path.is_file():  # a pipe would block
+      return None
     try:
       return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -4,8 +4,9 @@ The rules for formats and pixel modes are stated here. A file that no rule
 covers is refused with a `DataError` that names it; nothing is repaired.
 """
 
+import contextlib
 import io
-import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from apppau_jax import errors
-from apppau_jax.imaging import dicom
+from apppau_jax.imaging import dicom, isolated
 from apppau_jax.imaging.grey_levels import deepen, stretch
 
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP")
@@ -24,20 +25,13 @@ SUFFIXES = (
 MAX_BYTES = 128 * 1024 * 1024  # of a file
 MAX_PIXELS = 64 * 1024 * 1024
 MAX_SIDE = 32768
+MAX_SCANS = 100  # of a JPEG; progressive ones have about ten
 
 # JPEG stores a grey picture as YCbCr with rounding; the others are lossless.
 _CHANNEL_TOLERANCE = {"JPEG": 4}
 _ORIENTATION_TAG = 0x0112
 _BITS_TAG = 0x0102  # of TIFF, one a channel
 _PHOTOMETRIC_TAG = 0x0106  # of TIFF; 0: white is zero
-_DAMAGE = (
-  OSError,
-  SyntaxError,  # what Pillow raises for a broken PNG chunk
-  ValueError,
-  struct.error,
-  Image.DecompressionBombError,
-  Image.DecompressionBombWarning,
-)
 
 
 def read_grey(
@@ -64,15 +58,51 @@ def read_grey(
     DataError: a damaged or oversized file, or one that no rule covers.
   """
   name = name or default_name(content)
-  content = _read(content, name=name)
-  if dicom.is_dicom(content):
-    return dicom.read_dicom(
-      content, name=name, bits=bits, check_size=_check_size
+  with refusing(name):
+    content = _read(content, name=name)
+    if dicom.is_dicom(content):
+      return _read_dicom(content, name=name, bits=bits)
+    grey = read_levels(content, name=name)
+    if grey.dtype == np.uint16:
+      return stretch(grey, bits=bits)
+    return deepen(grey, bits=bits)
+
+
+def _read_dicom(content: bytes, *, name: str, bits: int) -> np.ndarray:
+  if isolated.is_compressed(content):
+    return isolated.read_dicom(
+      content, name=name, bits=bits, max_bytes=MAX_BYTES
     )
-  grey = read_levels(content, name=name)
-  if grey.dtype == np.uint16:
-    return stretch(grey, bits=bits)
-  return deepen(grey, bits=bits)
+  return dicom.read_dicom(content, name=name, bits=bits, check_size=check_size)
+
+
+@contextlib.contextmanager
+def refusing(name: str) -> Iterator[None]:
+  """Raises whatever a parser raises for a picture as a `DataError`.
+
+  Args:
+    name: of the picture, for messages.
+  """
+  try:
+    yield
+  except errors.UserError:
+    raise
+  except Exception as error:  # a damaged file may raise anything in a parser
+    raise errors.DataError(
+      f"The image {name} cannot be read ({_reason(error)}). The file is "
+      f"damaged, truncated, larger than {MAX_PIXELS:,} pixels, or not one of "
+      f"{', '.join(FORMATS)} (images also: DICOM). Get it again from its owner."
+    ) from error
+
+
+def _reason(error: Exception) -> str:
+  """Returns one line about what a parser raised."""
+  if isinstance(error, UnidentifiedImageError):
+    return "unknown format"  # the message shows an address in memory
+  text = " ".join(str(error).split())[:200]
+  if isinstance(error, OSError | SyntaxError | ValueError) and text:
+    return text
+  return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def read_prepared(
@@ -93,14 +123,14 @@ def read_prepared(
   """
   try:
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-      _check_size(image.height, image.width, name="of a prepared set")
+      check_size(image.height, image.width, name="of a prepared set")
       if side is not None and image.size != (side, side):
         raise ValueError(f"{image.width}x{image.height} pixels, not {side}")
       levels = np.asarray(image)
-  except _DAMAGE as e:
+  except Exception as e:  # as in `refusing`
     raise errors.DataError(
-      f"A prepared set holds a picture that cannot be used: {e}. Prepare the "
-      "set again."
+      f"A prepared set holds a picture that cannot be used: {_reason(e)}. "
+      "Prepare the set again."
     ) from e
   levels = levels if levels.dtype == np.uint8 else levels.astype(np.uint16)
   if levels.ndim != 2 or (dtype and levels.dtype != dtype):
@@ -142,24 +172,27 @@ def read_levels(content: bytes | Path, *, name: str) -> np.ndarray:
   Raises:
     DataError: see `read_grey`.
   """
-  data = _read(content, name=name)
-  try:
+  with refusing(name):
+    data = _read(content, name=name)
     if data.startswith(b"\x89PNG"):
       _open(data).verify()  # the checksum of every chunk; needs a fresh open
-    with _open(data) as image:
+    with opened(data, name=name) as image:
       _check_header(image, name=name)
+      _check_scans(image, data)
       _check_depth(image, data, name=name)
       image.load()
       return _to_grey(image, name=name)
-  except _DAMAGE as e:
-    # Pillow's message for an unknown format shows an address in memory.
-    unknown = isinstance(e, UnidentifiedImageError)
-    raise errors.DataError(
-      f"The image {name} cannot be read "
-      f"({'unknown format' if unknown else e}). The file is damaged, "
-      f"truncated, larger than {MAX_PIXELS:,} pixels, or not one of "
-      f"{', '.join(FORMATS)} (images also: DICOM). Get it again from its owner."
-    ) from e
+
+
+@contextlib.contextmanager
+def opened(data: bytes, *, name: str) -> Iterator[Image.Image]:
+  """Opens a picture, no DICOM; its pixels are not decoded yet.
+
+  Raises:
+    DataError: it cannot be opened, or used within the context.
+  """
+  with refusing(name), _open(data) as image:
+    yield image
 
 
 def _open(data: bytes) -> Image.Image:
@@ -169,17 +202,24 @@ def _open(data: bytes) -> Image.Image:
 def _check_header(image: Image.Image, *, name: str) -> None:
   """Refuses unusable pictures before any pixel is decoded."""
   width, height = image.size
-  _check_size(height, width, name=name)
-  frames = getattr(image, "n_frames", 1)
-  if frames > 1:
+  check_size(height, width, name=name)
+  # To count them takes time that is quadratic in their number for TIFF.
+  if getattr(image, "is_animated", False):
     raise errors.DataError(
-      f"The image {name} has {frames} frames; one was expected."
+      f"The image {name} has several frames; one was expected."
     )
   if image.getexif().get(_ORIENTATION_TAG, 1) != 1:
     raise errors.DataError(
       f"The image {name} carries an EXIF rotation, so that its pixels and "
       "its mask may disagree. Save it upright, without the tag."
     )
+
+
+def _check_scans(image: Image.Image, data: bytes) -> None:
+  """Refuses a JPEG of so many passes over all pixels that it takes hours."""
+  is_jpeg = "jpeg" in str(image.info.get("compression", image.format)).lower()
+  if is_jpeg and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+    raise ValueError(f"{scans} JPEG scans; at most {MAX_SCANS} are accepted")
 
 
 def _check_depth(image: Image.Image, data: bytes, *, name: str) -> None:
@@ -198,7 +238,12 @@ def _check_depth(image: Image.Image, data: bytes, *, name: str) -> None:
     )
 
 
-def _check_size(height: int, width: int, *, name: str) -> None:
+def check_size(height: int, width: int, *, name: str) -> None:
+  """Refuses a size that no radiograph has, before pixels are decoded.
+
+  Raises:
+    DataError: it is larger than `MAX_PIXELS` or `MAX_SIDE`.
+  """
   if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
     raise errors.DataError(
       f"The image {name} states a size of {width}x{height} pixels; at most "

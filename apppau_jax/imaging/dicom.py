@@ -66,7 +66,10 @@ def read_dicom(
     if reason := _unfit(header):
       raise _refusal(name, reason)
     check_size(header.Rows, header.Columns, name=name)
-    return _displayed(header, header.pixel_array.astype(np.int32), bits=bits)
+    frame = header.pixel_array.astype(np.int32)
+    if frame.ndim != 2:  # pydicom takes more pixel data for more frames
+      raise _refusal(name, f"it has {len(frame)} frames instead of one")
+    return _displayed(header, frame, bits=bits)
   except (DataError, MemoryError):
     raise
   except Exception as error:  # a damaged file may raise anything in a parser

@@ -1,4 +1,9 @@
-"""predictions.csv, one row an image, and the record of the model beside it."""
+"""predictions.csv, one row an image, and the record of the model beside it.
+
+Names and reasons are text that others wrote: control characters are escaped
+(`printable`), and what a spreadsheet would run gets an apostrophe in front
+(`escapes.cell`), which reading takes away. Numbers are written as they are.
+"""
 
 import csv
 import dataclasses
@@ -8,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from apppau_jax import files
+from apppau_jax import escapes, files
 from apppau_jax.errors import DataError
 
 NAME = "predictions.csv"
@@ -133,20 +138,23 @@ def read(path: Path, *, columns: Columns) -> dict[str, Row]:
   """
   with path.open(encoding="utf-8", newline="") as file:
     lines = csv.DictReader(file)
-    if lines.fieldnames != columns.header():
+    names = [escapes.from_cell(name) for name in lines.fieldnames or ()]
+    if names != columns.header():
       raise ValueError(
-        f"{path} has the columns {lines.fieldnames}, and this model's are "
+        f"{path} has the columns {names}, and this model's are "
         f"{columns.header()}"
       )
+    lines.fieldnames = names
     return {
-      line["file"]: Row(
-        line["file"],
+      file: Row(
+        file,
         line["status"],
-        line["reason"],
+        escapes.from_cell(line["reason"]),
         tuple(float(line[k]) for k in columns.fractions() if line[k]),
         tuple(float(line[k]) for k in columns.probabilities() if line[k]),
       )
       for line in lines
+      for file in [escapes.from_cell(line["file"])]
     }
 
 
@@ -154,12 +162,12 @@ def write(path: Path, rows: Sequence[Row], *, columns: Columns) -> None:
   """Writes the rows as CSV, atomically."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator="\n")
-  writer.writerow(columns.header())
+  writer.writerow(map(escapes.cell, columns.header()))
   for row in rows:
     fractions = [f"{f:.6f}" for f in row.fractions]
     probs = [f"{p:.6f}" for p in row.probs]
     writer.writerow([
-      *(printable(row.file), row.status, printable(row.reason)),
+      *(_text(row.file), row.status, _text(row.reason)),
       *(fractions or [""] * len(columns.fractions())),
       *(probs or [""] * len(columns.class_names)),
     ])  # fmt: skip
@@ -167,5 +175,9 @@ def write(path: Path, rows: Sequence[Row], *, columns: Columns) -> None:
 
 
 def printable(name: str) -> str:
-  """A file name as text; bytes that are not UTF-8 become escapes."""
-  return name.encode(errors="backslashreplace").decode()
+  """A file name as text; control characters and bytes become escapes."""
+  return escapes.one_line(name)
+
+
+def _text(text: str) -> str:
+  return escapes.cell(printable(text))

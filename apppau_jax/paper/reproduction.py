@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from apppau_jax import progress
 from apppau_jax.errors import DataError, UserError
 from apppau_jax.experiment import cost as cost_lib
 from apppau_jax.experiment import data, evaluate_run, fitting
@@ -15,7 +16,7 @@ def fit_run(config: Any, folder: pathlib.Path) -> None:
   """Trains and evaluates one run, and prints its main figures."""
   run = fitting.fit(config, workdir=folder)
   for part in run.evaluated_parts:
-    print(evaluate_run.summary(run.report(part)))
+    progress.say(evaluate_run.summary(run.report(part)))
 
 
 def reproduce(
@@ -50,7 +51,7 @@ def reproduce(
     rest = []
   write(failed, last=not rest)
   if rest:
-    print(
+    progress.say(
       f"{len(rest)} of {len(runs)} runs belong to other processes and are not "
       "finished; the last process completes the table."
     )
@@ -60,7 +61,7 @@ def reproduce(
       "those that are finished. Start the same command again to retry:\n"
       f"{_reasons(failed)}"
     )
-  print(f"table: {plan.out / 'table.html'}")
+  progress.say(f"table: {plan.out / 'table.html'}")
 
 
 def _reasons(failed: Mapping[str, str]) -> str:
@@ -131,12 +132,12 @@ def estimate(
     steps = cost_lib.plan(config, images=count).steps
     took = steps * seconds[kind]
     total += took
-    print(
+    progress.say(
       f"{row.dataset:12} {row.name:34} seed {run.seed}: {steps:6} steps of "
       f"{seconds[kind]:.2f} s, {took / 60:6.1f} min"
     )
   hours = f"{total / 3600:.1f} h" if total > 5400 else f"{total / 60:.0f} min"
-  print(
+  progress.say(
     f"{len(plan.runs)} runs, about {hours} of steps, without compilation and "
     "validation"
   )

@@ -5,11 +5,11 @@ import dataclasses
 import functools
 import json
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from apppau_jax import progress
 from apppau_jax.errors import ConfigError, Interrupted, OccupiedError, UserError
 from apppau_jax.experiment import run_folder
 from apppau_jax.paper import table_rows
@@ -163,21 +163,20 @@ def train(
     rest = (
       f"{(now() - began) / done * left / 60:.0f} min" if done else "unknown"
     )
-    print(
+    progress.say(
       f"== run {runs.index(run) + 1} of {len(runs)}: {run.name} "
       f"(failed: {len(failed)}, time left: {rest})",
-      file=sys.stderr,
-      flush=True,
+      error=True,
     )
     try:
       fit(run.config, run.folder)
     except Interrupted:
       raise
     except OccupiedError:
-      print("another process trains this run", file=sys.stderr)
+      progress.say("another process trains this run", error=True)
     except Exception as error:  # reported at the end
       reason = str(error) if isinstance(error, UserError) else repr(error)
       failed[run.name] = reason
-      print(reason, file=sys.stderr)
+      progress.say(reason, error=True)
     after_each(failed)
   return failed

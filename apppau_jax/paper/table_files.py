@@ -1,10 +1,9 @@
 """Writes the files of a table, with its caption and facts."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from apppau_jax import files
+from apppau_jax import files, progress
 from apppau_jax.errors import UserError
 from apppau_jax.experiment import provenance
 from apppau_jax.paper import (
@@ -84,7 +83,7 @@ def _figures(
   try:
     return draw(done, table, out=plan.out / "figures", reference=proposed)
   except UserError as error:  # the data were moved; the numbers remain
-    print(f"no figures: {error}", file=sys.stderr)
+    progress.say(f"no figures: {error}", error=True)
     return []
 
 

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import pathlib
-import sys
 import time
 from collections.abc import Mapping
 
@@ -13,7 +12,7 @@ import numpy as np
 import rich.console
 import rich.progress
 
-from apppau_jax import files
+from apppau_jax import files, progress
 from apppau_jax.training.tensorboard import Board
 
 _LOG = logging.getLogger(__name__)
@@ -160,9 +159,8 @@ class Progress:
     elapsed = time.monotonic() - (self._began or 0.0)
     left = elapsed / max(1, step - self._start) * (self._steps - step)
     epoch, epochs = step // self._per_epoch, self._steps // self._per_epoch
-    print(
+    progress.say(
       f"epoch {epoch}/{epochs} step {step}/{self._steps} {self._words} "
       f"eta {left:.0f}s",
-      file=sys.stderr,
-      flush=True,
+      error=True,
     )

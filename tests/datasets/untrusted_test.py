@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
+from apppau_jax import errors
 from apppau_jax.datasets import prepared as prepared_lib
 from apppau_jax.datasets import spec
 from apppau_jax.datasets.dataset import Dataset
@@ -188,6 +190,147 @@ def test_a_pipe_for_a_manifest_does_not_block(data_dir):
   os.mkfifo(path)
   with pytest.raises(DataError, match="not prepared"):
     Dataset("phantom", data_dir=data_dir)
+
+
+@pytest.mark.parametrize("name", ["features.json", "label.labels.txt"])
+def test_a_pipe_for_another_file_does_not_block(data_dir, name):
+  """A manifest need not name the file, so that its checksum is not taken."""
+  folder = _folder(data_dir)
+  (folder / name).unlink()
+  _seal(folder)
+  os.mkfifo(folder / name)
+  with pytest.raises(DataError, match=re.escape(name)):
+    Dataset("phantom", data_dir=data_dir)
+
+
+def _attacked(folder, good, seed):
+  """Damages one file of a prepared folder and gives it its checksum."""
+  rng = np.random.default_rng(seed)
+  for name, content in good.items():
+    (folder / name).write_bytes(content)
+  name = str(rng.choice([*good, *(n for n in good if "array_record" in n)]))
+  data = bytearray(good[name])
+  for _ in range(rng.integers(1, 4)):
+    at = int(rng.integers(max(1, len(data))))
+    change = rng.integers(4)
+    if change == 0 and data:
+      data[at] ^= 1 << int(rng.integers(8))
+    elif change == 1:
+      data[at : at + 8] = b"\xff" * 8
+    elif change == 2:
+      data[at : at + 4] = b"\0" * 4
+    else:
+      del data[at:]
+  (folder / name).write_bytes(data)
+  if name != prepared_lib.RECORD:
+    (folder / prepared_lib.RECORD).write_bytes(good[prepared_lib.RECORD])
+    _seal(folder)
+  return name
+
+
+@pytest.mark.parametrize(
+  "seeds", [range(40), pytest.param(range(40, 4000), marks=pytest.mark.slow)]
+)
+def test_damage_with_the_right_checksums_is_read_or_refused(data_dir, seeds):
+  folder = _folder(data_dir)
+  good = {path.name: path.read_bytes() for path in folder.iterdir()}
+  for seed in seeds:
+    name = _attacked(folder, good, seed)
+    try:
+      opened = Dataset("phantom", data_dir=data_dir)
+      opened.open(opened.ids)
+    except DataError:
+      pass
+    except Exception as error:
+      raise AssertionError(f"{name}, seed {seed}: {error!r}") from error
+
+
+def test_a_set_that_lies_where_another_is_built_is_not_taken(
+  planted, monkeypatch, raw_sets, tmp_path
+):
+  """A link cannot be removed as a folder is, and TFDS reuses what it finds."""
+  data_dir, modules, marker = planted
+  monkeypatch.syspath_prepend(str(modules))
+  folder = _folder(data_dir)
+  before = {path.name: path.read_bytes() for path in folder.iterdir()}
+  raw = raw_sets.montgomery(tmp_path / "raw", IDS[:2])
+  mine = tmp_path / "mine"
+  (mine / "phantom/128").mkdir(parents=True)
+  (mine / "phantom/128/.building").symlink_to(data_dir)
+  made = prepare("phantom", raw_dir=raw, data_dir=mine)
+  assert made["counts"]["images"] == 2
+  assert Dataset("phantom", data_dir=mine).ids == IDS[:2]
+  assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+  assert not marker.exists()
+
+
+def test_a_lock_that_is_a_link_empties_no_file(raw_sets, tmp_path):
+  precious = tmp_path / "precious"
+  precious.write_text("mine")
+  raw = raw_sets.montgomery(tmp_path / "raw", IDS[:1])
+  (tmp_path / "data/phantom/128").mkdir(parents=True)
+  (tmp_path / "data/phantom/128/.lock").symlink_to(precious)
+  with pytest.raises(DataError):
+    prepare("phantom", raw_dir=raw, data_dir=tmp_path / "data")
+  assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+  ("key", "value"),
+  [
+    *(
+      ("data.dataset", name)
+      for name in (
+        *("folder:../../x", "folder:/etc", "folder:a/b", "folder:..", "../x"),
+        *("folder:", "folder:a\0b", "folder:a\x1b[2J", "/etc"),
+      )
+    ),
+    ("data.resolution", 2**40),
+    ("data.bits", 2**40),
+    ("model.base_width", 2**40),
+    ("train.batch_size", 10**12),
+    ("eval.batch_size", 10**12),
+    ("eval.checkpoint", "../../x"),
+    ("model.preset", "os.system"),
+    ("loss.name", "os.system"),
+  ],
+)
+def test_values_of_a_runs_configuration_are_not_believed(
+  data_dir, tmp_path, key, value
+):
+  tree = phantom_config.get_config("quick").to_dict()
+  tree["data"]["data_dir"] = str(data_dir)
+  section, name = key.split(".")
+  assert name in tree[section]
+  tree[section][name] = value
+  run_folder.claim(tmp_path / "run", json.loads(json.dumps(tree)))
+  with pytest.raises(errors.ConfigError) as caught:
+    data.open_dataset(run_folder.read_config(tmp_path / "run"))
+  assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_train_and_evaluate_run_no_code_of_the_data(planted, tmp_path):
+  data_dir, modules, marker = planted
+  path = os.pathsep.join([str(modules), os.environ.get("PYTHONPATH", "")])
+  run = tmp_path / "run"
+  tree = phantom_config.get_config("quick").to_dict()
+  tree["data"]["data_dir"] = str(data_dir)
+  run_folder.claim(run, json.loads(json.dumps(tree)))
+  for flags, status in (
+    (["train", "--config=configs/phantom.py:quick", f"--workdir={run}-2",
+      f"--config.data.data_dir={data_dir}"], 3),
+    (["evaluate", f"--workdir={run}"], 4),  # without a checkpoint
+    (["verify_data", "--dataset=phantom", f"--data_dir={data_dir}"], 3),
+  ):  # fmt: skip
+    done = subprocess.run(
+      [sys.executable, "-m", f"launch.{flags[0]}", *flags[1:]],
+      env={**os.environ, "PYTHONPATH": path}, cwd=ROOT,
+      capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize(

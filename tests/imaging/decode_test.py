@@ -1,5 +1,6 @@
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -8,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from apppau_jax.errors import DataError
-from apppau_jax.imaging import decode
+from apppau_jax.imaging import decode, masks
 
 GREY = np.random.default_rng(0).integers(0, 256, (9, 7), dtype=np.uint8)
 
@@ -152,10 +153,63 @@ def test_cmyk_and_frames_are_refused(encoded):
   with pytest.raises(DataError, match="pixel mode CMYK"):
     decode.read_grey(encoded(image.convert("CMYK"), "JPEG"))
   other = Image.fromarray(255 - GREY)
-  with pytest.raises(DataError, match="2 frames"):
+  with pytest.raises(DataError, match="several frames"):
     decode.read_grey(
       encoded(image, "GIF", save_all=True, append_images=[other])
     )
+
+
+def test_many_frames_are_not_counted(encoded):
+  """Counting 20,000 took 10 seconds, and 100,000 several minutes."""
+  one = encoded(Image.fromarray(GREY[:2, :2]), "TIFF")
+  (first,) = struct.unpack("<I", one[4:8])
+  (entries,) = struct.unpack("<H", one[first : first + 2])
+  end = first + 2 + 12 * entries
+  directory, chain = one[first:end], bytearray(one[:end])
+  for _ in range(100_000):
+    chain += struct.pack("<I", len(chain) + 4) + directory
+  began = time.monotonic()
+  with pytest.raises(DataError, match="several frames"):
+    decode.read_grey(bytes(chain + bytes(4)))
+  assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+  "error",
+  [
+    *(TypeError("x\ny\x1b[2J"), IndexError(), struct.error("x"), MemoryError()),
+    *(RecursionError(), OverflowError(), ZeroDivisionError(), EOFError()),
+    *(zlib.error("x"), SyntaxError("x"), UserWarning("x"), KeyError("x")),
+  ],
+)
+def test_whatever_a_parser_raises_is_one_line(encoded, monkeypatch, error):
+  def broken(*args, **kwargs):
+    raise error
+
+  png = encoded(Image.fromarray(GREY))
+  monkeypatch.setattr(Image.Image, "getexif", broken)
+  with pytest.raises(DataError, match=r"x\.png") as caught:
+    decode.read_grey(png, name="x.png")
+  assert str(caught.value).isprintable()
+  monkeypatch.setattr(Image, "open", broken)
+  for read in (decode.read_prepared, masks.read_mask):
+    with pytest.raises(DataError):
+      read(png)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(encoded, kind):
+  """200 scans of 64 million pixels take 40 seconds, in a file of 300 KB."""
+  image = Image.fromarray(GREY)
+  if kind == "JPEG":
+    content = encoded(image, "JPEG", progressive=True)
+  else:
+    content = encoded(image, "TIFF", compression="jpeg")
+  assert decode.read_grey(content).shape == GREY.shape
+  start = content.rindex(b"\xff\xda")
+  bomb = content + content[start : start + 16] * 200
+  with pytest.raises(DataError, match="scans"):
+    decode.read_grey(bomb)
 
 
 def test_truncated_png_is_refused_wherever_it_is_cut(encoded):

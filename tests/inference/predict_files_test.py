@@ -300,3 +300,39 @@ def test_input_without_images_and_output_within_it_are_refused(
     predict_files.find_images(tmp_path / source, output=tmp_path / output)
   apart = tmp_path / "films-out"
   assert len(predict_files.find_images(films, output=apart)) == 5
+
+
+HOSTILE = ("=cmd|' calc'!A0.png", "-2+3.png", "@x.png", "\t=1.png", "'=1.png",
+           "a\r=1.png", "a\x1b[2Jb.png")  # fmt: skip
+
+
+def test_names_that_a_spreadsheet_runs_are_harmless_and_read_again(
+  films, tmp_path, model
+):
+  folder, out = tmp_path / "hostile", tmp_path / "out"
+  folder.mkdir()
+  for name in HOSTILE:
+    (folder / name).write_bytes((films / "a.png").read_bytes())
+  assert set(_status(_predict(folder, out, model))) == {"ok"}
+  with (out / "predictions.csv").open(encoding="utf-8", newline="") as file:
+    rows = list(csv.reader(file))
+  assert len(rows) == 1 + len(HOSTILE)
+  for cell in (row[0] for row in rows):
+    assert cell.lstrip(' "')[0] not in "=+-@\t\r"
+    assert cell.isprintable()
+  assert {row[3] for row in rows[1:]} == {"0.500000"}  # numbers stay numbers
+  assert set(_status(_predict(folder, out, model))) == {"exists"}
+
+
+def test_names_of_columns_are_harmless_and_read_again(tmp_path):
+  columns = prediction_table.Columns(structures=["=1+1"], class_names=["-x"])
+  row = prediction_table.Row(
+    "a", "failed", "=reason", fractions=(0.25,), probs=(0.5,)
+  )
+  prediction_table.write(tmp_path / "t.csv", [row], columns=columns)
+  header, line = (tmp_path / "t.csv").read_text().splitlines()
+  assert header == "file,status,reason,'=1+1_fraction,probability_-x"
+  assert line == "a,failed,'=reason,0.250000,0.500000"
+  assert prediction_table.read(tmp_path / "t.csv", columns=columns) == {
+    "a": row
+  }
