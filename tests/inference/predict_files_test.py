@@ -90,7 +90,7 @@ def test_files_have_the_masks_of_model_predict(tmp_path):
   model = dataclasses.replace(model, threshold=median)
   rows = _predict(tmp_path / "films", tmp_path / "out", model)
   for row, path, found in zip(rows, paths, model.predict(paths), strict=True):
-    mask = _pixels(tmp_path / f"out/{path.stem}_png_mask.png") > 0
+    mask = _pixels(tmp_path / f"out/{path.stem}_mask.png") > 0
     np.testing.assert_array_equal(mask, found.mask)
     assert row.fractions == (pytest.approx(found.mask.mean()),)
   assert 0.4 < rows[0].fractions[0] < 0.9
@@ -117,7 +117,7 @@ def test_masks_at_the_size_of_their_images(films, tmp_path, model):
   assert rows[2].fractions == (1.0,)
   assert rows[2].probs == pytest.approx((0.0, 1.0), abs=1e-3)
   assert _pixels(tmp_path / "out/a_png_overlay.png").shape == (30, 50, 3)
-  assert (tmp_path / "out/below/ü b_PNG_mask.png").exists()
+  assert (tmp_path / "out/below/ü b_mask.png").exists()
   assert "broken.png" in rows[3].reason
   assert "level 7" in rows[4].reason
   assert not list((tmp_path / "out").glob("flat*"))
@@ -277,9 +277,9 @@ def test_large_images_have_small_overlays(tmp_path, model):
   film[700:800] = 200
   Image.fromarray(film).save(tmp_path / "film.png")
   _predict(tmp_path / "film.png", tmp_path / "out", model)
-  overlay = _pixels(tmp_path / "out/film_png_overlay.png")
+  overlay = _pixels(tmp_path / "out/film_overlay.png")
   assert overlay.shape == (512, 1024, 3)
-  assert _pixels(tmp_path / "out/film_png_mask.png").shape == (1500, 3000)
+  assert _pixels(tmp_path / "out/film_mask.png").shape == (1500, 3000)
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_any_name_of_a_folder(tmp_path, name):
   # What the name would match as a pattern is another run's.
   for other in ("runs 1", "ab", "axb", name):
     store = checkpoints.Store(tmp_path / other / "latest")
-    moved = jax.tree.map(lambda x, n=len(other): x + n, tree)
+    moved = jax.tree.map(lambda x, n=other: x + len(n), tree)
     store.save(moved, step=1, meta={"name": other})
     store.close()
   reader = checkpoints.Store(tmp_path / name / "latest", read_only=True)
