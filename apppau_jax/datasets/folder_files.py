@@ -140,7 +140,8 @@ def _chosen(source: RawSource, role: str, bases: Sequence[str]) -> str:
       raise DataError(
         f"{source.root} has {len(same)} folders called {name}/: "
         f"{summarise(same)} Which of them belongs to the set is ambiguous. "
-        "Move the others away, or give --raw_dir the one folder that holds it."
+        "Move the others away, give --raw_dir the one folder that holds it, or "
+        "put the files of all of them into one."
       )
     if same:
       return same[0]
