@@ -5,10 +5,11 @@
 Needs a trained run and no data set; several runs, --workdir=A --workdir=B, are
 averaged. Writes a mask for each image (with structures one for each of them,
 since they may overlap), an overlay, and predictions.csv with the status of
-every file. Images that this model has predicted already are skipped unless
---overwrite is given, so an interrupted call can be repeated; masks of another
-model are refused. The exit status is 3 if an image could not be read; the
-others are predicted all the same.
+every file. A file is an image by its suffix, else by its content; others are
+counted, and listed as skipped. Images that this model has predicted already are
+skipped unless --overwrite is given, so an interrupted call can be repeated;
+masks of another model are refused. The exit status is 3 if an image could not
+be read; the others are predicted all the same.
 """
 
 import pathlib
@@ -44,6 +45,7 @@ def main() -> None:
   source = pathlib.Path(_INPUT.value).expanduser()
   output = pathlib.Path(_OUTPUT.value).expanduser()
   images = predict_files.find_images(source, output=output)
+  others = predict_files.find_others(source)
   runs = loading.load_runs(_WORKDIR.value)
   with progress.bar("predicting") as show:
     rows = predict_files.predict_files(
@@ -52,6 +54,7 @@ def main() -> None:
       output=output,
       identity=runs.identity(),
       overwrite=_OVERWRITE.value,
+      passed_over=others,
       progress=show,
     )
   counts = {s: sum(r.status == s for r in rows) for s in ("ok", "exists")}
@@ -65,6 +68,11 @@ def main() -> None:
   progress.say(
     f"{counts['ok']} done, {counts['exists']} were there; table: {table}"
   )
+  if others:
+    names = ", ".join([*others][:5]) + ", ..." * (len(others) > 5)
+    progress.say(
+      f"{len(others)} files are no images and were passed over: {names}"
+    )
   if failed:
     raise DataError(
       f"{len(failed)} of {len(rows)} images could not be used, first "

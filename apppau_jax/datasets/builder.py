@@ -10,7 +10,8 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -152,7 +153,7 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     if bad:
       raise errors.DataError(
         f"{len(bad)} of {len(self.index.examples)} images cannot be used, and "
-        f"nothing was built: {summarise([v.message for v in bad])}"
+        f"nothing was built: {summarise(_grouped(bad))}"
       )
 
   def _decode_all(
@@ -197,6 +198,23 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
 
   def _log_download_done(self) -> None:
     """Suppresses TFDS's message, which names the staging folder."""
+
+
+def _grouped(verdicts: Sequence[Verdict]) -> list[str]:
+  """Returns one message for each reason, with the ids of the others.
+
+  Two reasons are equal if they differ only in the id and in numbers.
+  """
+  same: dict[str, list[Verdict]] = {}
+  for verdict in verdicts:
+    reason = re.sub(r"[0-9]+", "0", verdict.message.replace(verdict.id, ""))
+    same.setdefault(reason, []).append(verdict)
+  lines = []
+  for first, *others in same.values():
+    ids = summarise(v.id for v in others).rstrip(".")
+    more = f" (and {len(others)} more for the same reason: {ids})"
+    lines.append(first.message.rstrip(".") + more * bool(others))
+  return lines
 
 
 def builder_class(dataset: str) -> type[LungBuilder]:

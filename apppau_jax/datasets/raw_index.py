@@ -1,5 +1,6 @@
 """Find the raw files of a data set, and list those that are missing."""
 
+import collections
 import dataclasses
 import hashlib
 import itertools
@@ -11,6 +12,7 @@ from pathlib import PurePosixPath
 from apppau_jax import errors
 from apppau_jax.datasets.raw_source import RawSource, summarise
 from apppau_jax.datasets.spec import DatasetSpec, File, MaskFiles
+from apppau_jax.imaging import decode, file_kinds
 
 _UNEXPECTED = (
   "its mask is left out: the set is published without one, and no public "
@@ -125,11 +127,40 @@ def index_complete(
   if not found.examples:
     raise errors.DataError(
       f"No image of this dataset was found in {source.root}: expected "
-      f"{spec.where}, in a folder or a zip. Check --raw_dir."
+      f"{spec.where}, in a folder or a zip. {_elsewhere(source, spec)}"
     )
   if not allow_missing:
     refuse_missing(found, where=str(source.root))
   return found
+
+
+def _elsewhere(source: RawSource, spec: DatasetSpec) -> str:
+  """Says where images of such names lie, and what their folder must be called.
+
+  Where names say nothing, as in a user's folder, any image counts.
+  """
+  found = collections.Counter()
+  wanted: dict[str, None] = {}
+  for key in source.all_keys():
+    path = PurePosixPath(source.describe(key))
+    stem = file_kinds.name_of(path.name)
+    known = path.name.lower().endswith(decode.SUFFIXES)
+    if spec.stem is None and not known:
+      known = file_kinds.is_image(
+        path.name, source.head(key, size=file_kinds.HEAD)
+      )
+    if known and (spec.stem is None or spec.stem.fullmatch(stem)):
+      found[str(path.parent)] += 1
+      wanted |= {folder: None for folder, _ in spec.images(stem) if folder}
+  if not found:
+    return "Check --raw_dir."
+  places = summarise(
+    (f"{place}/ ({count})" for place, count in found.most_common()), limit=3
+  )
+  return (
+    f"Images of the set were found in {places} Their folder must be called "
+    f"{' or '.join(wanted)}: rename it, or move them into one of that name."
+  )
 
 
 def refuse_missing(found: RawIndex, *, where: str, listing: str = "") -> None:
@@ -143,11 +174,13 @@ def refuse_missing(found: RawIndex, *, where: str, listing: str = "") -> None:
   if not found.missing:
     return
   complete = f" (complete list: {listing})" if listing else ""
+  notes = [f"{where} {note}" for where, note in found.notes]
+  remarks = f" Remarks: {summarise(notes, limit=3)}" if notes else ""
   raise errors.DataError(
     f"{len(found.missing)} files that belong to the set are missing in "
     f"{where}{complete}: {summarise(found.missing)} Complete the folder, or "
     "pass --allow_missing to continue without them (an image without its "
-    "whole mask then counts as unlabelled)."
+    f"whole mask then counts as unlabelled).{remarks}"
   )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
 from apppau_jax import errors
+from apppau_jax.imaging import file_kinds
 
 SUFFIXES = (".png", ".gif", ".img", ".txt", ".csv")
 MAX_BYTES = 128 * 1024 * 1024  # of one file
@@ -24,7 +25,6 @@ MAX_FILES = 1_000_000
 _BLOCK = 1024 * 1024  # bytes read at a time for a checksum
 _MAX_DEPTH = 6
 _ZIP_DEPTH = 2
-_JUNK = ("__macosx", "thumbs.db", "desktop.ini")
 _DAMAGE = (OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -95,13 +95,15 @@ class RawSource(contextlib.AbstractContextManager):
     file to one in a zip, and a shorter path to a longer one.
 
     Args:
-      name: the file's name without folders.
+      name: the file's name without folders, or its key.
       *folders: names that its folder may have; any if none is given. A zip
         counts as the folder of what lies at its top.
 
     Raises:
       DataError: several such files exist, and they differ.
     """
+    if name in self._files:
+      return name
     wanted = {folder.lower() for folder in folders}
     same = self._by_name.get(name.lower(), ())
     found = [f for f in same if not folders or self._folder(f) in wanted]
@@ -118,14 +120,9 @@ class RawSource(contextlib.AbstractContextManager):
         )
     return found[0].key if found else None
 
-  def keys_below(self, folder: str) -> list[str]:
-    """Returns the keys below folders (or at the top of zips) of this name."""
-    return sorted(
-      key
-      for key, file in self._files.items()
-      if folder in PurePosixPath(file.path.lower()).parent.parts
-      or (file.archive and self._folder(file) == folder)
-    )
+  def all_keys(self) -> list[str]:
+    """Returns the keys of all files, sorted."""
+    return sorted(self._files)
 
   def names(self) -> list[str]:
     """Returns the names, without folders, of all files; sorted."""
@@ -144,17 +141,25 @@ class RawSource(contextlib.AbstractContextManager):
       raise self._unreadable(key, e) from e
     return checksum
 
+  def head(self, key: str, *, size: int) -> bytes:
+    """Returns the first bytes of a file.
+
+    Raises:
+      DataError: it cannot be read or is damaged.
+    """
+    try:
+      with self._stream(self._files[key]) as stream:
+        return stream.read(size)
+    except _DAMAGE as e:
+      raise self._unreadable(key, e) from e
+
   def read(self, key: str) -> bytes:
     """Returns the content of a file.
 
     Raises:
       DataError: it cannot be read, is damaged or is larger than 128 MiB.
     """
-    try:
-      with self._stream(self._files[key]) as stream:
-        content = stream.read(MAX_BYTES + 1)
-    except _DAMAGE as e:
-      raise self._unreadable(key, e) from e
+    content = self.head(key, size=MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
       raise errors.DataError(
         f"{self.describe(key)} is larger than {MAX_BYTES:,} bytes, more than "
@@ -208,7 +213,7 @@ class RawSource(contextlib.AbstractContextManager):
     for folder, folders, files in os.walk(self.root, followlinks=True):
       relative = PurePosixPath(Path(folder).relative_to(self.root).as_posix())
       depth = len(relative.parts)
-      folders[:] = sorted(f for f in folders if not _is_junk(f))
+      folders[:] = sorted(f for f in folders if not file_kinds.is_junk(f))
       if depth >= _MAX_DEPTH:  # also ends a loop of links
         folders.clear()
       for name in sorted(files):
@@ -221,7 +226,7 @@ class RawSource(contextlib.AbstractContextManager):
         path = Path(folder) / name
         with contextlib.suppress(OSError):  # a dangling link
           status = path.stat()
-          if _is_junk(name) or not stat.S_ISREG(status.st_mode):
+          if file_kinds.is_junk(name) or not stat.S_ISREG(status.st_mode):
             continue
           if path.suffix.lower() == ".zip" and depth < _ZIP_DEPTH:
             yield from self._list_archive(path)
@@ -259,16 +264,11 @@ class RawSource(contextlib.AbstractContextManager):
 
   def _is_wanted(self, member: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(member.filename)
-    junk = any(_is_junk(part) for part in path.parts if part != "..")
+    junk = any(file_kinds.is_junk(part) for part in path.parts if part != "..")
     return not (member.is_dir() or junk) and self._matters(path)
 
   def _matters(self, path: PurePath) -> bool:
     return self._suffixes is None or path.suffix.lower() in self._suffixes
-
-
-def _is_junk(name: str) -> bool:
-  """Returns whether a file manager left the file behind."""
-  return name.startswith(".") or name.lower() in _JUNK
 
 
 def _checked(member: zipfile.ZipInfo, *, archive: Path) -> _File:

@@ -73,13 +73,16 @@ def assemble(
   meta: Mapping[str, Any],
 ) -> tuple[loop.Run, TrainState]:
   """Return the run and its fresh state."""
-  step.check_players(config, unlabelled=len(chosen.train_unlabelled))
+  training = data.load_training(config, dataset, parts=chosen)
+  step.check(
+    config,
+    unlabelled=len(chosen.train_unlabelled),
+    labels=training.label,
+  )
   try:
     mesh = parallel.make_mesh(batch_size=config.train.batch_size)
   except ValueError as error:
     raise ConfigError(f"{error}") from error
-  training = data.load_training(config, dataset, parts=chosen)
-  step.check_classes(config, labels=training.label)
   lengths = plan(config, chosen)
   # The seed is an argument of the programs, not a part: runs that differ in
   # nothing else find them in the compilation cache.
@@ -98,7 +101,9 @@ def assemble(
     order=order_of,
     ids=training.ids,
     evaluate_fn=validation.validation(
-      config, data.load(config, dataset, ids=chosen.validation), mesh
+      config,
+      data.load(config, dataset, ids=chosen.validation, part="validation"),
+      mesh,
     ),
     select_by=config.train.select_by,
     learning_rate=parallel.compile_rate(

@@ -92,15 +92,33 @@ def parts(config: Config, dataset: Dataset) -> Parts:
   return dataset.split(config.data.split, **options)
 
 
-def load(config: Config, dataset: Dataset, *, ids: Sequence[str]) -> Source:
+def load(
+  config: Config,
+  dataset: Dataset,
+  *,
+  ids: Sequence[str],
+  part: str = "this part",
+) -> Source:
   """Returns the named images with their masks and classes.
+
+  Args:
+    config: the configuration.
+    dataset: the prepared set.
+    ids: the images.
+    part: what they are, for messages, such as validation.
 
   Raises:
     DataError: there are none.
   """
+  if not ids and config.data.split == "given":
+    raise DataError(
+      f"labels.csv gives no image with a mask of {dataset.name} to {part}. "
+      f"Write {part} in the column split of some images and prepare the set "
+      "again, or let all images be divided by --config.data.split=paper."
+    )
   if not ids:
     raise DataError(
-      f"No image of {dataset.name} is available for this part of split "
+      f"No image of {dataset.name} is available for {part} of split "
       f"'{config.data.split}' in {dataset.data_dir}. Prepare the files that "
       "launch.prepare_data lists as missing, or choose another "
       "--config.data.split."

@@ -62,7 +62,7 @@ def evaluate(
   parts = data.parts(config, dataset)
   ids = getattr(parts, part)
   _check_unused(runs, ids, part=part)
-  source = data.load(config, dataset, ids=ids)
+  source = data.load(config, dataset, ids=ids, part=part)
   scored = evaluation.score(
     model.batches(source, oracle=True),
     ids=source.ids,

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -168,54 +168,9 @@ def check_players(config: Config, *, unlabelled: int) -> None:
     unlabelled: number of unlabelled training images.
 
   Raises:
-    ConfigError: names the key to change.
+    ConfigError: names the keys to change, for all such combinations.
   """
-  rows, without = labelled_rows(config), config.train.unlabelled_in_batch
-  of_d, method = config.discriminator, config.consistency.name
-  classes = len(networks.class_names(config))
-  if of_d.enabled and classes < 2:
-    raise ConfigError(
-      f"The discriminator classifies, and {config.data.dataset} has {classes} "
-      "classes: prepare it with a labels.csv that names two or more, or set "
-      "config.discriminator.enabled to False."
-    )
-  if rows < 1:
-    raise ConfigError(
-      f"config.train.unlabelled_in_batch={without} leaves no labelled row in a "
-      f"batch of config.train.batch_size={config.train.batch_size}."
-    )
-  if without and not of_d.enabled and method == "none":
-    raise ConfigError(
-      f"config.train.unlabelled_in_batch={without}, but nothing learns from "
-      "unlabelled images: enable the discriminator or a consistency term, or "
-      "set it to 0."
-    )
-  if config.data.unmasked_images and not without:
-    raise ConfigError(
-      "config.data.unmasked_images adds unlabelled images, and "
-      "config.train.unlabelled_in_batch is 0: no batch would hold one."
-    )
-  if without and not unlabelled:
-    raise ConfigError(
-      f"config.train.unlabelled_in_batch={without}, but every training image "
-      "is labelled: lower config.data.label_fraction, or set it to 0."
-    )
-  if config.train.select_by != "dice" and not networks.learns_classes(config):
-    raise ConfigError(
-      f"config.train.select_by={config.train.select_by!r} needs a classifier, "
-      "and the discriminator learns no class (config.discriminator.enabled, "
-      "class_weight, predicted_weight). Select by dice."
-    )
-  agree = of_d.enabled and of_d.consistency_weight > 0
-  for key, learns in (
-    ("consistency.name", method != "none"),
-    ("discriminator.consistency_weight", agree),
-  ):
-    if learns and not without:
-      raise ConfigError(
-        f"config.{key} learns from unlabelled images, and "
-        "config.train.unlabelled_in_batch is 0."
-      )
+  _refuse(_player_faults(config, unlabelled=unlabelled))
 
 
 def check_classes(config: Config, *, labels: np.ndarray) -> None:
@@ -228,14 +183,102 @@ def check_classes(config: Config, *, labels: np.ndarray) -> None:
   Raises:
     ConfigError: names the absent classes.
   """
+  _refuse(_class_faults(config, labels=labels))
+
+
+def check(config: Config, *, unlabelled: int, labels: np.ndarray) -> None:
+  """Make both checks; all that is to be changed is in one error.
+
+  Raises:
+    ConfigError: see `check_players` and `check_classes`.
+  """
+  faults = _player_faults(config, unlabelled=unlabelled)
+  _refuse([*faults, *_class_faults(config, labels=labels)])
+
+
+def _refuse(faults: Sequence[str]) -> None:
+  if len(faults) == 1:
+    raise ConfigError(faults[0])
+  if faults:
+    listed = " ".join(f"({i}) {fault}" for i, fault in enumerate(faults, 1))
+    raise ConfigError(f"{len(faults)} settings cannot be used: {listed}")
+
+
+def _player_faults(config: Config, *, unlabelled: int) -> list[str]:
+  rows, without = labelled_rows(config), config.train.unlabelled_in_batch
+  of_d, method = config.discriminator, config.consistency.name
+  classes = len(networks.class_names(config))
+  faults = []
+  if of_d.enabled and classes < 2:
+    faults.append(
+      f"The discriminator classifies, and {config.data.dataset} has {classes} "
+      "classes: prepare it with a labels.csv that names two or more, or set "
+      "config.discriminator.enabled to False."
+    )
+  if rows < 1:
+    faults.append(
+      f"config.train.unlabelled_in_batch={without} leaves no labelled row in a "
+      f"batch of config.train.batch_size={config.train.batch_size}."
+    )
+  if without and not of_d.enabled and method == "none":
+    faults.append(
+      f"config.train.unlabelled_in_batch={without}, but nothing learns from "
+      "unlabelled images: enable the discriminator or a consistency term, or "
+      "set it to 0."
+    )
+  if without and not unlabelled:
+    faults.append(
+      f"config.train.unlabelled_in_batch={without}, but every training image "
+      "is labelled: lower config.data.label_fraction, or train without "
+      f"unlabelled images by {_flags_without_unlabelled(config)}."
+    )
+  if config.train.select_by != "dice" and not networks.learns_classes(config):
+    faults.append(
+      f"config.train.select_by={config.train.select_by!r} needs a classifier, "
+      "and the discriminator learns no class (config.discriminator.enabled, "
+      "class_weight, predicted_weight). Select by dice."
+    )
+  if not without and (settings := _of_unlabelled(config)):
+    faults.append(
+      f"config.{' and config.'.join(settings)} use unlabelled images, and "
+      "config.train.unlabelled_in_batch is 0: no batch would hold one. Make it "
+      f"positive, or add {_flags_without_unlabelled(config)}."
+    )
+  return faults
+
+
+def _of_unlabelled(config: Config) -> dict[str, object]:
+  """Return the settings that use unlabelled images, with those that do not."""
+  of_d = config.discriminator
+  uses = {
+    "data.unmasked_images": (config.data.unmasked_images, False),
+    "consistency.name": (config.consistency.name != "none", "none"),
+    "discriminator.consistency_weight": (
+      of_d.enabled and of_d.consistency_weight > 0,
+      0.0,
+    ),
+  }
+  return {key: unused for key, (is_used, unused) in uses.items() if is_used}
+
+
+def _flags_without_unlabelled(config: Config) -> str:
+  """Return all flags that a run without unlabelled images needs."""
+  changes = {"train.unlabelled_in_batch": 0, **_of_unlabelled(config)}
+  return " ".join(f"--config.{key}={value}" for key, value in changes.items())
+
+
+def _class_faults(config: Config, *, labels: np.ndarray) -> list[str]:
   if not networks.learns_classes(config):
-    return
+    return []
   names = networks.class_names(config)
   absent = [name for i, name in enumerate(names) if i not in labels]
-  if absent:
-    raise ConfigError(
-      f"The discriminator learns the classes {', '.join(names)}, but no "
-      f"labelled training image is of class {', '.join(absent)}: raise "
-      "config.data.class_count (or label_count), or set "
-      "config.discriminator.class_weight and predicted_weight to 0."
-    )
+  if not absent or len(names) < 2:
+    return []
+  return [
+    f"The discriminator learns the classes {', '.join(names)}, but no "
+    f"labelled training image is of class {', '.join(absent)}: give it more "
+    "images in training (labels.csv of an own set, config.data.class_count or "
+    "label_count), or do not learn classes by "
+    "--config.discriminator.class_weight=0 "
+    "--config.discriminator.predicted_weight=0."
+  ]

@@ -6,7 +6,7 @@ covers is refused with a `DataError` that names it; nothing is repaired.
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ MAX_SCANS = 100  # of a JPEG; progressive ones have about ten
 # JPEG stores a grey picture as YCbCr with rounding; the others are lossless.
 _CHANNEL_TOLERANCE = {"JPEG": 4}
 _ORIENTATION_TAG = 0x0112
+_UPRIGHT = (0, 1)  # cameras write 0 where they state none
 _BITS_TAG = 0x0102  # of TIFF, one a channel
 _PHOTOMETRIC_TAG = 0x0106  # of TIFF; 0: white is zero
 
@@ -163,8 +164,19 @@ def _read(content: bytes | Path, *, name: str) -> bytes:
   return data
 
 
-def read_levels(content: bytes | Path, *, name: str) -> np.ndarray:
+def read_levels(
+  content: bytes | Path,
+  *,
+  name: str,
+  special: Callable[[Image.Image], np.ndarray | None] = lambda image: None,
+) -> np.ndarray:
   """Decodes a picture, no DICOM, to the levels that it stores.
+
+  Args:
+    content: the encoded bytes, or the path of a file.
+    name: of the file, for messages.
+    special: returns the levels of a decoded picture that has rules of its own,
+      else None.
 
   Returns:
     uint8 or uint16 [h, w].
@@ -181,7 +193,8 @@ def read_levels(content: bytes | Path, *, name: str) -> np.ndarray:
       _check_scans(image, data)
       _check_depth(image, data, name=name)
       image.load()
-      return _to_grey(image, name=name)
+      levels = special(image)
+      return _to_grey(image, name=name) if levels is None else levels
 
 
 @contextlib.contextmanager
@@ -208,7 +221,7 @@ def _check_header(image: Image.Image, *, name: str) -> None:
     raise errors.DataError(
       f"The image {name} has several frames; one was expected."
     )
-  if image.getexif().get(_ORIENTATION_TAG, 1) != 1:
+  if image.getexif().get(_ORIENTATION_TAG, 1) not in _UPRIGHT:
     raise errors.DataError(
       f"The image {name} carries an EXIF rotation, so that its pixels and "
       "its mask may disagree. Save it upright, without the tag."
@@ -252,15 +265,21 @@ def check_size(height: int, width: int, *, name: str) -> None:
     )
 
 
+def is_white_zero(image: Image.Image) -> bool:
+  """Returns whether a picture is a TIFF in which zero is white."""
+  return (
+    isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC_TAG) == 0
+  )
+
+
 def _to_grey(image: Image.Image, *, name: str) -> np.ndarray:
   mode = image.mode
   if mode.startswith("I;16"):
     deep = np.asarray(image).astype(np.uint16)
     if deep.size and (deep == image.info.get("transparency", -1)).any():
       raise _transparent(name)
-    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     # Pillow inverts such files of 8 bits but not those of 16.
-    return 65535 - deep if tags.get(_PHOTOMETRIC_TAG) == 0 else deep
+    return 65535 - deep if is_white_zero(image) else deep
   if mode == "I" and image.format == "PNG":  # 16 bits in older Pillow
     return np.asarray(image).astype(np.uint16)
   # A GIF's transparent entry has a colour in the palette all the same.

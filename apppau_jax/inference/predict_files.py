@@ -8,8 +8,10 @@ import contextlib
 import dataclasses
 import errno
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,11 @@ from PIL import Image
 
 from apppau_jax import files
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import decode, resample
-from apppau_jax.inference import overlay, prediction_table
+from apppau_jax.imaging import decode, file_kinds, resample
+from apppau_jax.inference import output_names, overlay, prediction_table
 from apppau_jax.inference.image_input import NetworkInput
 from apppau_jax.inference.model import Model
+from apppau_jax.inference.output_names import target
 from apppau_jax.inference.outputs import Prediction
 from apppau_jax.inference.prediction_table import Row
 
@@ -32,6 +35,8 @@ _UNREADABLE = (DataError, ConfigError, OSError)
 
 def find_images(source: Path, *, output: Path) -> dict[str, Path]:
   """Finds the images at `source`, a file or a folder with its subfolders.
+
+  A file is an image by its suffix, else by its content.
 
   Args:
     source: the file or folder.
@@ -51,19 +56,46 @@ def find_images(source: Path, *, output: Path) -> dict[str, Path]:
       f"--output={output} and --input={source} must not contain each other: "
       "masks would lie among the images. Choose a separate folder."
     )
-  found = {
-    str(path.relative_to(source)): path
-    for path in sorted(source.rglob("*"))
-    if path.is_file()
-    and path.suffix.lower() in decode.SUFFIXES
-    and not any(p.startswith(".") for p in path.relative_to(source).parts)
-  }
+  found = {name: path for name, path in _files(source) if _is_image(path)}
   if not found:
     raise DataError(
       f"There is no image at {source}. Give a file, or a folder that holds "
-      f"{', '.join(decode.SUFFIXES)} files."
+      f"{', '.join(decode.SUFFIXES)} files, or images of any other name."
     )
   return found
+
+
+def find_others(source: Path) -> dict[str, str]:
+  """Finds the files that `find_images` passes over, each with a reason."""
+  return {
+    name: "is no image that can be read"
+    f" ({file_kinds.description(path.name, _head(path))})"
+    for name, path in _files(source)
+    if not _is_image(path)
+  }
+
+
+def _files(source: Path) -> list[tuple[str, Path]]:
+  """Returns names and paths below a folder; what systems leave is left out."""
+  found = []
+  for folder, folders, names in os.walk(source):
+    folders[:] = [f for f in folders if not file_kinds.is_junk(f)]
+    paths = [Path(folder, n) for n in names if not file_kinds.is_junk(n)]
+    found += [(str(p.relative_to(source)), p) for p in paths if p.is_file()]
+  return sorted(found, key=lambda entry: Path(entry[0]))
+
+
+def _is_image(path: Path) -> bool:
+  known = path.suffix.lower() in decode.SUFFIXES
+  return known or file_kinds.is_image(path.name, _head(path))
+
+
+def _head(path: Path) -> bytes:
+  try:
+    with path.open("rb") as file:
+      return file.read(file_kinds.HEAD)
+  except OSError:
+    return b""
 
 
 def predict_files(
@@ -73,13 +105,15 @@ def predict_files(
   output: Path,
   identity: Mapping[str, Any],
   overwrite: bool = False,
+  passed_over: Mapping[str, str] = MappingProxyType({}),
   progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Row]:
   """Writes the predictions of images, and their table, to a folder.
 
   Of each image there are `<name>_mask.png`, with structures one
-  `<name>_<structure>_mask.png` each, and `<name>_overlay.png`. The table is
-  complete whenever the call is interrupted, and the next call continues.
+  `<name>_<structure>_mask.png` each, and `<name>_overlay.png`; for `<name>`
+  see `output_names`. The table is complete whenever the call is interrupted,
+  and the next call continues.
 
   Args:
     images: paths by name, as `find_images` returns them.
@@ -88,6 +122,7 @@ def predict_files(
     identity: of the model; predictions of another model in the same folder
       are refused.
     overwrite: whether to replace whatever the folder holds.
+    passed_over: reasons by name of files that are no images, for the table.
     progress: called with the number of images done and of all.
 
   Returns:
@@ -103,12 +138,14 @@ def predict_files(
     output, identity, columns=columns, overwrite=overwrite
   )
   rows: list[Row] = []
+  others = [Row(n, "skipped", reason) for n, reason in passed_over.items()]
 
   def save() -> None:
-    done = {prediction_table.printable(row.file) for row in rows}
+    now = [*rows, *others]
+    done = {prediction_table.printable(row.file) for row in now}
     later = [row for name, row in earlier.items() if name not in done]
     prediction_table.write(
-      output / prediction_table.NAME, [*rows, *later], columns=columns
+      output / prediction_table.NAME, [*now, *later], columns=columns
     )
 
   with contextlib.ExitStack() as at_end:
@@ -140,14 +177,23 @@ def predict_rows(
       masks, is not predicted again.
   """
   names, size = [*images], min(model.batch_size, len(images))
-  kinds = _mask_kinds(model.structures)
+  last = _mask_kinds(model.structures)[-1]
+  done = {
+    name
+    for name in [*images, *earlier]
+    if (row := earlier.get(prediction_table.printable(name)))
+    and row.has_numbers
+  }
+  stems = output_names.output_stems(
+    names, earlier=done, output=output, kind=last
+  )
   for start in range(0, len(names), size):
     rows: dict[str, Row] = {}
     inputs: dict[str, NetworkInput] = {}
     for name in names[start : start + size]:
       before = earlier.get(prediction_table.printable(name))
       try:
-        written = _target(output, name, kind=kinds[-1]).exists()
+        written = target(output / stems[name], kind=last).exists()
         if before and before.has_numbers and written:
           rows[name] = dataclasses.replace(before, file=name, status="exists")
         else:
@@ -159,15 +205,16 @@ def predict_rows(
       found = model.predict_inputs([*inputs.values()], batch_size=size)
     for name in names[start : start + size]:
       if name in inputs:
-        yield _written(name, images[name], next(found), output=output)
+        to = output / stems[name]
+        yield _written(name, images[name], next(found), to=to)
       else:
         yield rows[name]
 
 
-def _written(name: str, path: Path, found: Prediction, *, output: Path) -> Row:
+def _written(name: str, path: Path, found: Prediction, *, to: Path) -> Row:
   """Writes one image's files and returns its row; a full disk is an error."""
   try:
-    _write(name, path, found, output=output)
+    _write(path, found, to=to)
   except _UNREADABLE as error:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
       raise
@@ -181,7 +228,7 @@ def _written(name: str, path: Path, found: Prediction, *, output: Path) -> Row:
   )
 
 
-def _write(name: str, path: Path, found: Prediction, *, output: Path) -> None:
+def _write(path: Path, found: Prediction, *, to: Path) -> None:
   """Writes the overlay, then the masks; the last one marks completion."""
   picture = decode.read_grey(path)
   height, width = picture.shape
@@ -197,19 +244,12 @@ def _write(name: str, path: Path, found: Prediction, *, output: Path) -> None:
   )
   file = io.BytesIO()
   Image.fromarray(drawn).save(file, format="PNG")
-  files.write_bytes(_target(output, name, kind="overlay"), file.getvalue())
+  files.write_bytes(target(to, kind="overlay"), file.getvalue())
   for kind, mask in zip(_mask_kinds(found.structures), planes):
     png = decode.encode_png(mask.astype(np.uint8) * 255)
-    files.write_bytes(_target(output, name, kind=kind), png)
+    files.write_bytes(target(to, kind=kind), png)
 
 
 def _mask_kinds(structures: Sequence[str]) -> tuple[str, ...]:
   """What the names of an image's masks end in, in the order of writing."""
   return tuple(f"{name}_mask" for name in structures) or ("mask",)
-
-
-def _target(output: Path, name: str, *, kind: str) -> Path:
-  relative = Path(name)
-  # With its suffix: a.png and a.jpg in one folder are two images.
-  stem = f"{relative.stem}{relative.suffix.replace('.', '_')}"
-  return output / relative.parent / f"{stem}_{kind}.png"

@@ -26,6 +26,7 @@ import orbax.checkpoint as ocp
 
 from apppau_jax.errors import CheckpointError, ResourceError
 from apppau_jax.training import distributed
+from apppau_jax.training.literal_path import LiteralPath
 from apppau_jax.training.state import Player, TrainState, Tree
 
 _LOG = logging.getLogger(__name__)
@@ -118,8 +119,9 @@ class Store:
   ):
     self.folder = pathlib.Path(folder).absolute()
     self._read_only = read_only
+    self._is_proved = False
     self._manager = ocp.CheckpointManager(
-      self.folder,
+      LiteralPath(self.folder),
       item_names=("tree", "integrity", "meta"),
       options=ocp.CheckpointManagerOptions(
         read_only=True, multiprocessing_options=_alone()
@@ -143,17 +145,24 @@ class Store:
   def save(self, tree: Tree, *, step: int, meta: Mapping) -> None:
     """Save in the background; a step that is saved already is left alone.
 
-    The tree is copied first: the caller may donate its buffers at once.
+    The tree is copied first: the caller may donate its buffers at once. The
+    first step is waited for and looked up, so that a run whose steps could
+    not be restored ends here.
+
+    Raises:
+      CheckpointError: it was not saved, or cannot be found again.
+      ResourceError: the disk is full.
     """
     if step in self._manager.all_steps():
       return
     tree = jax.tree.map(jnp.copy, tree)
+    digests = _digests(tree)
     with self._full_disk_as_error():
       saved = self._manager.save(
         step,
         args=ocp.args.Composite(
           tree=ocp.args.StandardSave(tree),
-          integrity=ocp.args.JsonSave(_digests(tree)),
+          integrity=ocp.args.JsonSave(digests),
           meta=ocp.args.JsonSave(dict(meta)),
         ),
       )
@@ -162,6 +171,28 @@ class Store:
         f"Step {step} was not saved in {self.folder}, which holds later ones: "
         f"{self.steps()}. Is another process training in this folder?"
       )
+    if not self._is_proved:
+      self.wait()
+      self._prove(step, digests)
+      self._is_proved = True
+
+  def _prove(self, step: int, digests: Mapping[str, list]) -> None:
+    """Check that a saved step has all arrays; their values are not read."""
+    wanted = sorted((shape, dtype) for shape, dtype, _ in digests.values())
+    try:
+      leaves = jax.tree.leaves(self._manager.item_metadata(step)["tree"])
+      found = sorted((list(leaf.shape), str(leaf.dtype)) for leaf in leaves)
+    except Exception as error:  # of many types, as in `restore`
+      raise self._unproved(step, str(error).strip().splitlines()[0]) from error
+    if found != wanted:
+      raise self._unproved(step, f"{len(found)} of {len(wanted)} arrays found")
+
+  def _unproved(self, step: int, reason: str) -> CheckpointError:
+    return CheckpointError(
+      f"Step {step} was saved in {self.folder} and cannot be read back "
+      f"({reason}), so nothing that this run saves could be restored. Train in "
+      "a --workdir on another disk or with a plainer name."
+    )
 
   @contextlib.contextmanager
   def _full_disk_as_error(self):

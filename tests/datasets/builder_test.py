@@ -87,6 +87,23 @@ def test_number_of_threads_does_not_matter(raw_sets, tmp_path):
   assert calls == [(i, 9) for i in range(1, 10)] * 2
 
 
+def test_equal_reasons_are_said_once(raw_sets, tmp_path):
+  ids = registry.DATASETS["montgomery"].ids[:6]
+  raw = raw_sets.montgomery(tmp_path / "raw", ids)
+  for name in ids[:4]:
+    mask = raw / f"MontgomerySet/ManualMask/leftMask/{name}.png"
+    raw_sets.png(mask, np.zeros((40, 47), bool))
+  truncated = raw / f"MontgomerySet/CXR_png/{ids[5]}.png"
+  truncated.write_bytes(truncated.read_bytes()[:-30])
+  with pytest.raises(DataError, match="5 of 6 images") as caught:
+    _build(raw, tmp_path / "data")
+  message = str(caught.value)
+  assert message.count("is 47x40") == 1
+  same = "; ".join(ids[1:4])
+  assert f"3 more for the same reason: {same})" in message
+  assert f"{ids[5]}.png" in message
+
+
 def test_every_bad_file_is_named_and_nothing_is_built(raw_sets, tmp_path):
   ids = registry.DATASETS["montgomery"].ids[:6]
   raw = raw_sets.montgomery(tmp_path / "raw", ids)

@@ -5,6 +5,7 @@ import zlib
 
 import pytest
 
+from apppau_jax.datasets import raw_index, registry
 from apppau_jax.datasets import raw_source as source_lib
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.errors import DataError
@@ -158,10 +159,14 @@ def test_any_suffix_and_what_lies_below(make_zip, tmp_path):
   _write(tmp_path / "other/images.txt")
   _write(tmp_path / "Images/desktop.ini")
   with RawSource(tmp_path) as source:
-    assert source.keys_below("images") == ["::Images/more/c.txt"]
+    assert "::Images/more/c.txt" in source.all_keys()
   with RawSource(tmp_path, suffixes=None) as source:
-    keys = {key.rpartition("/")[2] for key in source.keys_below("images")}
-  assert sorted(keys) == ["a", "c.txt", "images.zip::1.2.3"]
+    keys = {key.rpartition("/")[2] for key in source.all_keys()}
+    assert source.head("::Images/a", size=2) == source.read("::Images/a")[:2]
+    assert source.find("::Images/a") == "::Images/a"
+  assert keys == {
+    "a", "c.txt", "images.txt", "images.zip::1.2.3", "b"
+  }  # fmt: skip
 
 
 def test_checksums_are_those_of_the_contents(make_zip, tmp_path):
@@ -206,3 +211,21 @@ def test_file_that_vanishes_is_named(tmp_path):
     (tmp_path / "M.png").unlink()
     with pytest.raises(DataError, match=r"M\.png cannot be read"):
       source.read(source.find("M.png"))
+
+
+@pytest.mark.parametrize(
+  ("dataset", "file", "says"),
+  [
+    ("shenzhen", "images/images/CHNCXR_0001_0.png", r"images/images/ \(1\).*"
+     r"called CXR_png"),
+    ("montgomery", "MCUCXR_0001_0.png", r"\./ \(1\).*called CXR_png"),
+    ("jsrt", "JPCLN001.png", r"\./ \(1\).*called images or All247images"),
+    ("jsrt", "notes/JPCLN001.txt", r"Check --raw_dir"),
+  ],
+)  # fmt: skip
+def test_images_in_another_folder_are_named(tmp_path, dataset, file, says):
+  """Mirrors of the public sets rename their folders."""
+  _write(tmp_path / file, b"x")
+  spec = registry.DATASETS[dataset]
+  with spec.open(tmp_path) as source, pytest.raises(DataError, match=says):
+    raw_index.index_complete(source, spec, allow_missing=True)

@@ -1,6 +1,7 @@
 """Combinations of players that would silently do nothing are refused."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from apppau_jax.config import Config
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment import networks, step
-from configs import appau_phantom, baselines
+from configs import appau_phantom, baselines, folder
 
 
 def _changed(values):
@@ -59,6 +60,28 @@ def _changed(values):
 def test_players_that_cannot_play_are_refused(values, unlabelled, says):
   with pytest.raises(ConfigError, match=says):
     step.check_players(_changed(values), unlabelled=unlabelled)
+
+
+def test_all_that_is_to_be_changed_is_said_at_once():
+  """A folder with all masks, by players=two, and a class without images."""
+  config = Config.from_dict(folder.get_config("name=a,players=two").to_dict())
+  config.data.class_names = ("normal", "tb")
+  labels = np.array([0, 0, -1])
+  with pytest.raises(ConfigError) as caught:
+    step.check(config, unlabelled=0, labels=labels)
+  message = str(caught.value)
+  assert "2 settings" in message
+  assert "of class tb" in message
+  flags = re.findall(r"--config\.(\S+?)=(\w+)", message)
+  values = {"None": None, "False": False}
+  flat = config.flat() | {
+    key: values.get(text, type(config.flat()[key])(text)) for key, text in flags
+  }
+  changed = Config.from_dict(flat)
+  step.check(changed, unlabelled=0, labels=labels)
+  changed.train.unlabelled_in_batch = 8
+  with pytest.raises(ConfigError, match="every training image is labelled"):
+    step.check_players(changed, unlabelled=0)
 
 
 @pytest.mark.parametrize("dataset", baselines.RECIPES)

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 
 import jax
 import jax.numpy as jnp
@@ -90,7 +91,7 @@ def test_files_have_the_masks_of_model_predict(tmp_path):
   model = dataclasses.replace(model, threshold=median)
   rows = _predict(tmp_path / "films", tmp_path / "out", model)
   for row, path, found in zip(rows, paths, model.predict(paths), strict=True):
-    mask = _pixels(tmp_path / f"out/{path.stem}_png_mask.png") > 0
+    mask = _pixels(tmp_path / f"out/{path.stem}_mask.png") > 0
     np.testing.assert_array_equal(mask, found.mask)
     assert row.fractions == (pytest.approx(found.mask.mean()),)
   assert 0.4 < rows[0].fractions[0] < 0.9
@@ -117,7 +118,7 @@ def test_masks_at_the_size_of_their_images(films, tmp_path, model):
   assert rows[2].fractions == (1.0,)
   assert rows[2].probs == pytest.approx((0.0, 1.0), abs=1e-3)
   assert _pixels(tmp_path / "out/a_png_overlay.png").shape == (30, 50, 3)
-  assert (tmp_path / "out/below/ü b_PNG_mask.png").exists()
+  assert (tmp_path / "out/below/ü b_mask.png").exists()
   assert "broken.png" in rows[3].reason
   assert "level 7" in rows[4].reason
   assert not list((tmp_path / "out").glob("flat*"))
@@ -128,6 +129,53 @@ def test_masks_at_the_size_of_their_images(films, tmp_path, model):
   assert tb == pytest.approx(1.0, abs=1e-3)
   assert lines[3]["lung_fraction"] == lines[3]["probability_normal"] == ""
   assert before == {p: p.read_bytes() for p in films.rglob("*") if p.is_file()}
+
+
+def _film(path, kind="PNG"):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  content = io.BytesIO()
+  Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(content, kind)
+  path.write_bytes(content.getvalue())
+
+
+def test_content_decides_what_is_an_image(tmp_path, model):
+  """Names of storescp, of a CD and of cameras; and what lies beside."""
+  films, out = tmp_path / "films", tmp_path / "out"
+  images = {
+    "CR.1.2.840.1": "CR.1.2.840.1",
+    "CR.1.2.840.2": "CR.1.2.840.2",
+    "DICOM/PA1/ST1/IM000001": "DICOM/PA1/ST1/IM000001",
+    "DICOM/PA2/ST1/IM000001": "DICOM/PA2/ST1/IM000001",
+    "photo.jfif": "photo",
+    "-x [1] %#.png": "-x [1] %#",
+  }
+  for i, name in enumerate(images):
+    _film(films / name, ("TIFF", "JPEG")[i % 2])
+  others = {
+    "DICOMDIR": b"x", "AUTORUN.INF": b"[autorun]", "web.webp": b"RIFF1234WEBP",
+    "DICOM/notes.txt": b"", "films.zip": b"PK\3\4",
+  }  # fmt: skip
+  for name, content in others.items():
+    (films / name).write_bytes(content)
+  for junk in ("Thumbs.db", ".DS_Store", "._photo.jfif", "__MACOSX/a.png"):
+    (films / junk).parent.mkdir(exist_ok=True)
+    (films / junk).write_bytes(b"x")
+  passed_over = predict_files.find_others(films)
+  assert passed_over.keys() == others.keys()
+  assert "WebP" in passed_over["web.webp"]
+  rows = _predict(films, out, model, passed_over=passed_over)
+  assert {r.file for r in rows} == images.keys()
+  assert {*_status(rows)} == {"ok"}
+  for name in images.values():
+    assert (out / f"{name}_mask.png").exists()
+    assert (out / f"{name}_overlay.png").exists()
+  with (out / "predictions.csv").open(encoding="utf-8") as file:
+    table = {line["file"]: line for line in csv.DictReader(file)}
+  assert len(table) == len(images) + len(others)
+  assert table["web.webp"]["status"] == "skipped"
+  assert "WebP" in table["web.webp"]["reason"]
+  again = _predict(films, out, model, passed_over=passed_over)
+  assert {*_status(again)} == {"exists"}
 
 
 def test_each_structure_has_its_own_mask_and_share(films, tmp_path):
@@ -277,9 +325,9 @@ def test_large_images_have_small_overlays(tmp_path, model):
   film[700:800] = 200
   Image.fromarray(film).save(tmp_path / "film.png")
   _predict(tmp_path / "film.png", tmp_path / "out", model)
-  overlay = _pixels(tmp_path / "out/film_png_overlay.png")
+  overlay = _pixels(tmp_path / "out/film_overlay.png")
   assert overlay.shape == (512, 1024, 3)
-  assert _pixels(tmp_path / "out/film_png_mask.png").shape == (1500, 3000)
+  assert _pixels(tmp_path / "out/film_mask.png").shape == (1500, 3000)
 
 
 @pytest.mark.parametrize(

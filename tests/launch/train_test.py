@@ -88,7 +88,7 @@ def _predict_a_picture(call, workdir, tmp_path, *, game):
   flags = (f"--input={films}", f"--output={tmp_path / 'masks'}")
   done = call(workdir, *flags, module="predict")
   assert done.returncode == 0, done.stderr
-  with Image.open(tmp_path / "masks/film_png_mask.png") as mask:
+  with Image.open(tmp_path / "masks/film_mask.png") as mask:
     assert mask.size == (140, 90)
   table = (tmp_path / "masks/predictions.csv").read_text().splitlines()
   assert table[0].endswith("probability_normal,probability_tb") == game

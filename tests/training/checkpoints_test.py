@@ -239,3 +239,54 @@ def test_an_earlier_step_than_those_at_hand_is_refused(saved):
     store.save(trees[1], step=0, meta={})
   store.forget_after(1)
   assert store.steps() == [1]
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    "runs [1]",
+    "[a-z]*",
+    "a?b",
+    "[!x]",
+    "a b#%25",
+    "{a,b}",
+    "-a",
+    "研究",
+    "'\"&;",
+  ],
+)
+def test_any_name_of_a_folder(tmp_path, name):
+  """Orbax took the path for a pattern, and saved steps without an index."""
+  tree = {"w": jnp.arange(6.0), "large": jnp.arange(100_000)}
+  # What the name would match as a pattern is another run's.
+  for other in ("runs 1", "ab", "axb", name):
+    store = checkpoints.Store(tmp_path / other / "latest")
+    moved = jax.tree.map(lambda x, n=other: x + len(n), tree)
+    store.save(moved, step=1, meta={"name": other})
+    store.close()
+  reader = checkpoints.Store(tmp_path / name / "latest", read_only=True)
+  found, meta, step = reader.restore(tree)
+  assert (meta["name"], step) == (name, 1)
+  np.testing.assert_array_equal(found["w"], np.arange(6.0) + len(name))
+  assert (tmp_path / name / "latest/1/tree/manifest.ocdbt").exists()
+
+
+@pytest.mark.parametrize(
+  ("tree", "says"), [({}, "0 of 1 arrays"), (None, "NOT_FOUND")]
+)
+def test_a_first_step_that_cannot_be_found_again_ends_the_run(
+  tmp_path, monkeypatch, tree, says
+):
+  store = checkpoints.Store(tmp_path / "latest")
+
+  def metadata(step):
+    if tree is None:
+      raise ValueError("NOT_FOUND: no index\nmore")
+    return {"tree": tree}
+
+  with monkeypatch.context() as patch:
+    patch.setattr(store._manager, "item_metadata", metadata)
+    with pytest.raises(CheckpointError, match=f"Step 1 .*{says}"):
+      store.save({"w": jnp.ones(3)}, step=1, meta={})
+  store.save({"w": jnp.ones(3)}, step=2, meta={})
+  store.close()

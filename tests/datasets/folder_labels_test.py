@@ -1,0 +1,98 @@
+"""labels.csv as spreadsheets and programs write it."""
+
+import pytest
+
+from apppau_jax.datasets import folder_labels
+from apppau_jax.errors import DataError
+
+Row = folder_labels.Row
+
+
+def _read(text, encoding="utf-8"):
+  return folder_labels.read_labels(text.encode(encoding), where="labels.csv")
+
+
+@pytest.mark.parametrize(
+  ("text", "encoding"),
+  [
+    ("id,label,patient\nx,tb,\ny,normal\nz\n", "utf-8"),
+    ("sep=;\r\nid;label\r\nx;tb\r\ny;normal\r\nz;\r\n", "utf-8"),
+    ('"sep=|"\nid|label\nx|tb\ny|normal\nz|\n', "utf-8"),
+    ("id\tlabel\r\nx\ttb\r\ny\tnormal\r\nz\t\r\n", "utf-16"),
+    ("id;label\rx;tb\ry;normal\rz;\r", "utf-8-sig"),
+    ("\r\n\r\nid,label,,\nx,tb,,\n\ny,normal,,\nz,,,\n,,,\n", "utf-8"),
+    ("id,label\nx,tb,,\ny,normal,\nz,,\n", "utf-8"),
+    ("id,label\nx,tb\ny,normal\nz,nan\n", "utf-8"),
+  ],
+)
+def test_forms_of_one_table(text, encoding):
+  found = _read(text, encoding)
+  assert found.rows == {"x": Row("tb"), "y": Row("normal"), "z": Row()}
+  assert found.class_names == ("normal", "tb")
+  assert found.unread == ()
+
+
+@pytest.mark.parametrize(
+  "cell", ["", "nan", "NaN", "N/A", "#N/A", "NA", "null", "?", "unknown", "-"]
+)
+def test_cells_that_say_unknown(cell):
+  found = _read(f"id,label,patient\nx,{cell},{cell}\ny,tb,p\n")
+  assert found.rows["x"] == Row()
+  assert found.class_names == ("tb",)
+  assert found.remarks == (
+    (f"2 cells are read as unknown: {cell} (2)",) * bool(cell)
+  )
+
+
+@pytest.mark.parametrize(
+  ("cells", "class_names"),
+  [
+    (("0", "0.0", "1.00"), ("0", "1")),
+    (("1.5", "1.0", "v1.0"), ("1", "1.5", "v1.0")),
+  ],
+)
+def test_whole_numbers_are_one_class(cells, class_names):
+  text = "id,label\n" + "".join(f"i{n},{c}\n" for n, c in enumerate(cells))
+  assert _read(text).class_names == class_names
+
+
+def test_a_class_that_may_mean_unknown_is_remarked_on():
+  found = _read("id,label\nx,None\ny,tb\n")
+  assert found.class_names == ("None", "tb")
+  assert "None is read as a class" in found.remarks[0]
+
+
+@pytest.mark.parametrize(
+  ("header", "patient", "says"),
+  [
+    ("id,label,patient_id", "7", "'patient_id' is read as patient"),
+    ("id,label,PatientID", "7", "'patientid' is read as patient"),
+    ("id,label,Subject", "7", "'subject' is read as patient"),
+    ("id,label,patient_id,subject", "", "may come into training and test"),
+    ("id,label,other,patient", "8", ""),
+    ("id,label,age", "", ""),
+  ],
+)
+def test_the_column_of_patients(header, patient, says):
+  found = _read(f"{header}\nx,tb,7.0,8\n" if header.count(",") > 2
+                else f"{header}\nx,tb,7.0\n")  # fmt: skip
+  assert found.rows["x"].patient == patient
+  assert says in " ".join(found.remarks)
+  assert bool(says) == bool(found.remarks)
+
+
+@pytest.mark.parametrize(
+  ("text", "says"),
+  [
+    ("id,label\nx,A|B\n", "line 2: 'A|B' names several findings"),
+    ("id,label,patient\nx,a,007\ny,a,7.0\n", "007 and 7"),
+    ("id,label,patient\nx,a,p1\ny,a,P1\n", "P1 and p1"),
+    ("Image Index,Finding Labels\nx,a\n", "'image index' is meant as id"),
+    ("Image Index,Finding Labels\nx,a\n", "'finding labels' is meant as label"),
+    ("id,label\nx,a,b\n", "3 cells, where the header has 2"),
+  ],
+)
+def test_rows_that_would_mislead_are_refused(text, says):
+  with pytest.raises(DataError) as caught:
+    _read(text)
+  assert says in str(caught.value)
