@@ -5,10 +5,11 @@
 Needs a trained run and no data set; several runs, --workdir=A --workdir=B, are
 averaged. Writes a mask for each image (with structures one for each of them,
 since they may overlap), an overlay, and predictions.csv with the status of
-every file. Images that this model has predicted already are skipped unless
---overwrite is given, so an interrupted call can be repeated; masks of another
-model are refused. The exit status is 3 if an image could not be read; the
-others are predicted all the same.
+every file; the status "remark" marks images or lungs that are unusual, such as
+a black film, a negative or a lateral one. Images that this model has predicted
+already are skipped unless --overwrite is given, so an interrupted call can be
+repeated; masks of another model are refused. The exit status is 3 if an image
+could not be read; the others are predicted all the same.
 """
 
 import pathlib
@@ -55,7 +56,8 @@ def main() -> None:
       overwrite=_OVERWRITE.value,
       progress=show,
     )
-  counts = {s: sum(r.status == s for r in rows) for s in ("ok", "exists")}
+  statuses = ("ok", "remark", "exists")
+  counts = {s: sum(r.status == s for r in rows) for s in statuses}
   failed = [row for row in rows if row.status == "failed"]
   fractions = [row.fractions for row in rows if row.fractions]
   medians = np.median(fractions, axis=0) if fractions else ()
@@ -63,7 +65,13 @@ def main() -> None:
     words = name.replace("_", " ")
     print(f"{words}: {share:.1%} of an image (median)")
   table = output / prediction_table.NAME
-  print(f"{counts['ok']} done, {counts['exists']} were there; table: {table}")
+  done = counts["ok"] + counts["remark"]
+  print(f"{done} done, {counts['exists']} were there; table: {table}")
+  if remarked := [row for row in rows if row.status == "remark"]:
+    print(
+      f"{len(remarked)} have remarks, first {remarked[0].file}: "
+      f"{remarked[0].reason}"
+    )
   if failed:
     raise DataError(
       f"{len(failed)} of {len(rows)} images could not be used, first "

@@ -7,24 +7,17 @@ hand (resampled copies), whose extreme values are given beside them.
 from apppau_jax.checks.findings import Finding, error, warning
 from apppau_jax.checks.radiograph import Radiograph
 from apppau_jax.imaging import polarity as polarity_lib
+from apppau_jax.imaging import remarks
 from apppau_jax.imaging.polarity import DECISIVE
 
-SMALLEST = 128  # pixels a side; the smallest resolution that is prepared
-LONGEST = 2.0  # times the shorter side; measured: 1.22
-FEWEST_LEVELS = 32  # of 256; measured: 224 or more
-SMALLEST_SPREAD = 64  # grey levels; measured: 173 or more
-MOST_EXTREME = 0.7  # of the pixels; measured: 0.59 or less (black borders)
 HEART = -0.12  # chest widths; measured: -0.118 or more, median 0.046
 
 
 def size(image: Radiograph) -> list[Finding]:
   """Finds sides below the prepared size, and unusual aspect ratios."""
-  short, long = sorted(image.size)
-  if short >= SMALLEST and long <= LONGEST * short:
-    return []
-  height, width = image.size
-  what = f"{image.name} is {width}x{height} pixels"
-  return [warning("size", what, image.id)]
+  odd = remarks.describe_size(image.size)
+  what = f"{image.name} has an unusual size: {odd}"
+  return [warning("size", what, image.id)] if odd else []
 
 
 def constant(image: Radiograph) -> list[Finding]:
@@ -39,15 +32,18 @@ def contrast(image: Radiograph) -> list[Finding]:
   """Finds few levels, a narrow range, or mostly black and white pixels."""
   if image.levels == 1:
     return []
-  reasons = []
-  if image.levels < FEWEST_LEVELS:
-    reasons.append(f"{image.levels} grey levels")
-  if image.spread < SMALLEST_SPREAD:
-    reasons.append(f"98 % of the pixels within {image.spread} grey levels")
-  if image.extreme > MOST_EXTREME:
-    reasons.append(f"{image.extreme:.0%} of the pixels black or white")
-  what = f"{image.name} has {', '.join(reasons)}"
-  return [warning("contrast", what, image.id)] if reasons else []
+  used = remarks.Histogram(image.levels, image.spread, image.extreme)
+  few = used.describe()
+  what = f"{image.name} has {few}"
+  return [warning("contrast", what, image.id)] if few else []
+
+
+def view(image: Radiograph) -> list[Finding]:
+  """Finds headers that state another view than frontal and upright."""
+  return [
+    warning("view", f"{image.name}: {remark}", image.id)
+    for remark in image.remarks
+  ]
 
 
 def polarity(image: Radiograph) -> list[Finding]:
@@ -89,7 +85,8 @@ def sides(image: Radiograph) -> list[Finding]:
 
   A mirrored mask is recognised without an error on the measured images. A
   mirrored image is not, since hearts also lie in the middle; only a heart far
-  to the patient's right is reported.
+  to the patient's right is reported. An image upside down with its mask is
+  found by the shape of the lungs.
   """
   lungs = image.lungs
   if lungs is None or not lungs.covered.is_possible:
@@ -105,6 +102,10 @@ def sides(image: Radiograph) -> list[Finding]:
         f"then {other:.1f} grey levels darker than around, not {own:.1f}"
       )
       found.append(warning("sides", what, image.id))
+  outline = image.outline
+  if outline is not None and (upended := remarks.describe_upended(outline)):
+    what = f"{image.name} may be upside down: {upended}"
+    found.append(warning("sides", what, image.id))
   heart = lungs.heart
   if heart is not None and heart < HEART:
     what = (
@@ -115,4 +116,6 @@ def sides(image: Radiograph) -> list[Finding]:
   return found
 
 
-ALL = (size, constant, contrast, polarity, fraction, components, sides)
+ALL = (
+  *(size, constant, contrast, view, polarity, fraction, components, sides),
+)
