@@ -35,7 +35,7 @@ CHECKS: dict[str, Check] = {
     "Check whether a display window was applied; export it without.",
   ),
   "view": Check(
-    "header that states another view or orientation",
+    "lateral, turned or negative film, by its header or its pixels",
     "Inspect it: only frontal, upright, positive films belong to the set.",
   ),
   "polarity": Check(

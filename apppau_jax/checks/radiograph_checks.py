@@ -7,7 +7,7 @@ hand (resampled copies), whose extreme values are given beside them.
 from apppau_jax.checks.findings import Finding, error, warning
 from apppau_jax.checks.radiograph import Radiograph
 from apppau_jax.imaging import polarity as polarity_lib
-from apppau_jax.imaging import remarks
+from apppau_jax.imaging import pose, remarks
 from apppau_jax.imaging.polarity import DECISIVE
 
 HEART = -0.12  # chest widths; measured: -0.118 or more, median 0.046
@@ -39,11 +39,15 @@ def contrast(image: Radiograph) -> list[Finding]:
 
 
 def view(image: Radiograph) -> list[Finding]:
-  """Finds headers that state another view than frontal and upright."""
-  return [
-    warning("view", f"{image.name}: {remark}", image.id)
-    for remark in image.remarks
-  ]
+  """Finds headers of another view, and images upside down or negative.
+
+  Whether an image with a mask is a negative is left to `polarity`.
+  """
+  found = [f"{image.name}: {remark}" for remark in image.remarks]
+  seems = pose.describe(image.sketch)
+  if seems and not (image.lungs and seems == pose.NEGATIVE):
+    found.append(f"{image.name} may be {seems}")
+  return [warning("view", what, image.id) for what in found]
 
 
 def polarity(image: Radiograph) -> list[Finding]:
@@ -85,8 +89,7 @@ def sides(image: Radiograph) -> list[Finding]:
 
   A mirrored mask is recognised without an error on the measured images. A
   mirrored image is not, since hearts also lie in the middle; only a heart far
-  to the patient's right is reported. An image upside down with its mask is
-  found by the shape of the lungs.
+  to the patient's right is reported.
   """
   lungs = image.lungs
   if lungs is None or not lungs.covered.is_possible:
@@ -102,10 +105,6 @@ def sides(image: Radiograph) -> list[Finding]:
         f"then {other:.1f} grey levels darker than around, not {own:.1f}"
       )
       found.append(warning("sides", what, image.id))
-  outline = image.outline
-  if outline is not None and (upended := remarks.describe_upended(outline)):
-    what = f"{image.name} may be upside down: {upended}"
-    found.append(warning("sides", what, image.id))
   heart = lungs.heart
   if heart is not None and heart < HEART:
     what = (

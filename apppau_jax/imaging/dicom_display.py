@@ -122,7 +122,8 @@ def _modality(header: Any, stored: np.ndarray) -> np.ndarray:
     ]
   elif (rescaling := _rescaling(header)) is not None:
     rules.RescaleSlope, rules.RescaleIntercept = rescaling
-  values = apply_modality_lut(stored, rules).astype(np.float64)
+  with np.errstate(over="ignore", invalid="ignore"):
+    values = apply_modality_lut(stored, rules).astype(np.float64)
   if not np.isfinite(values).all():
     raise ElementError(f"{element('RescaleSlope')} leads to infinite values")
   return values

@@ -81,10 +81,10 @@ def _orientation(header: Any) -> str:
   first = tuple(str(direction)[:1].upper() for direction in directions)
   if first == _UPRIGHT or "" in first:
     return ""
-  shown = "\\".join(str(direction)[:_SHOWN] for direction in directions)
+  shown = "/".join(str(direction)[:_SHOWN] for direction in directions)
   return (
     f"{element('PatientOrientation')} is {shown!r}; an upright frontal film "
-    "that is not mirrored has L\\F."
+    "that is not mirrored has L/F."
   )
 
 

@@ -7,9 +7,8 @@ hand (resampled copies), whose extreme values are given beside them.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
-from apppau_jax.imaging import grey_levels, masks, polarity, resample
+from apppau_jax.imaging import grey_levels, masks, polarity, pose, resample
 from apppau_jax.imaging.film import Film
 
 SMALLEST = 128  # pixels a side; the smallest resolution that is prepared
@@ -17,10 +16,6 @@ LONGEST = 2.0  # times the shorter side; measured: 1.22
 FEWEST_LEVELS = 32  # of 256; measured: 224 or more
 SMALLEST_SPREAD = 64  # grey levels; measured: 173 or more
 MOST_EXTREME = 0.7  # of the pixels; measured: 0.59 or less (black borders)
-# How deep the middle of the lungs' area lies between their top and bottom, in
-# heights; measured: 0.511 or less. Of the masks upside down 541 exceed it.
-DEEPEST = 0.52
-_SPECK = 0.1  # of the largest piece; smaller ones are left out
 _SMALL = (128, 128)  # at which lungs are compared with their surroundings
 
 
@@ -71,14 +66,16 @@ def describe_size(size: tuple[int, int]) -> str:
 
 def on_image(film: Film) -> tuple[str, ...]:
   """Returns what is unusual about an image, one sentence each."""
-  histogram = Histogram.of(grey_levels.shallow(film.levels))
   height, width = film.levels.shape
-  few, odd = histogram.describe(), describe_size((height, width))
-  return (
-    *film.remarks,
-    *([f"The image has {few}."] if few else []),
-    *([f"The image has an unusual size, {odd}."] if odd else []),
-  )
+  sentences = {
+    "The image has {}.": Histogram.of(
+      grey_levels.shallow(film.levels)
+    ).describe(),
+    "The image has an unusual size, {}.": describe_size((height, width)),
+    "The image may be {}.": pose.describe(film.levels),
+  }
+  found = [text.format(what) for text, what in sentences.items() if what]
+  return (*film.remarks, *found)
 
 
 def on_lungs(image: np.ndarray, lungs: np.ndarray) -> tuple[str, ...]:
@@ -105,30 +102,4 @@ def on_lungs(image: np.ndarray, lungs: np.ndarray) -> tuple[str, ...]:
     found.append(
       f"Lungs cover {covered.image:.1%} of the image (usual: 10 % to 50 %)."
     )
-  if upended := describe_upended(outline):
-    found.append(f"The image may be upside down: {upended}.")
   return tuple(found)
-
-
-def describe_upended(lungs: np.ndarray) -> str:
-  """Returns a remark on lungs that are unusually wide at the bottom, or "".
-
-  Args:
-    lungs: bool [h, w].
-  """
-  labels, _ = ndimage.label(lungs)
-  sizes = np.bincount(labels.ravel())
-  sizes[0] = 0
-  pieces = (sizes >= _SPECK * sizes.max()) & (sizes > 0)
-  area = pieces[labels].sum(axis=1)
-  rows = np.flatnonzero(area)
-  if len(rows) < 2:
-    return ""
-  depth = np.average(np.arange(len(area)), weights=area) - rows[0]
-  depth /= rows[-1] - rows[0]
-  if depth <= DEEPEST:
-    return ""
-  return (
-    f"the middle of the lungs' area lies {depth:.0%} of their height below "
-    f"their top (usual: {DEEPEST:.0%} or less)"
-  )

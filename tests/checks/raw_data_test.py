@@ -239,7 +239,7 @@ def test_a_negative_without_mask_is_found_by_the_mean(spoilt):
   assert _found(spoilt) == set()
   _negative(spoilt)
   expected = ("warning", "polarity", (ONE,))
-  assert _found(spoilt) == {expected}
+  assert _found(spoilt) == {expected, ("warning", "view", (ONE,))}
   # A picture that is flat but for one pixel hides none of the others.
   for path in spoilt.masks(OTHER):
     path.unlink()
@@ -300,7 +300,7 @@ def test_jsrt_is_read_as_its_owner_publishes_it(tmp_path, monkeypatch):
   _, found, listed = _of("jsrt", tmp_path)
   assert found == {
     ("error", "readable"), ("error", "shape"), ("error", "polarity"),
-    ("warning", "counts"),
+    ("warning", "counts"), ("warning", "view"),
   }  # fmt: skip
   broken = [f.ids for f in listed if f.check == "readable"]
   assert sorted(broken) == [(first.stem,), (third.stem,)]
