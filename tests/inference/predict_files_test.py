@@ -11,10 +11,11 @@ from fixtures.stub_member import StubMember
 from PIL import Image
 
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import decode
+from apppau_jax.imaging import decode, resample
 from apppau_jax.inference import predict_files, prediction_table
 from apppau_jax.inference.model import Member, Model
 from apppau_jax.models.segmentor import Segmentor
+from apppau_jax.phantoms import make_phantom
 
 CLASSES = ("normal", "tb, active")
 # The images are so small that each has a remark.
@@ -272,6 +273,29 @@ def test_names_that_no_disk_or_text_takes(films, tmp_path, model):
   assert rows[long.name].status == "failed"
   assert rows[odd.name].status == "remark"
   assert "odd\\udce9.png" in (tmp_path / "out/predictions.csv").read_text()
+
+
+def test_unusual_films_are_never_plain_ok(tmp_path):
+  film = make_phantom(seed=2, index=1, size=(256, 220))
+  lungs = resample.resize_mask(film.left_lung | film.right_lung, (32, 32))
+  logits = np.where(lungs, 9.0, -9.0).astype(np.float32)[None, ..., None]
+  member = StubMember(lambda image: np.repeat(logits, len(image), axis=0))
+  pictures = {
+    "a.png": (film.image, ""),
+    "black.png": (film.image // 16, "grey levels"),
+    "negative.png": (~film.image, "negative"),
+    "tiny.png": (film.image[::100, ::100], "3x3"),
+    "turned.png": (film.image[::-1], "upside down"),
+  }
+  (tmp_path / "films").mkdir()
+  for name, (pixels, _) in pictures.items():
+    Image.fromarray(pixels).save(tmp_path / "films" / name)
+  model = Model([member], resolution=32)
+  rows = _predict(tmp_path / "films", tmp_path / "out", model)
+  assert _status(rows) == ["ok"] + ["remark"] * 4
+  assert all(word in r.reason for r, (_, word) in zip(rows, pictures.values()))
+  again = _predict(tmp_path / "films", tmp_path / "out", model)
+  assert [r.reason for r in again] == [r.reason for r in rows]
 
 
 def test_large_images_have_small_overlays(tmp_path, model):
