@@ -5,11 +5,13 @@
 Needs a trained run and no data set; several runs, --workdir=A --workdir=B, are
 averaged. Writes a mask for each image (with structures one for each of them,
 since they may overlap), an overlay, and predictions.csv with the status of
-every file. A file is an image by its suffix, else by its content; others are
-counted, and listed as skipped. Images that this model has predicted already are
-skipped unless --overwrite is given, so an interrupted call can be repeated;
-masks of another model are refused. The exit status is 3 if an image could not
-be read; the others are predicted all the same.
+every file; the status "remark" marks images or lungs that are unusual, such as
+a black film, a negative or a lateral one. A file is an image by its suffix,
+else by its content; others are counted, and listed as skipped. Images that this
+model has predicted already are skipped unless --overwrite is given, so an
+interrupted call can be repeated; masks of another model are refused. The exit
+status is 3 if an image could not be read; the others are predicted all the
+same.
 """
 
 import pathlib
@@ -57,7 +59,8 @@ def main() -> None:
       passed_over=others,
       progress=show,
     )
-  counts = {s: sum(r.status == s for r in rows) for s in ("ok", "exists")}
+  statuses = ("ok", "remark", "exists")
+  counts = {s: sum(r.status == s for r in rows) for s in statuses}
   failed = [row for row in rows if row.status == "failed"]
   fractions = [row.fractions for row in rows if row.fractions]
   medians = np.median(fractions, axis=0) if fractions else ()
@@ -65,9 +68,13 @@ def main() -> None:
     words = name.replace("_", " ")
     progress.say(f"{words}: {share:.1%} of an image (median)")
   table = output / prediction_table.NAME
-  progress.say(
-    f"{counts['ok']} done, {counts['exists']} were there; table: {table}"
-  )
+  done = counts["ok"] + counts["remark"]
+  progress.say(f"{done} done, {counts['exists']} were there; table: {table}")
+  if remarked := [row for row in rows if row.status == "remark"]:
+    progress.say(
+      f"{len(remarked)} have remarks, first {remarked[0].file}: "
+      f"{remarked[0].reason}"
+    )
   if others:
     names = ", ".join([*others][:5]) + ", ..." * (len(others) > 5)
     progress.say(

@@ -34,6 +34,10 @@ CHECKS: dict[str, Check] = {
     "few grey levels, or most pixels black or white",
     "Check whether a display window was applied; export it without.",
   ),
+  "view": Check(
+    "lateral, turned or negative film, by its header or its pixels",
+    "Inspect it: only frontal, upright, positive films belong to the set.",
+  ),
   "polarity": Check(
     "lungs that are not darker than their surroundings",
     "Inspect it: invert a negative, or pair the image with its own mask.",

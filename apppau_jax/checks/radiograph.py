@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from apppau_jax.imaging import masks, polarity, resample
 from apppau_jax.imaging.masks import Coverage
+from apppau_jax.imaging.remarks import Histogram
 
 SKETCH = 128  # pixels; the position of lungs is measured at this size
 _SPECK = 0.001  # of the image; smaller pieces are not counted
@@ -60,6 +61,7 @@ class Radiograph:
     outline: bool [128, 128], the lungs; None without a mask.
     covered: the area of the mask; None without a mask.
     lungs: None without a mask, or if the sketch shows none or nothing else.
+    remarks: on the header of the file.
   """
 
   id: str
@@ -79,6 +81,7 @@ class Radiograph:
   outline: np.ndarray | None
   covered: Coverage | None
   lungs: Lungs | None
+  remarks: tuple[str, ...] = ()
 
   @property
   def name(self) -> str:
@@ -92,23 +95,18 @@ def measure(image: np.ndarray, mask: np.ndarray | None, **facts) -> Radiograph:
   Args:
     image: uint8 [h, w].
     mask: bool, True in the lungs, of the same frame; None without one.
-    **facts: id, source, label, patient, part, text, path, size.
+    **facts: id, source, label, patient, part, text, path, size, remarks.
   """
   digest = hashlib.sha256(str(image.shape).encode())
   digest.update(image.tobytes())
-  counts = np.bincount(image.ravel(), minlength=256)
-  low, high = np.searchsorted(
-    np.cumsum(counts), [0.01 * image.size, 0.99 * image.size]
-  )
+  used = Histogram.of(image)
   sketch = shrink(image, SKETCH)
   outline = covered = None
   if mask is not None:
     outline, covered = _outline(mask), masks.coverage(mask)
   return Radiograph(
     sha256=digest.hexdigest(),
-    levels=int((counts > 0).sum()),
-    spread=int(high - low),
-    extreme=float((counts[0] + counts[255]) / image.size),
+    **used._asdict(),
     dhash=dhash(sketch),
     sketch=sketch,
     outline=outline,

@@ -7,24 +7,17 @@ hand (resampled copies), whose extreme values are given beside them.
 from apppau_jax.checks.findings import Finding, error, warning
 from apppau_jax.checks.radiograph import Radiograph
 from apppau_jax.imaging import polarity as polarity_lib
+from apppau_jax.imaging import pose, remarks
 from apppau_jax.imaging.polarity import DECISIVE
 
-SMALLEST = 128  # pixels a side; the smallest resolution that is prepared
-LONGEST = 2.0  # times the shorter side; measured: 1.22
-FEWEST_LEVELS = 32  # of 256; measured: 224 or more
-SMALLEST_SPREAD = 64  # grey levels; measured: 173 or more
-MOST_EXTREME = 0.7  # of the pixels; measured: 0.59 or less (black borders)
 HEART = -0.12  # chest widths; measured: -0.118 or more, median 0.046
 
 
 def size(image: Radiograph) -> list[Finding]:
   """Finds sides below the prepared size, and unusual aspect ratios."""
-  short, long = sorted(image.size)
-  if short >= SMALLEST and long <= LONGEST * short:
-    return []
-  height, width = image.size
-  what = f"{image.name} is {width}x{height} pixels"
-  return [warning("size", what, image.id)]
+  odd = remarks.describe_size(image.size)
+  what = f"{image.name} has an unusual size: {odd}"
+  return [warning("size", what, image.id)] if odd else []
 
 
 def constant(image: Radiograph) -> list[Finding]:
@@ -39,15 +32,22 @@ def contrast(image: Radiograph) -> list[Finding]:
   """Finds few levels, a narrow range, or mostly black and white pixels."""
   if image.levels == 1:
     return []
-  reasons = []
-  if image.levels < FEWEST_LEVELS:
-    reasons.append(f"{image.levels} grey levels")
-  if image.spread < SMALLEST_SPREAD:
-    reasons.append(f"98 % of the pixels within {image.spread} grey levels")
-  if image.extreme > MOST_EXTREME:
-    reasons.append(f"{image.extreme:.0%} of the pixels black or white")
-  what = f"{image.name} has {', '.join(reasons)}"
-  return [warning("contrast", what, image.id)] if reasons else []
+  used = remarks.Histogram(image.levels, image.spread, image.extreme)
+  few = used.describe()
+  what = f"{image.name} has {few}"
+  return [warning("contrast", what, image.id)] if few else []
+
+
+def view(image: Radiograph) -> list[Finding]:
+  """Finds headers of another view, and images upside down or negative.
+
+  Whether an image with a mask is a negative is left to `polarity`.
+  """
+  found = [f"{image.name}: {remark}" for remark in image.remarks]
+  seems = pose.describe(image.sketch)
+  if seems and not (image.lungs and seems == pose.NEGATIVE):
+    found.append(f"{image.name} may be {seems}")
+  return [warning("view", what, image.id) for what in found]
 
 
 def polarity(image: Radiograph) -> list[Finding]:
@@ -115,4 +115,6 @@ def sides(image: Radiograph) -> list[Finding]:
   return found
 
 
-ALL = (size, constant, contrast, polarity, fraction, components, sides)
+ALL = (
+  *(size, constant, contrast, view, polarity, fraction, components, sides),
+)

@@ -11,12 +11,13 @@ from apppau_jax import errors
 from apppau_jax.checks import dataset_checks
 from apppau_jax.checks.findings import Finding, error, warning
 from apppau_jax.checks.radiograph import Radiograph, measure
-from apppau_jax.checks.radiograph_checks import FEWEST_LEVELS
 from apppau_jax.datasets import decoding, raw_index, registry
 from apppau_jax.datasets.raw_index import RawExample
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.datasets.spec import DatasetSpec, Reading
 from apppau_jax.imaging import decode, masks, polarity, resample
+from apppau_jax.imaging.film import Film
+from apppau_jax.imaging.remarks import FEWEST_LEVELS
 
 _SMALL = (128, 128)  # at which polarity is determined
 
@@ -100,9 +101,9 @@ class _Reader:
   ) -> Radiograph | None:
     """Returns the measured image; None if it cannot be read."""
     raw, spec = self.raw, self.spec
-    image = self._image()
-    mask = self._mask(None if image is None else image.shape)
-    if image is None:
+    film = self._film()
+    mask = self._mask(None if film is None else film.levels.shape)
+    if film is None:
       return None
     try:
       reading, remark = decoding.read_reading(
@@ -113,7 +114,7 @@ class _Reader:
     if remark:
       self.found.append(warning("text", f"{raw.id}: {remark}", raw.id))
     made = measure(
-      image,
+      film.levels,
       mask,
       id=raw.id,
       source=dataset,
@@ -122,7 +123,8 @@ class _Reader:
       text=reading.finding if reading.understood else "",
       part=str(reading.details.get("split", "")),
       path=self.source.describe(raw.image),
-      size=image.shape,
+      size=film.levels.shape,
+      remarks=film.remarks,
     )
     self._check_depth(made)
     return made
@@ -130,16 +132,17 @@ class _Reader:
   def _error(self, check: str, what: object) -> None:
     self.found.append(error(check, str(what), self.raw.id))
 
-  def _image(self) -> np.ndarray | None:
-    """Returns uint8 [h, w], a negative copy inverted."""
+  def _film(self) -> Film | None:
+    """Returns levels of 8 bits, a negative copy inverted."""
     raw, spec = self.raw, self.spec
     try:
-      image, stated = decoding.read_image(self.source, raw, spec=spec)
+      film, stated = decoding.read_image(self.source, raw, spec=spec)
     except errors.DataError as e:
       self._error(self._cause(raw.image), e)
       return None
     if stated or not spec.negatives:
-      return image
+      return film
+    image = film.levels
     try:
       lungs = None
       if raw.masks:
@@ -148,12 +151,11 @@ class _Reader:
         )
         lungs = resample.resize_mask(lungs, _SMALL)
       small = resample.resize_area(image, _SMALL)
-      return (
-        ~image if polarity.is_negative(small, lungs, name=raw.id) else image
-      )
+      if polarity.is_negative(small, lungs, name=raw.id):
+        return Film(~image, film.remarks)
     except errors.DataError as e:
       self._error("polarity", e)
-      return image
+    return film
 
   def _mask(self, shape: tuple[int, ...] | None) -> np.ndarray | None:
     """Returns the union of the masks; None if one is absent or unusable."""

@@ -12,6 +12,7 @@ from apppau_jax.datasets.raw_index import RawExample
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.datasets.spec import DatasetSpec, Reading
 from apppau_jax.imaging import decode, grey_levels, masks, polarity, resample
+from apppau_jax.imaging.film import Film
 
 _PNG = b"\x89PNG"
 
@@ -63,11 +64,12 @@ def _pictures(
 ) -> tuple[dict[str, Any], list[str]]:
   """Returns the features that are pictures, or about them, and remarks."""
   size = (form.resolution, form.resolution)
-  image, stated = read_image(source, raw, spec=spec, bits=form.bits)
+  film, stated = read_image(source, raw, spec=spec, bits=form.bits)
+  image = film.levels
   read = functools.partial(
     read_masks, source, shape=image.shape, scaled=spec.scaled
   )
-  remarks, lungs = [], None
+  remarks, lungs = [*film.remarks], None
   if image.min() == image.max():
     remarks.append(f"the image is constant ({image.flat[0]} everywhere)")
   if raw.masks:
@@ -107,13 +109,13 @@ def _png(image: np.ndarray) -> io.BytesIO:
 
 def read_image(
   source: RawSource, raw: RawExample, *, spec: DatasetSpec, bits: int = 8
-) -> tuple[np.ndarray, bool]:
-  """Returns the levels [h, w], and whether their polarity is stated."""
+) -> tuple[Film, bool]:
+  """Returns the image, and whether its polarity is stated."""
   content, name = source.read(raw.image), source.describe(raw.image)
   if spec.read_raw is None or content.startswith(_PNG):
-    return decode.read_grey(content, name=name, bits=bits), False
+    return decode.read_film(content, name=name, bits=bits), False
   with decode.refusing(name):
-    return spec.read_raw(content, name, bits=bits), True
+    return Film(spec.read_raw(content, name, bits=bits)), True
 
 
 def read_reading(

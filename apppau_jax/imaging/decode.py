@@ -14,7 +14,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from apppau_jax import errors
-from apppau_jax.imaging import dicom, isolated
+from apppau_jax.imaging import dicom, grey_levels, isolated, picture_checks
+from apppau_jax.imaging.film import Film
 from apppau_jax.imaging.grey_levels import deepen, stretch
 
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP")
@@ -38,7 +39,12 @@ _PHOTOMETRIC_TAG = 0x0106  # of TIFF; 0: white is zero
 def read_grey(
   content: bytes | Path, *, name: str = "", bits: int = 8
 ) -> np.ndarray:
-  """Decodes one picture to grey levels.
+  """Decodes one picture to grey levels, see `read_film`."""
+  return read_film(content, name=name, bits=bits).levels
+
+
+def read_film(content: bytes | Path, *, name: str = "", bits: int = 8) -> Film:
+  """Decodes one picture to grey levels, with remarks on its header.
 
   Mode `L` is taken as it is, `P` through its palette, `1` as black and white.
   Images of 16 bits are stretched from their lowest value (black) to their
@@ -53,7 +59,7 @@ def read_grey(
     bits: of the result, 8 or 16; white is 255 or 65535.
 
   Returns:
-    uint8 or uint16 [h, w].
+    The levels, and what a DICOM header says against a frontal upright film.
 
   Raises:
     DataError: a damaged or oversized file, or one that no rule covers.
@@ -65,11 +71,11 @@ def read_grey(
       return _read_dicom(content, name=name, bits=bits)
     grey = read_levels(content, name=name)
     if grey.dtype == np.uint16:
-      return stretch(grey, bits=bits)
-    return deepen(grey, bits=bits)
+      return Film(stretch(grey, bits=bits))
+    return Film(deepen(grey, bits=bits))
 
 
-def _read_dicom(content: bytes, *, name: str, bits: int) -> np.ndarray:
+def _read_dicom(content: bytes, *, name: str, bits: int) -> Film:
   if isolated.is_compressed(content):
     return isolated.read_dicom(
       content, name=name, bits=bits, max_bytes=MAX_BYTES
@@ -182,7 +188,7 @@ def read_levels(
     uint8 or uint16 [h, w].
 
   Raises:
-    DataError: see `read_grey`.
+    DataError: see `read_film`.
   """
   with refusing(name):
     data = _read(content, name=name)
@@ -192,7 +198,9 @@ def read_levels(
       _check_header(image, name=name)
       _check_scans(image, data)
       _check_depth(image, data, name=name)
+      picture_checks.check_layout(image, name=name)
       image.load()
+      picture_checks.check_palette(image, data, name=name)
       levels = special(image)
       return _to_grey(image, name=name) if levels is None else levels
 
@@ -300,7 +308,8 @@ def _to_grey(image: Image.Image, *, name: str) -> np.ndarray:
   pixels = np.asarray(image)
   if pixels.shape[2] in (2, 4) and pixels[..., -1].min() < 255:
     raise _transparent(name)
-  return _equal_channels(pixels, image_format=image.format, name=name)
+  tolerance = _CHANNEL_TOLERANCE.get(image.format or "", 0)
+  return grey_levels.equal_channels(pixels, tolerance=tolerance, name=name)
 
 
 def _transparent(name: str) -> errors.DataError:
@@ -308,22 +317,6 @@ def _transparent(name: str) -> errors.DataError:
     f"The image {name} has transparent pixels, whose grey value is "
     "undefined. Save it without an alpha channel."
   )
-
-
-def _equal_channels(
-  pixels: np.ndarray, *, image_format: str | None, name: str
-) -> np.ndarray:
-  colours = pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
-  if colours.shape[2] == 1:
-    return colours[..., 0]
-  spread = np.ptp(colours, axis=2).max()
-  if spread > _CHANNEL_TOLERANCE.get(image_format or "", 0):
-    raise errors.DataError(
-      f"The image {name} is in colour: its red, green and blue values "
-      f"differ by up to {spread}. A radiograph is grey. Check that this is not "
-      "an overlay, a photograph or the wrong file."
-    )
-  return colours[..., 1].copy()
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -41,15 +41,15 @@ def _answer(header: Mapping[str, Any], content: bytes) -> Message:
   """Decodes one file; what a parser raises becomes a reply."""
   name = header["name"]
   try:
-    grey = dicom.read_dicom(
+    film = dicom.read_dicom(
       content, name=name, check_size=decode.check_size, bits=header["bits"]
     )
   except MemoryError:
     os._exit(pipe_messages.OUT_OF_MEMORY)
   except errors.UserError as error:
     return {"error": type(error).__name__, "message": str(error)}, bytearray()
-  facts = {"shape": grey.shape, "dtype": grey.dtype.name}
-  return facts, bytearray(grey.tobytes())
+  facts = {"shape": film.levels.shape, "remarks": film.remarks}
+  return facts, bytearray(film.levels.tobytes())
 
 
 def _own_pipes() -> tuple[BufferedReader, BufferedWriter]:

@@ -1,19 +1,20 @@
 """Decode one radiograph from a DICOM file, as a viewer displays it.
 
-The order is that of DICOM PS3.3: modality look-up table or rescaling (C.11.1),
-then the values of interest by look-up table or window (C.11.2), then
-MONOCHROME1 is inverted, so that bone is bright. Only the elements named in
-`_ELEMENTS` are read, so that patient data never come into memory.
+Only the elements named in `_ELEMENTS` are read, so that patient data never come
+into memory.
 """
 
 import io
+import struct
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import grey_levels
+from apppau_jax.imaging import dicom_display, dicom_header, grey_levels
+from apppau_jax.imaging.dicom_header import ElementError, element
+from apppau_jax.imaging.film import Film
 
 _ELEMENTS = (
   *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
@@ -22,28 +23,45 @@ _ELEMENTS = (
   *("PixelPaddingValue", "PixelPaddingRangeLimit"),
   *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
   *("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
+  *("PresentationLUTSequence", "PresentationLUTShape"),
+  *("ViewPosition", "PatientOrientation"),
   *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
 )
 _GREY = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_LOSSY = 4  # how far equal channels may differ after a compression with loss
 # A file of this syntax is inflated as a whole before its size is known.
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META_BYTES = 4096
+# Markers of JPEG (SOF0 to SOF15) and JPEG-LS before height and width.
+_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")  # of a file without a preamble
 
 
 def is_dicom(content: bytes) -> bool:
-  """Returns whether bytes are a DICOM file (PS3.10: 128 bytes, then DICM)."""
-  return content[128:132] == b"DICM"
+  """Returns whether bytes begin as a DICOM file.
+
+  It has DICM after 128 bytes (PS3.10), or starts with an element of its first
+  groups.
+  """
+  if content[128:132] == b"DICM":
+    return True
+  if content[:2] not in _FIRST_GROUPS or len(content) < 12:
+    return False
+  number, length = struct.unpack("<HI", content[2:8])
+  explicit = content[4:6].isalpha() and content[4:6].isupper()
+  return number < 0x0100 and (explicit or length <= 64)
 
 
 def read_dicom(
   content: bytes, *, name: str, check_size: Callable[..., None], bits: int = 8
-) -> np.ndarray:
+) -> Film:
   """Decodes a single grey frame.
 
-  Black and white are the lowest and highest value of the look-up table of
-  interest, else the ends of the window, else the lowest and highest value of
-  the frame. The first of several tables or windows is used. Padding becomes
-  black.
+  Black and white are 0 and the highest value of the look-up table of interest,
+  else the ends of the window, else the lowest and highest value of the frame.
+  The first of several tables or windows is used. Padding becomes black.
+  Colour of 8 bits is accepted if its channels are equal.
 
   Args:
     content: the file.
@@ -52,7 +70,7 @@ def read_dicom(
     bits: of the result, 8 or 16; white is 255 or 65535.
 
   Returns:
-    uint8 or uint16 [h, w], dense parts bright.
+    The levels, dense parts bright, and remarks on the header.
 
   Raises:
     DataError: anything but one grey frame that can be decoded.
@@ -62,14 +80,16 @@ def read_dicom(
   if _DEFLATED in content[:_META_BYTES]:
     raise _refusal(name, "it is deflated as a whole, which is not supported")
   try:
-    header = pydicom.dcmread(io.BytesIO(content), specific_tags=[*_ELEMENTS])
+    header = pydicom.dcmread(
+      io.BytesIO(content), specific_tags=[*_ELEMENTS], force=True
+    )
+    _state_syntax(header)
     if reason := _unfit(header):
       raise _refusal(name, reason)
     check_size(header.Rows, header.Columns, name=name)
-    frame = header.pixel_array.astype(np.int32)
-    if frame.ndim != 2:  # pydicom takes more pixel data for more frames
-      raise _refusal(name, f"it has {len(frame)} frames instead of one")
-    return _displayed(header, frame, bits=bits)
+    return _film(header, name=name, bits=bits)
+  except ElementError as error:
+    raise _refusal(name, str(error)) from error
   except (DataError, MemoryError):
     raise
   except Exception as error:  # a damaged file may raise anything in a parser
@@ -101,6 +121,23 @@ def _refusal(name: str, reason: str) -> DataError:
   )
 
 
+def _state_syntax(header: Any) -> None:
+  """Adds the transfer syntax to a file without one, as it was read."""
+  from pydicom import uid
+
+  if "PixelData" not in header or "TransferSyntaxUID" in header.file_meta:
+    return
+  if header["PixelData"].is_undefined_length:  # compressed somehow
+    return
+  implicit, little = header.original_encoding
+  of_explicit = (
+    uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+  )
+  header.file_meta.TransferSyntaxUID = (
+    uid.ImplicitVRLittleEndian if implicit else of_explicit
+  )
+
+
 def _unfit(header: Any) -> str:
   """Returns why a file cannot be decoded, by its header, or ""."""
   from pydicom.pixels import get_decoder
@@ -109,11 +146,8 @@ def _unfit(header: Any) -> str:
     return "it has no pixel data"
   if int(header.get("NumberOfFrames") or 1) != 1:
     return f"it has {int(header.NumberOfFrames)} frames instead of one"
-  kind = header.get("PhotometricInterpretation", "not stated")
-  if kind not in _GREY or header.get("SamplesPerPixel", 1) != 1:
-    return f"its pixels are {kind} instead of {' or '.join(_GREY)}"
-  if header.get("BitsAllocated", 16) > 16:
-    return f"it has {header.BitsAllocated} bits a pixel; at most 16 are read"
+  if reason := _unfit_kind(header):
+    return reason
   syntax = header.file_meta.get("TransferSyntaxUID")
   if syntax is None:
     return "it does not state how its pixels are encoded (transfer syntax)"
@@ -129,78 +163,164 @@ def _unfit(header: Any) -> str:
   return ""
 
 
-def _displayed(header: Any, frame: np.ndarray, *, bits: int) -> np.ndarray:
-  """Maps stored values, int32 [h, w], to displayed levels [h, w].
+def _unfit_kind(header: Any) -> str:
+  """Returns why the kind of its pixels cannot be decoded, or ""."""
+  kind = header.get("PhotometricInterpretation") or "not stated"
+  if kind not in (*_GREY, *_COLOUR):
+    return (
+      f"its pixels are {kind} and not grey "
+      f"({element('PhotometricInterpretation')})"
+    )
+  samples, expected = (
+    header.get("SamplesPerPixel", 1),
+    1 if kind in _GREY else 3,
+  )
+  if samples != expected:
+    return (
+      f"{element('SamplesPerPixel')} is {samples}, but its pixels are {kind}"
+    )
+  allocated = header.get("BitsAllocated", 16)
+  if allocated > (16 if kind in _GREY else 8):
+    return (
+      f"it has {allocated} bits a pixel ({element('BitsAllocated')}); at most "
+      "16 are read, of colour 8"
+    )
+  stored = header.get("BitsStored", allocated)
+  if not 1 <= stored <= allocated:
+    return f"{element('BitsStored')} is {stored} of {allocated} bits"
+  return ""
 
-  The mapping is evaluated once for each value between lowest and highest, of
-  which there are at most 65,536.
+
+def _film(header: Any, *, name: str, bits: int) -> Film:
+  remarks = dicom_header.remarks(header)
+  if header.PhotometricInterpretation in _GREY:
+    values = _stored_values(header)
+    return Film(dicom_display.grey(header, values, bits=bits), remarks)
+  tolerance = _LOSSY if _is_lossy(header) else 0
+  colours = _decoded(header)
+  grey = grey_levels.equal_channels(colours, tolerance=tolerance, name=name)
+  return Film(grey_levels.deepen(grey, bits=bits), remarks)
+
+
+def _is_lossy(header: Any) -> bool:
+  from pydicom import uid
+
+  syntax = header.file_meta.TransferSyntaxUID
+  lossless = (
+    *(uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless),
+    *(uid.JPEG2000Lossless, uid.RLELossless),
+  )
+  return syntax.is_compressed and syntax not in lossless
+
+
+def _stored_values(header: Any) -> np.ndarray:
+  """Returns the values of the pixels, without the bits that are not stored.
+
+  Values that lie in the upper bits (High Bit above Bits Stored - 1) are moved
+  down, which pydicom does not do. Of JPEG 2000 pydicom keeps the unused bits.
   """
-  place = frame - frame.min()
-  stored = np.arange(frame.min(), frame.max() + 1, dtype=np.int32)
-  occurs = np.zeros(len(stored), bool)
-  occurs[place] = True
-  return _grey(header, stored, occurs=occurs, bits=bits)[place]
+  stored, below = header.BitsStored, _unused_below(header)
+  header.BitsStored = stored + below
+  values = _decoded(header)
+  header.BitsStored = stored
+  unused = 8 * values.itemsize - stored
+  return np.right_shift(np.left_shift(values, unused - below), unused)
 
 
-def _grey(
-  header: Any, stored: np.ndarray, *, occurs: np.ndarray, bits: int
-) -> np.ndarray:
-  """Maps stored values [n] to levels [n]; `occurs` marks those in the frame."""
-  from pydicom.pixels import apply_modality_lut
+def _unused_below(header: Any) -> int:
+  """Returns how many bits below the lowest stored bit are unused.
 
-  padding = _padding(header, stored)
-  values = apply_modality_lut(stored, header).astype(np.float64)
-  if header.get("VOILUTSequence"):
-    grey = grey_levels.quantize(_looked_up(header, values), bits=bits)
-  elif header.get("WindowWidth") is not None:
-    grey = grey_levels.quantize(_windowed(header, values), bits=bits)
+  Raises:
+    ElementError: the place of the stored bits is impossible, or unclear after
+      a compression.
+  """
+  from pydicom import uid
+
+  high = header.get("HighBit")
+  if high is None or high == header.BitsStored - 1:
+    return 0
+  syntax = header.file_meta.TransferSyntaxUID
+  if not header.BitsStored <= high + 1 <= header.BitsAllocated or (
+    syntax.is_compressed and syntax != uid.RLELossless
+  ):
+    raise ElementError(
+      f"{element('HighBit')} {high} does not fit {element('BitsStored')} "
+      f"{header.BitsStored}"
+    )
+  return high + 1 - header.BitsStored
+
+
+def _decoded(header: Any) -> np.ndarray:
+  """Returns the frame [h, w] or [h, w, 3] that pydicom decodes.
+
+  Raises:
+    ElementError: Rows and Columns contradict the pixel data.
+  """
+  from pydicom.pixels import pixel_array
+
+  if header.file_meta.TransferSyntaxUID.is_compressed:
+    _check_stream(header)
   else:
-    grey = grey_levels.stretch(values, where=occurs & ~padding, bits=bits)
-  if header.PhotometricInterpretation == "MONOCHROME1":
-    grey = ~grey
-  grey[padding] = 0
-  return grey
+    _check_length(header)
+  return pixel_array(header, index=0)
 
 
-def _padding(header: Any, stored: np.ndarray) -> np.ndarray:
-  """Marks values that stand for no image, as outside a collimator; bool [n]."""
-  one = header.get("PixelPaddingValue")
-  if one is None:
-    return np.zeros(stored.shape, bool)
-  other = header.get("PixelPaddingRangeLimit")
-  ends = (one, one if other is None else other)
-  return (stored >= min(ends)) & (stored <= max(ends))
+def _check_length(header: Any) -> None:
+  """Refuses uncompressed pixel data that are longer than the frame.
 
-
-def _looked_up(header: Any, values: np.ndarray) -> np.ndarray:
-  """Maps values [n] through the table of interest, to fractions of its range.
-
-  By hand (PS3.3 C.11.2.1.1): pydicom's `apply_voi` casts the position in the
-  table to the type of its entries, and so wraps round in tables of 8 bits with
-  more than 256 entries, and where values lie 65,536 or more above the first.
+  Zeros that fill up less than a row are accepted.
   """
-  item = header.VOILUTSequence[0]
-  entries, first = item.LUTDescriptor[0] or 2**16, item.LUTDescriptor[1]
-  table = item.LUTData
-  if isinstance(table, bytes):
-    order = "<" if header.file_meta.TransferSyntaxUID.is_little_endian else ">"
-    wide = len(table) >= 2 * entries
-    table = np.frombuffer(table, f"{order}u2" if wide else np.uint8)
-  table = np.atleast_1d(np.asarray(table, np.float64))[:entries]
-  place = np.clip(values - first, 0, len(table) - 1).astype(np.int64)
-  return (table[place] - table.min()) / max(np.ptp(table), 1.0)
+  samples = header.Columns * header.get("SamplesPerPixel", 1)
+  if header.PhotometricInterpretation == "YBR_FULL_422":
+    samples = header.Columns * 2
+  row = samples * header.BitsAllocated
+  excess = header.PixelData[-(-header.Rows * row // 8) :]
+  if len(excess) > 1 and (8 * len(excess) >= row or excess.strip(b"\0")):
+    raise ElementError(
+      f"{element('PixelData')} is {len(excess):,} bytes longer than "
+      f"{element('Rows')} x {element('Columns')}, "
+      f"{header.Rows} x {header.Columns}"
+    )
 
 
-def _windowed(header: Any, values: np.ndarray) -> np.ndarray:
-  """Maps values [n] to fractions of the window (PS3.3 C.11.2.1.2-3)."""
-  from pydicom import Dataset
-  from pydicom.pixels import apply_windowing
+def _check_stream(header: Any) -> None:
+  """Checks a compressed frame against the header, and adopts its precision.
 
-  # Unsigned values of one bit: pydicom then returns fractions.
-  window = Dataset()
-  window.PhotometricInterpretation = header.PhotometricInterpretation
-  window.BitsStored, window.PixelRepresentation = 1, 0
-  window.WindowCenter = header.WindowCenter
-  window.WindowWidth = header.WindowWidth
-  window.VOILUTFunction = header.get("VOILUTFunction") or "LINEAR"
-  return apply_windowing(values, window)
+  GDCM ends the whole process where Bits Stored differs from the precision.
+  """
+  from pydicom.encaps import get_frame
+
+  frame = get_frame(header.PixelData, 0, number_of_frames=1)
+  stated = _stream_header(frame)
+  if stated is None:  # RLE
+    return
+  precision, *size = stated
+  if size != [header.Rows, header.Columns]:
+    raise ElementError(
+      f"{element('Rows')} x {element('Columns')} are "
+      f"{header.Rows} x {header.Columns}, but {element('PixelData')} holds "
+      f"{size[0]} x {size[1]}"
+    )
+  if precision > header.BitsAllocated:
+    raise ElementError(
+      f"{element('BitsAllocated')} is {header.BitsAllocated}, but "
+      f"{element('PixelData')} holds {precision} bits"
+    )
+  header.BitsStored = precision
+
+
+def _stream_header(stream: bytes) -> tuple[int, int, int] | None:
+  """Returns (precision, height, width) of a JPEG, JPEG-LS or JPEG 2000."""
+  if stream[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: SOC, SIZ
+    right, bottom, left, top = struct.unpack(">4I", stream[8:24])
+    return (stream[42] & 0x7F) + 1, bottom - top, right - left
+  at = 2
+  while stream[at : at + 1] == b"\xff" and len(stream) >= at + 9:
+    marker = stream[at + 1]
+    if marker == 0xFF:  # filling
+      at += 1
+      continue
+    if marker in _FRAME_HEADERS:
+      return struct.unpack(">BHH", stream[at + 4 : at + 9])
+    at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+  return None

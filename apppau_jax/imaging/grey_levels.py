@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from apppau_jax.errors import DataError
+
 BITS = (8, 16)  # what a prepared image has
 _DTYPES = {8: np.uint8, 16: np.uint16}
 
@@ -53,3 +55,32 @@ def shallow(grey: np.ndarray) -> np.ndarray:
 def unit(grey: np.ndarray) -> np.ndarray:
   """Converts uint8 or uint16 levels to float64 in [0, 1]."""
   return grey / np.iinfo(grey.dtype).max
+
+
+def equal_channels(
+  pixels: np.ndarray, *, tolerance: int, name: str
+) -> np.ndarray:
+  """Returns the grey level of pixels whose red, green and blue are equal.
+
+  Args:
+    pixels: uint8 [h, w, channels]; two are grey and alpha, four have alpha.
+    tolerance: how far the channels of a pixel may differ.
+    name: of the image, for messages.
+
+  Returns:
+    uint8 [h, w].
+
+  Raises:
+    DataError: the image is in colour.
+  """
+  colours = pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
+  if colours.shape[2] == 1:
+    return colours[..., 0]
+  spread = np.ptp(colours, axis=2).max()
+  if spread > tolerance:
+    raise DataError(
+      f"The image {name} is in colour: its red, green and blue values "
+      f"differ by up to {spread}. A radiograph is grey. Check that this is not "
+      "an overlay, a photograph or the wrong file."
+    )
+  return colours[..., 1].copy()

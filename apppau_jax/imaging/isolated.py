@@ -24,6 +24,7 @@ import numpy as np
 
 from apppau_jax import errors
 from apppau_jax.imaging import pipe_messages
+from apppau_jax.imaging.film import Film
 
 SECONDS = 120  # for one file
 START_SECONDS = 120
@@ -62,9 +63,7 @@ def is_compressed(content: bytes) -> bool:
     return True
 
 
-def read_dicom(
-  content: bytes, *, name: str, bits: int, max_bytes: int
-) -> np.ndarray:
+def read_dicom(content: bytes, *, name: str, bits: int, max_bytes: int) -> Film:
   """Decodes a file as `dicom.read_dicom` does, in another process.
 
   Args:
@@ -74,7 +73,7 @@ def read_dicom(
     max_bytes: most bytes of a file, and of its pixels.
 
   Returns:
-    uint8 or uint16 [h, w].
+    The levels, and remarks on the header.
 
   Raises:
     DataError: the file cannot be used, or its decoder crashed.
@@ -94,7 +93,7 @@ def read_dicom(
   if kind := _ERRORS.get(reply.get("error", "")):
     raise kind(str(reply["message"]))
   levels = np.frombuffer(pixels, {8: np.uint8, 16: np.uint16}[bits])
-  return levels.reshape(reply["shape"])
+  return Film(levels.reshape(reply["shape"]), tuple(reply["remarks"]))
 
 
 class _CrashError(Exception):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from apppau_jax.errors import DataError
-from apppau_jax.imaging import decode, grey_levels, resample
+from apppau_jax.imaging import decode, grey_levels, remarks, resample
+from apppau_jax.imaging.film import Film
 
 Image = str | os.PathLike[str] | np.ndarray
 
@@ -18,10 +19,12 @@ class NetworkInput(NamedTuple):
   Attributes:
     levels: `[r, r]` uint8 or uint16.
     size: (height, width) of the image itself.
+    remarks: what is unusual about the image, one sentence each.
   """
 
   levels: np.ndarray
   size: tuple[int, int]
+  remarks: tuple[str, ...] = ()
 
 
 def network_input(image: Image, *, resolution: int, bits: int) -> NetworkInput:
@@ -29,22 +32,24 @@ def network_input(image: Image, *, resolution: int, bits: int) -> NetworkInput:
 
   Raises:
     DataError: a file that cannot be read, or an image of one grey level.
-    ValueError: an array that is not an image, see `grey_of`.
+    ValueError: an array that is not an image, see `film_of`.
   """
-  grey = grey_of(image, bits=bits)
+  film = film_of(image, bits=bits)
+  grey = film.levels
   if grey.min() == grey.max():
     what = "The array" if isinstance(image, np.ndarray) else f"{image}"
     raise DataError(
       f"{what} shows nothing: every pixel has the level {grey.flat[0]}."
     )
   levels = resample.resize_area(grey, (resolution, resolution))
-  return NetworkInput(levels, (grey.shape[0], grey.shape[1]))
+  size = (grey.shape[0], grey.shape[1])
+  return NetworkInput(levels, size, remarks.on_image(film))
 
 
-def grey_of(image: Image, *, bits: int = 8) -> np.ndarray:
+def film_of(image: Image, *, bits: int = 8) -> Film:
   """Grey levels `[h, w]` of an image, dense parts bright.
 
-  A file is read by the rules of `imaging.reading`. An array of uint8 is taken
+  A file is read by the rules of `imaging.decode`. An array of uint8 is taken
   as it is. Any other integer or float array, whatever its range, is scaled
   linearly from its lowest value (black) to its highest (white), as a file of
   16 bits is.
@@ -54,7 +59,7 @@ def grey_of(image: Image, *, bits: int = 8) -> np.ndarray:
     bits: of the result, 8 or 16: white is 255 or 65535.
 
   Returns:
-    uint8 or uint16 `[h, w]`.
+    The levels, uint8 or uint16 `[h, w]`, and remarks on a file's header.
 
   Raises:
     DataError: a file that cannot be read.
@@ -62,7 +67,7 @@ def grey_of(image: Image, *, bits: int = 8) -> np.ndarray:
       finite.
   """
   if isinstance(image, str | os.PathLike):
-    return decode.read_grey(Path(image).expanduser(), bits=bits)
+    return decode.read_film(Path(image).expanduser(), bits=bits)
   pixels = np.asarray(image)
   if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "uif":
     raise ValueError(
@@ -70,7 +75,7 @@ def grey_of(image: Image, *, bits: int = 8) -> np.ndarray:
       "levels [h, w], integers or floats, and several images as a list"
     )
   if pixels.dtype == np.uint8:
-    return grey_levels.deepen(pixels, bits=bits)
+    return Film(grey_levels.deepen(pixels, bits=bits))
   if not np.isfinite(pixels).all():
     raise ValueError("the array holds values that are not finite")
-  return grey_levels.stretch(pixels, bits=bits)
+  return Film(grey_levels.stretch(pixels, bits=bits))

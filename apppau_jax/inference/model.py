@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 
 from apppau_jax.datasets.examples import Source
+from apppau_jax.imaging import remarks
 from apppau_jax.inference import ensemble, outputs, steps
 from apppau_jax.inference.image_input import Image, NetworkInput, network_input
 from apppau_jax.inference.outputs import Outputs, Prediction
@@ -16,6 +17,8 @@ from apppau_jax.metrics import classification
 from apppau_jax.models.segmentor import SegmentorOutput
 from apppau_jax.training import parallel
 from apppau_jax.training.state import Variables, parameter_count
+
+_LUNGS = ("left_lung", "right_lung")  # among the names of structures
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -148,7 +151,7 @@ class Model:
 
     Args:
       image: the path of a PNG, JPEG, TIFF, GIF, BMP or DICOM file; or an array
-        `[h, w]` of grey levels, see `image_input.grey_of`; or a list of these.
+        `[h, w]` of grey levels, see `image_input.film_of`; or a list of these.
       batch_size: images at a time; by default the model's, or their number
         where that is less.
 
@@ -187,12 +190,16 @@ class Model:
     for one, prob, of_classes in zip(inputs, probs, classes):
       prob = outputs.resize_probability(prob, one.size)
       prob = prob if self.structures else prob[..., 0]
+      mask = self.binarize(prob)
+      found = self._lungs(mask)
+      of_lungs = () if found is None else remarks.on_lungs(one.levels, found)
       yield Prediction(
-        mask=self.binarize(prob),
+        mask=mask,
         probability=prob,
         structures=self.structures,
         classes=self.class_names,
         class_probability=of_classes,
+        remarks=(*one.remarks, *of_lungs),
       )
 
   def batches(
@@ -263,6 +270,15 @@ class Model:
       threshold=self.threshold,
       largest_components=self.largest_components,
     )
+
+  def _lungs(self, mask: np.ndarray) -> np.ndarray | None:
+    """Both lungs among the masks of one image; None if they are not."""
+    if not self.structures:
+      return mask
+    if not {*_LUNGS} <= {*self.structures}:
+      return None
+    sides = [self.structures.index(name) for name in _LUNGS]
+    return np.any(mask[..., sides], axis=-1)
 
   def _probabilities(self, image: np.ndarray) -> np.ndarray:
     return special.expit(np.asarray(self.segment(image).logits))

@@ -20,6 +20,7 @@ class Prediction:
     structures: names of the k masks; empty for the lungs.
     classes: names of the n classes; empty without a classifier.
     class_probability: `[n]`, sums to 1; None without a classifier.
+    remarks: what is unusual about the image or its lungs, one sentence each.
   """
 
   mask: np.ndarray
@@ -27,6 +28,7 @@ class Prediction:
   structures: tuple[str, ...] = ()
   classes: tuple[str, ...] = ()
   class_probability: np.ndarray | None = None
+  remarks: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -222,7 +222,8 @@ def _written(name: str, path: Path, found: Prediction, *, to: Path) -> Row:
   classes = found.class_probability
   return Row(
     name,
-    "ok",
+    "remark" if found.remarks else "ok",
+    " ".join(found.remarks),
     fractions=tuple(np.atleast_1d(found.mask.mean(axis=(0, 1))).tolist()),
     probs=() if classes is None else tuple(classes.tolist()),
   )

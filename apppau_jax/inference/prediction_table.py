@@ -28,9 +28,9 @@ class Row:
 
   Attributes:
     file: its path relative to the input folder.
-    status: `ok`, `exists` (an earlier call made its mask), `failed` or
-      `skipped` (it is no image).
-    reason: why it failed or was skipped; empty otherwise.
+    status: `ok`, `remark` (predicted, but something is unusual), `exists` (an
+      earlier call made its mask), `failed` or `skipped` (it is no image).
+    reason: why it failed or was skipped, or what is unusual; empty otherwise.
     fractions: share of its pixels in each structure, or in the lungs; empty
       if it failed.
     probs: class probabilities; empty without a classifier.

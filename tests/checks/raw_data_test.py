@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from apppau_jax import phantoms as drawing
-from apppau_jax.checks import raw_data, validation
+from apppau_jax.checks import radiograph_checks, raw_data, validation
 from apppau_jax.datasets import jsrt
 from apppau_jax.errors import DataError
 
@@ -239,7 +239,7 @@ def test_a_negative_without_mask_is_found_by_the_mean(spoilt):
   assert _found(spoilt) == set()
   _negative(spoilt)
   expected = ("warning", "polarity", (ONE,))
-  assert _found(spoilt) == {expected}
+  assert _found(spoilt) == {expected, ("warning", "view", (ONE,))}
   # A picture that is flat but for one pixel hides none of the others.
   for path in spoilt.masks(OTHER):
     path.unlink()
@@ -300,7 +300,7 @@ def test_jsrt_is_read_as_its_owner_publishes_it(tmp_path, monkeypatch):
   _, found, listed = _of("jsrt", tmp_path)
   assert found == {
     ("error", "readable"), ("error", "shape"), ("error", "polarity"),
-    ("warning", "counts"),
+    ("warning", "counts"), ("warning", "view"),
   }  # fmt: skip
   broken = [f.ids for f in listed if f.check == "readable"]
   assert sorted(broken) == [(first.stem,), (third.stem,)]
@@ -331,3 +331,24 @@ def test_a_set_of_the_users_own_is_read_with_its_table(spoilt, tmp_path):
 def test_a_folder_without_the_set_is_an_error_that_says_so(tmp_path):
   with pytest.raises(DataError, match="expected MontgomerySet"):
     raw_data.read("montgomery", tmp_path)
+
+
+def test_films_that_are_not_frontal_and_upright_are_found(tmp_path):
+  pytest.importorskip("pydicom")
+  from fixtures import dicom_files
+
+  (tmp_path / "images").mkdir()
+  image = drawing.make_phantom(seed=2, index=1, size=(256, 220)).image
+  values = image.astype(np.uint16) << 4
+  for name, pixels, view in (
+    ("frontal", values, "PA"), ("lateral", values, "LL"),
+    ("turned", values[::-1], "AP"),
+  ):  # fmt: skip
+    content = dicom_files.make(pixels, ViewPosition=view)
+    (tmp_path / f"images/{name}.dcm").write_bytes(content)
+  films, found = raw_data.read("folder:clinic", tmp_path)
+  assert not [f for f in found if f.level == "error"]
+  view = [f for film in films for f in radiograph_checks.view(film)]
+  assert [f.ids for f in view] == [("lateral",), ("turned",)]
+  assert "ViewPosition (0018,5101)" in view[0].what
+  assert "upside down" in view[1].what

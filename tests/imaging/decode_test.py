@@ -249,3 +249,63 @@ def test_encoded_png_is_readable_and_repeatable():
   data = decode.encode_png(GREY)
   assert data == decode.encode_png(GREY.copy())
   np.testing.assert_array_equal(decode.read_grey(data), GREY)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16"])
+def test_a_tiff_of_signed_numbers_is_refused(kind):
+  file = io.BytesIO()
+  tifffile.imwrite(file, np.arange(-32, 32).reshape(8, 8).astype(kind))
+  with pytest.raises(DataError, match=r"x\.tif .*sign .*tag 339"):
+    decode.read_grey(file.getvalue(), name="x.tif")
+
+
+def _cut_palette(kind, entries, *, grey):
+  """Pixels 0 to 63 and a palette of so many entries, a ramp up or down."""
+  pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+  levels = [i if grey else 255 - i for i in range(entries)]
+  if kind == "PNG":
+    palette = np.repeat(np.array(levels, np.uint8), 3).tobytes()
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 3, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"PLTE", palette)]
+    parts += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, body in parts:
+      content += struct.pack(">I", len(body)) + name + body
+      content += struct.pack(">I", zlib.crc32(name + body))
+    return content
+  if kind == "BMP":
+    palette = b"".join(bytes([i, i, i, 0]) for i in levels)
+    start = 54 + len(palette)
+    head = struct.pack("<IHHI", start + 64, 0, 0, start)
+    sizes = struct.pack("<IiiHHII", 40, 8, 8, 1, 8, 0, 64)
+    counts = struct.pack("<iiII", 0, 0, entries, entries)
+    return b"BM" + head + sizes + counts + palette + pixels[::-1].tobytes()
+  image = Image.fromarray(pixels).convert("P")
+  image.putdata(pixels.ravel().tolist())
+  image.putpalette([i if grey else 255 - i for i in range(256) for _ in "rgb"])
+  file = io.BytesIO()
+  image.save(file, "GIF", optimize=False)
+  whole = file.getvalue()  # 256 entries after 13 bytes
+  flags = whole[10] & 0xF8 | (entries.bit_length() - 2)
+  palette = whole[13 : 13 + 3 * entries]
+  return (
+    whole[:10] + bytes([flags]) + whole[11:13] + palette + whole[13 + 768 :]
+  )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_pixel_beyond_the_palette_is_refused(kind, grey):
+  whole = decode.read_grey(_cut_palette(kind, 64, grey=grey))
+  ramp = np.arange(64).reshape(8, 8)
+  np.testing.assert_array_equal(whole, ramp if grey else 255 - ramp)
+  with pytest.raises(DataError, match="colour 63, but its palette holds 32"):
+    decode.read_grey(_cut_palette(kind, 32, grey=grey))
+
+
+def test_a_gif_frame_smaller_than_its_screen_is_refused(encoded):
+  content = bytearray(encoded(Image.fromarray(GREY), "GIF"))
+  content[6:10] = struct.pack("<HH", 10, 9)
+  with pytest.raises(DataError, match=r"smaller than its screen of 10x9"):
+    decode.read_grey(bytes(content))

@@ -12,12 +12,14 @@ from fixtures.stub_member import StubMember
 from PIL import Image
 
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import decode
+from apppau_jax.imaging import decode, resample
 from apppau_jax.inference import predict_files, prediction_table
 from apppau_jax.inference.model import Member, Model
 from apppau_jax.models.segmentor import Segmentor
+from apppau_jax.phantoms import make_phantom
 
 CLASSES = ("normal", "tb, active")
+# The images are so small that each has a remark.
 FAILED = ["failed", "failed"]  # broken.png and flat.png
 MODEL = {"config_sha256": "c0ffee", "step": 7}
 
@@ -106,7 +108,7 @@ def test_masks_at_the_size_of_their_images(films, tmp_path, model):
   assert calls == [(done, 5) for done in range(1, 6)]
   names = ["a.png", "a.tif", "below/ü b.PNG", "broken.png", "flat.png"]
   assert [r.file for r in rows] == names
-  assert _status(rows) == ["ok", "ok", "ok", *FAILED]
+  assert _status(rows) == ["remark"] * 3 + FAILED
   mask = _pixels(tmp_path / "out/a_png_mask.png")
   assert mask.shape == (30, 50)
   assert set(np.unique(mask)) == {0, 255}
@@ -200,7 +202,7 @@ def test_each_structure_has_its_own_mask_and_share(films, tmp_path):
   (out / "a_png_heart_mask.png").unlink()
   (out / "a_tif_left_lung_mask.png").unlink()
   again = _predict(films, out, model)
-  assert _status(again) == ["ok", "exists", "exists", *FAILED]
+  assert _status(again) == ["remark", "exists", "exists", *FAILED]
 
 
 def test_predicted_images_are_left_alone(films, tmp_path, model):
@@ -210,7 +212,7 @@ def test_predicted_images_are_left_alone(films, tmp_path, model):
   mask.write_bytes(b"mine")
   (out / "a_tif_mask.png").unlink()
   again = _predict(films, out, model)
-  assert _status(again) == ["exists", "ok", "exists", *FAILED]
+  assert _status(again) == ["exists", "remark", "exists", *FAILED]
   for row, before in zip(again, rows):
     assert row.fractions == pytest.approx(before.fractions, abs=1e-6)
     assert row.probs == pytest.approx(before.probs, abs=1e-6)
@@ -219,9 +221,11 @@ def test_predicted_images_are_left_alone(films, tmp_path, model):
   lines = table.read_text().splitlines(keepends=True)
   table.write_text("".join(x for x in lines if not x.startswith("a.png")))
   again = _predict(films, out, model)
-  assert _status(again) == ["ok", "exists", "exists", *FAILED]
+  assert _status(again) == ["remark", "exists", "exists", *FAILED]
   assert mask.read_bytes() != b"mine"
-  assert _status(_predict(films, out, model, overwrite=True))[:2] == ["ok"] * 2
+  assert (
+    _status(_predict(films, out, model, overwrite=True))[:2] == ["remark"] * 2
+  )
 
 
 def test_an_interrupted_call_leaves_a_complete_table(films, tmp_path, model):
@@ -235,22 +239,22 @@ def test_an_interrupted_call_leaves_a_complete_table(films, tmp_path, model):
     _predict(films, tmp_path / "out", model, progress=stop)
   assert len(list((tmp_path / "out").rglob("*_mask.png"))) == 1
   again = _predict(films, tmp_path / "out", model)
-  assert _status(again) == ["exists", "ok", "ok", *FAILED]
+  assert _status(again) == ["exists", "remark", "remark", *FAILED]
 
 
 def test_a_missing_decoder_stops_no_other_image(
   films, tmp_path, monkeypatch, model
 ):
-  read = decode.read_grey
+  read = decode.read_film
 
   def without_pydicom(path, **kwargs):
     if path.name == "a.tif":
       raise ConfigError("needs pydicom")
     return read(path, **kwargs)
 
-  monkeypatch.setattr(decode, "read_grey", without_pydicom)
+  monkeypatch.setattr(decode, "read_film", without_pydicom)
   rows = _predict(films, tmp_path / "out", model)
-  assert _status(rows) == ["ok", "failed", "ok", *FAILED]
+  assert _status(rows) == ["remark", "failed", "remark", *FAILED]
   assert rows[1].reason == "needs pydicom"
 
 
@@ -315,8 +319,31 @@ def test_names_that_no_disk_or_text_takes(films, tmp_path, model):
   (films / "b.png").rename(odd)
   rows = {r.file: r for r in _predict(films, tmp_path / "out", model)}
   assert rows[long.name].status == "failed"
-  assert rows[odd.name].status == "ok"
+  assert rows[odd.name].status == "remark"
   assert "odd\\udce9.png" in (tmp_path / "out/predictions.csv").read_text()
+
+
+def test_unusual_films_are_never_plain_ok(tmp_path):
+  film = make_phantom(seed=2, index=1, size=(256, 220))
+  lungs = resample.resize_mask(film.left_lung | film.right_lung, (32, 32))
+  logits = np.where(lungs, 9.0, -9.0).astype(np.float32)[None, ..., None]
+  member = StubMember(lambda image: np.repeat(logits, len(image), axis=0))
+  pictures = {
+    "a.png": (film.image, ""),
+    "black.png": (film.image // 16, "grey levels"),
+    "negative.png": (~film.image, "negative"),
+    "tiny.png": (film.image[::100, ::100], "3x3"),
+    "turned.png": (film.image[::-1], "upside down"),
+  }
+  (tmp_path / "films").mkdir()
+  for name, (pixels, _) in pictures.items():
+    Image.fromarray(pixels).save(tmp_path / "films" / name)
+  model = Model([member], resolution=32)
+  rows = _predict(tmp_path / "films", tmp_path / "out", model)
+  assert _status(rows) == ["ok"] + ["remark"] * 4
+  assert all(word in r.reason for r, (_, word) in zip(rows, pictures.values()))
+  again = _predict(tmp_path / "films", tmp_path / "out", model)
+  assert [r.reason for r in again] == [r.reason for r in rows]
 
 
 def test_large_images_have_small_overlays(tmp_path, model):
