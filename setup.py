@@ -84,6 +84,7 @@ setuptools.setup(
       "import-linter>=2.0",
       "pydicom>=3.0",
       "pyrefly>=0.40",
+      "python-gdcm>=3.0.24",
       "pytest>=8",
       "pytest-xdist>=3.5",
       "ruff>=0.8",

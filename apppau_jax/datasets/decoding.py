@@ -11,7 +11,14 @@ from apppau_jax.datasets.features import Form
 from apppau_jax.datasets.raw_index import RawExample
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.datasets.spec import DatasetSpec, Reading
-from apppau_jax.imaging import decode, grey_levels, masks, polarity, resample
+from apppau_jax.imaging import (
+  boundary,
+  decode,
+  grey_levels,
+  masks,
+  polarity,
+  resample,
+)
 from apppau_jax.imaging.film import Film
 
 _PNG = b"\x89PNG"
@@ -114,7 +121,7 @@ def read_image(
   content, name = source.read(raw.image), source.describe(raw.image)
   if spec.read_raw is None or content.startswith(_PNG):
     return decode.read_film(content, name=name, bits=bits), False
-  with decode.refusing(name):
+  with boundary.refusing(name):
     return Film(spec.read_raw(content, name, bits=bits)), True
 
 

@@ -10,15 +10,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from apppau_jax import errors
-from apppau_jax.imaging import dicom, grey_levels, isolated, picture_checks
+from apppau_jax.imaging import (
+  boundary,
+  dicom,
+  grey_levels,
+  isolated,
+  picture_checks,
+)
 from apppau_jax.imaging.film import Film
 from apppau_jax.imaging.grey_levels import deepen, stretch
 
-FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP")
 SUFFIXES = (
   *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp"),
   *(".dcm", ".dicom"),
@@ -65,7 +70,7 @@ def read_film(content: bytes | Path, *, name: str = "", bits: int = 8) -> Film:
     DataError: a damaged or oversized file, or one that no rule covers.
   """
   name = name or default_name(content)
-  with refusing(name):
+  with boundary.refusing(name):
     content = _read(content, name=name)
     if dicom.is_dicom(content):
       return _read_dicom(content, name=name, bits=bits)
@@ -81,35 +86,6 @@ def _read_dicom(content: bytes, *, name: str, bits: int) -> Film:
       content, name=name, bits=bits, max_bytes=MAX_BYTES
     )
   return dicom.read_dicom(content, name=name, bits=bits, check_size=check_size)
-
-
-@contextlib.contextmanager
-def refusing(name: str) -> Iterator[None]:
-  """Raises whatever a parser raises for a picture as a `DataError`.
-
-  Args:
-    name: of the picture, for messages.
-  """
-  try:
-    yield
-  except errors.UserError:
-    raise
-  except Exception as error:  # a damaged file may raise anything in a parser
-    raise errors.DataError(
-      f"The image {name} cannot be read ({_reason(error)}). The file is "
-      f"damaged, truncated, larger than {MAX_PIXELS:,} pixels, or not one of "
-      f"{', '.join(FORMATS)} (images also: DICOM). Get it again from its owner."
-    ) from error
-
-
-def _reason(error: Exception) -> str:
-  """Returns one line about what a parser raised."""
-  if isinstance(error, UnidentifiedImageError):
-    return "unknown format"  # the message shows an address in memory
-  text = " ".join(str(error).split())[:200]
-  if isinstance(error, OSError | SyntaxError | ValueError) and text:
-    return text
-  return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def read_prepared(
@@ -134,10 +110,10 @@ def read_prepared(
       if side is not None and image.size != (side, side):
         raise ValueError(f"{image.width}x{image.height} pixels, not {side}")
       levels = np.asarray(image)
-  except Exception as e:  # as in `refusing`
+  except Exception as e:  # as in `boundary`
     raise errors.DataError(
-      f"A prepared set holds a picture that cannot be used: {_reason(e)}. "
-      "Prepare the set again."
+      "A prepared set holds a picture that cannot be used: "
+      f"{boundary.reason(e)}. Prepare the set again."
     ) from e
   levels = levels if levels.dtype == np.uint8 else levels.astype(np.uint16)
   if levels.ndim != 2 or (dtype and levels.dtype != dtype):
@@ -190,7 +166,7 @@ def read_levels(
   Raises:
     DataError: see `read_film`.
   """
-  with refusing(name):
+  with boundary.refusing(name):
     data = _read(content, name=name)
     if data.startswith(b"\x89PNG"):
       _open(data).verify()  # the checksum of every chunk; needs a fresh open
@@ -212,12 +188,12 @@ def opened(data: bytes, *, name: str) -> Iterator[Image.Image]:
   Raises:
     DataError: it cannot be opened, or used within the context.
   """
-  with refusing(name), _open(data) as image:
+  with boundary.refusing(name), _open(data) as image:
     yield image
 
 
 def _open(data: bytes) -> Image.Image:
-  return Image.open(io.BytesIO(data), formats=FORMATS)
+  return Image.open(io.BytesIO(data), formats=boundary.FORMATS)
 
 
 def _check_header(image: Image.Image, *, name: str) -> None:

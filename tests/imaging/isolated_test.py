@@ -16,7 +16,7 @@ from PIL import Image
 from apppau_jax.checks import raw_data
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import DataError, ResourceError
-from apppau_jax.imaging import decode, isolated, pipe_messages
+from apppau_jax.imaging import boundary, decode, isolated, pipe_messages
 from apppau_jax.inference import predict_files
 from apppau_jax.inference.image_input import network_input
 
@@ -96,7 +96,7 @@ def test_the_process_is_kept_and_has_neither_jax_nor_tfds(start):
 )
 def test_replies_are_not_trusted(start, reply):
   start()
-  with decode.refusing("x.dcm"), pytest.raises(Exception) as caught:  # noqa: PT011
+  with boundary.refusing("x.dcm"), pytest.raises(Exception) as caught:  # noqa: PT011
     _read(reply)
   assert isinstance(caught.value, ValueError | KeyError | TypeError)
 
