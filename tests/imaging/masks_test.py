@@ -133,6 +133,10 @@ def test_a_value_for_each_lung(one, other):
 HEART = np.zeros_like(INSIDE)
 HEART[30:50, 18:32] = True
 TOP = INSIDE & (np.arange(60) < 30)[:, None]
+FAR_BELOW = INSIDE & (np.arange(60) > 35)[:, None]
+EDGE = INSIDE & (np.arange(50) < 12)
+APART = np.zeros_like(INSIDE)
+APART[20:50, 21:27] = True
 CORE = np.zeros_like(INSIDE)
 CORE[12:48, 7:18] = CORE[14:46, 30:44] = True
 DOT = np.zeros_like(INSIDE)
@@ -143,7 +147,10 @@ DOT[5:8, 40:44] = True
   ("one", "other"),
   [
     (INSIDE & ~HEART, HEART),  # lungs and heart
+    (INSIDE, APART),  # lungs, and a heart that does not touch them
     (TOP, INSIDE & ~TOP),  # upper and lower half
+    (TOP, FAR_BELOW),  # the same with a gap
+    (EDGE, INSIDE & ~EDGE),  # a part of one lung
     (INSIDE & ~CORE, CORE),  # a smoothed edge
     (LEFT, DOT),  # a lung and a speck
   ],
