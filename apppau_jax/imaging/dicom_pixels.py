@@ -25,7 +25,8 @@ def stored_values(header: Any) -> np.ndarray:
   values = decoded(header)
   header.BitsStored = stored
   unused = 8 * values.itemsize - stored
-  return np.right_shift(np.left_shift(values, unused - below), unused)
+  np.left_shift(values, unused - below, out=values)  # in place: films are large
+  return np.right_shift(values, unused, out=values)
 
 
 def _unused_below(header: Any) -> int:
