@@ -1,11 +1,10 @@
 """labels.csv of a user's set: class, patient and part of each image."""
 
-import csv
 import dataclasses
-import io
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from apppau_jax import reading
 from apppau_jax.datasets.raw_source import summarise
 from apppau_jax.errors import DataError
 
@@ -60,7 +59,7 @@ def read_labels(content: bytes, *, where: str) -> Labels:
   try:
     text = content.decode("utf-8-sig")
     lines = list(_lines(text))
-  except (UnicodeDecodeError, csv.Error) as error:
+  except ValueError as error:
     raise DataError(
       f"{where} cannot be read as a table in UTF-8 ({error}). Save it again "
       "as 'CSV UTF-8'."
@@ -118,11 +117,10 @@ def _lines(text: str):
   """Yields number and cells of every line that is not empty."""
   first = text.lstrip("\r\n ").partition("\n")[0]
   delimiter = max(",;\t", key=first.count)
-  reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-  for cells in reader:
+  for number, cells in reading.read_rows(text, delimiter=delimiter):
     cells = [cell.strip() for cell in cells]
     if any(cells):
-      yield reader.line_num, cells
+      yield number, cells
 
 
 def _fault(

@@ -25,7 +25,6 @@ _BLOCK = 1024 * 1024  # bytes read at a time for a checksum
 _MAX_DEPTH = 6
 _ZIP_DEPTH = 2
 _JUNK = ("__macosx", "thumbs.db", "desktop.ini")
-_DAMAGE = (OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def summarise(lines: Iterable[str], *, limit: int = 20) -> str:
@@ -153,7 +152,7 @@ class RawSource(contextlib.AbstractContextManager):
     try:
       with self._stream(self._files[key]) as stream:
         content = stream.read(MAX_BYTES + 1)
-    except _DAMAGE as e:
+    except Exception as e:  # zipfile and its decoders raise many types
       raise self._unreadable(key, e) from e
     if len(content) > MAX_BYTES:
       raise errors.DataError(
@@ -238,26 +237,26 @@ class RawSource(contextlib.AbstractContextManager):
         raise errors.DataError(
           f"{path} has {len(members):,} members, more than {MAX_FILES:,}."
         )
-      return [
-        _checked(member, archive=path)
-        for member in members
-        if self._is_wanted(member)
-      ]
-    except (zipfile.BadZipFile, OSError, ValueError) as e:
+      wanted = [member for member in members if self._is_wanted(member)]
+      _refuse_copies(wanted, archive=path)
+      return [_checked(member, archive=path) for member in wanted]
+    except errors.DataError as e:
+      fault = e
+    except Exception as e:  # zipfile raises many types on damage
       fault = errors.DataError(
         f"{path} ({path.stat().st_size:,} bytes) is not a complete zip: {e}. "
         "The download was probably interrupted. Download it again, or move it "
         "away if it is not needed."
       )
       fault.__cause__ = e
-    except errors.DataError as e:
-      fault = e
     if self._faults is None:
       raise fault
     self._faults.append(fault)
     return []
 
   def _is_wanted(self, member: zipfile.ZipInfo) -> bool:
+    if not member.filename:
+      return False
     path = PurePosixPath(member.filename)
     junk = any(_is_junk(part) for part in path.parts if part != "..")
     return not (member.is_dir() or junk) and self._matters(path)
@@ -269,6 +268,19 @@ class RawSource(contextlib.AbstractContextManager):
 def _is_junk(name: str) -> bool:
   """Returns whether a file manager left the file behind."""
   return name.startswith(".") or name.lower() in _JUNK
+
+
+def _refuse_copies(members: list[zipfile.ZipInfo], *, archive: Path) -> None:
+  """Refuses different members of one name: a reader would take the last."""
+  different = {(m.filename, m.file_size, m.CRC) for m in members}
+  times = collections.Counter(name for name, _, _ in different)
+  twice = sorted(name for name, count in times.items() if count > 1)
+  if twice:
+    raise errors.DataError(
+      f"{archive} holds {len(twice)} names more than once, with different "
+      f"contents, so it is ambiguous which belongs to the set: "
+      f"{summarise(map(repr, twice))} Get the archive from its owner."
+    )
 
 
 def _checked(member: zipfile.ZipInfo, *, archive: Path) -> _File:

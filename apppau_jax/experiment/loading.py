@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 import pathlib
@@ -11,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from apppau_jax.errors import CheckpointError, ConfigError
-from apppau_jax.experiment import networks, run_folder
+from apppau_jax.experiment import networks, run_files, run_folder
 from apppau_jax.experiment.networks import Config
 from apppau_jax.inference import steps
 from apppau_jax.inference.model import Member, Model
+from apppau_jax.metrics import classification
 from apppau_jax.training import checkpoints, parallel
 from apppau_jax.training.state import (
   TrainState,
@@ -111,7 +111,7 @@ def load_runs(
     raise ConfigError(
       "The same --workdir is named twice; name each run of an ensemble once."
     )
-  configs = [run_folder.read_config(folder) for folder in folders]
+  configs = [run_files.read_config(folder) for folder in folders]
   _check_shared(folders, configs)
   members, reached, parameters = [], [], collections.Counter[str]()
   for folder, config in zip(folders, configs):
@@ -232,15 +232,22 @@ def temperature(config: Config, *, workdir: pathlib.Path) -> float:
   """
   if not config.eval.temperature_scaling:
     return 1.0
-  path = workdir / "eval" / "validation" / "report.json"
-  if not path.exists():
+  report = run_files.read_report(workdir, "validation")
+  if not report:
     raise CheckpointError(
       f"The class probabilities of {workdir} are scaled by a temperature, and "
       "there is no validation report to take it from: run `python -m "
       f"launch.evaluate --workdir={workdir} --split=validation` first."
     )
-  report = json.loads(path.read_text())
-  return report.get("classification", {}).get("temperature", 1.0)
+  value = report.get("classification", {}).get("temperature", 1.0)
+  low, high = classification.TEMPERATURES
+  if not low <= value <= high:
+    raise CheckpointError(
+      f"The validation report of {workdir} states the temperature {value}, "
+      f"which is not from {low} to {high}. Write it again with `python -m "
+      f"launch.evaluate --workdir={workdir} --split=validation`."
+    )
+  return value
 
 
 def _shapes(config: Config) -> TrainState:
