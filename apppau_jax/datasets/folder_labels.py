@@ -71,7 +71,7 @@ def read_labels(content: bytes, *, where: str) -> Labels:
     raise DataError(
       f"{where} must begin with a line that names its columns, each once: id "
       "and label, and optionally patient and split. It begins with "
-      f"{', '.join(map(repr, header)) or 'nothing'}."
+      f"{', '.join(map(repr, header))[:500] or 'nothing'}."
     )
   rows: dict[str, Row] = {}
   faults = []

@@ -22,16 +22,18 @@ MAX_BYTES = 128 * 1024 * 1024  # of one file
 MAX_RATIO = 200  # of one zip member, against zip bombs
 MAX_FILES = 1_000_000
 _BLOCK = 1024 * 1024  # bytes read at a time for a checksum
+_LINE = 400  # characters of a fault in a message
 _MAX_DEPTH = 6
 _ZIP_DEPTH = 2
 _JUNK = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 def summarise(lines: Iterable[str], *, limit: int = 20) -> str:
-  """Joins the first `limit` lines and says how many more there are."""
+  """Joins the beginnings of `limit` lines and says how many more there are."""
   lines = list(lines)
   more = f"; and {len(lines) - limit} more." if len(lines) > limit else ""
-  return "; ".join(line.rstrip(".") for line in lines[:limit]) + (more or ".")
+  shown = (line.rstrip(".")[:_LINE] for line in lines[:limit])
+  return "; ".join(shown) + (more or ".")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,8 +183,8 @@ class RawSource(contextlib.AbstractContextManager):
 
   def _unreadable(self, key: str, error: Exception) -> errors.DataError:
     return errors.DataError(
-      f"{self.describe(key)} cannot be read: {error}. Copy or download it "
-      "again."
+      f"{self.describe(key)} cannot be read: {str(error)[:_LINE]}. Copy or "
+      "download it again."
     )
 
   def _stream(self, file: _File):
@@ -244,7 +246,8 @@ class RawSource(contextlib.AbstractContextManager):
       fault = e
     except Exception as e:  # zipfile raises many types on damage
       fault = errors.DataError(
-        f"{path} ({path.stat().st_size:,} bytes) is not a complete zip: {e}. "
+        f"{path} ({path.stat().st_size:,} bytes) is not a complete zip: "
+        f"{str(e)[:_LINE]}. "
         "The download was probably interrupted. Download it again, or move it "
         "away if it is not needed."
       )

@@ -107,13 +107,19 @@ def read_report(workdir: str | os.PathLike[str], part: str) -> dict[str, Any]:
   path = pathlib.Path(workdir) / "eval" / part / "report.json"
   if not path.exists():
     return {}
-  return reading.read_json(
-    path,
-    _REPORT,
-    error=CheckpointError,
-    advice="Write it again with `python -m launch.evaluate "
-    f"--workdir={workdir} --split={part}`.",
+  advice = (
+    f"Write it again with `python -m launch.evaluate --workdir={workdir} "
+    f"--split={part}`."
   )
+  report = reading.read_json(
+    path, _REPORT, error=CheckpointError, advice=advice
+  )
+  confusion = report.get("classification", {}).get("confusion", [])
+  if any(len(row) != len(confusion) for row in confusion):
+    raise CheckpointError(
+      f"{path} cannot be read: classification.confusion is not square. {advice}"
+    )
+  return report
 
 
 def read_findings(workdir: pathlib.Path) -> list[Finding]:

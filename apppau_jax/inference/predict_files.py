@@ -8,6 +8,8 @@ import contextlib
 import dataclasses
 import errno
 import io
+import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from apppau_jax.inference.model import Model
 from apppau_jax.inference.outputs import Prediction
 from apppau_jax.inference.prediction_table import Row
 
+_LONGEST = 220  # bytes of a name without `_KIND.png`; file systems take 255
 OVERLAY = 1024  # pixels of an overlay's longer side, at most
 
 # An unreadable file, or one whose decoder is not installed.
@@ -212,4 +215,14 @@ def _target(output: Path, name: str, *, kind: str) -> Path:
   relative = Path(name)
   # With its suffix: a.png and a.jpg in one folder are two images.
   stem = f"{relative.stem}{relative.suffix.replace('.', '_')}"
+  stem = _shortened(stem)
   return output / relative.parent / f"{stem}_{kind}.png"
+
+
+def _shortened(stem: str) -> str:
+  """Returns a stem to which the kinds of files can be added on every disk."""
+  content = os.fsencode(stem)
+  if len(content) <= _LONGEST:
+    return stem
+  begin = content[: _LONGEST - 9].decode(errors="ignore")
+  return f"{begin}-{zlib.crc32(content):08x}"

@@ -41,7 +41,7 @@ def read_predictions(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   if not path.exists():
     return {}
   try:
-    with np.load(path) as content:
+    with np.load(io.BytesIO(path.read_bytes())) as content:
       shape = tuple(content["shape"])
       bits = np.unpackbits(content["bits"], count=int(np.prod(shape)))
       masks = bits.reshape(shape).astype(bool)

@@ -138,8 +138,8 @@ def read(path: Path, *, columns: Columns) -> dict[str, Row]:
   _, header = next(lines, (1, []))
   if header != columns.header():
     raise ValueError(
-      f"{path} has the columns {header}, and this model's are "
-      f"{columns.header()}"
+      f"{path} has the columns {', '.join(header)[:500]}, and this model's "
+      f"are {', '.join(columns.header())}"
     )
   rows: dict[str, Row] = {}
   for number, cells in lines:

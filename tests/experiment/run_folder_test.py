@@ -1,5 +1,6 @@
 """A run's folder outlives the version of the code that made it."""
 
+import errno
 import json
 import pathlib
 import subprocess
@@ -96,6 +97,55 @@ def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / name).write_text(content)
     with pytest.raises(CheckpointError, match=name):
       read(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "read"),
+  [
+    ("manifest.json", {"sessions": "x"}, run_files.read_manifest),
+    ("verify.json", {"findings": [{}]}, run_folder.data_remarks),
+    ("verify.json", {}, run_folder.data_remarks),
+    (
+      "eval/test/report.json",
+      {"segmentation": {"dice": 0.5}},
+      lambda folder: run_files.read_report(folder, "test"),
+    ),
+    (
+      "eval/test/report.json",
+      {"classification": {"confusion": [[1, 2]]}},
+      lambda folder: run_files.read_report(folder, "test"),
+    ),
+  ],
+)
+def test_a_record_of_another_shape_is_named(tmp_path, name, content, read):
+  path = tmp_path / name
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(json.dumps(content))
+  with pytest.raises(CheckpointError, match=name):
+    read(tmp_path)
+
+
+def test_a_workdir_that_cannot_hold_a_run(tmp_path, monkeypatch):
+  """A file, a folder below a file, and a read-only disk."""
+  file = tmp_path / "file"
+  file.write_text("")
+  for folder in (file, file / "run"):
+    with (
+      pytest.raises(ConfigError, match="cannot hold a run"),
+      run_folder.locked(folder),
+    ):
+      raise AssertionError
+  assert file.read_text() == ""
+
+  def refuse(self, *args, **kwargs):
+    raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+  monkeypatch.setattr(pathlib.Path, "mkdir", refuse)
+  with (
+    pytest.raises(ConfigError, match="Read-only"),
+    run_folder.locked(tmp_path / "run"),
+  ):
+    raise AssertionError
 
 
 def test_figures_come_with_what_is_wrong_with_their_data(tmp_path):
