@@ -386,12 +386,13 @@ KEYS: dict[str, keys.Key] = keys.declared(Config)
 def _unknown(name: str, value: Any) -> str:
   """Return what is wrong with a key that is not declared, or ""."""
   if name not in REMOVED:
+    name = name[: keys.SHOWN]
     return f"config.{name} is unknown.{keys.did_you_mean(name, KEYS)}"
   if value == REMOVED[name]:
     return ""
   return (
-    f"config.{name}={value!r} cannot be used: this option was removed, and a "
-    f"configuration may hold it at {REMOVED[name]!r} only."
+    f"config.{name}={keys.shorten(value)} cannot be used: this option "
+    f"was removed, and a configuration may hold it at {REMOVED[name]!r} only."
   )
 
 

@@ -19,6 +19,7 @@ __all__ = [
   "section",
 ]
 
+SHOWN = 200  # characters of a wrong value in a message
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 
 
@@ -58,16 +59,19 @@ class Key:
     )
     if good and (self.valid is None or self.valid[0](value)):
       return ""
-    hint = did_you_mean(str(value), map(str, self.choices))
+    hint = did_you_mean(str(value)[:SHOWN], map(str, self.choices))
     return (
-      f"config.{self.name}={value!r} cannot be used; it must be {self}.{hint}"
+      f"config.{self.name}={shorten(value)} cannot be used; it must be {self}."
+      f"{hint}"
     )
 
   def _in_range(self, value: Any) -> bool:
     if self.choices and self.valid is None:
       return value in self.choices
     if not isinstance(value, int | float):
-      return value != ""
+      return value != "" and "\0" not in value
+    if abs(value) >= 2**63:  # what no computer word holds
+      return False
     low_ok = value > self.low if self.above else value >= self.low
     return math.isfinite(value) and low_ok and value <= self.high
 
@@ -90,6 +94,12 @@ class Key:
         names = dict.fromkeys(re.split("!?=", t)[0] for w in off for t in w)
         return " and ".join(f"{name} is {values[name]}" for name in names)
     return ""
+
+
+def shorten(value: Any) -> str:
+  """Return `repr` of a value, cut after `SHOWN` characters."""
+  text = repr(value)
+  return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _holds(term: str, values: Mapping[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from apppau_jax.errors import (
   ResourceError,
   UserError,
 )
+from launch import quiet
 
 if TYPE_CHECKING:  # it imports JAX, which most mistakes need not wait for
   from apppau_jax.config import Config
@@ -162,7 +163,7 @@ def translated() -> Iterator[None]:
         "path exists, that it is a file or a folder as required, and that you "
         "may read and write it."
       ) from error
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
       raise
     raise ResourceError(
       f"The disk is full: {error}. Free some space and run the same command "
@@ -197,8 +198,8 @@ def run(main: Callable[[], None]) -> None:
   absl_logging.get_absl_handler().setFormatter(progress.Formatter())
   sys.excepthook = _show_traceback
   _silence_decoders()
-  # Orbax's threads log a failed save again; silence the duplicates.
-  logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+  if "--debug" not in sys.argv[1:]:
+    quiet.silence_threads()
   # The flags --config.KEY exist once the file is read, and config_flags looks
   # in sys.argv itself: --config must come first.
   sys.argv[1:] = _config_first(sys.argv[1:])
@@ -207,7 +208,7 @@ def run(main: Callable[[], None]) -> None:
     del argv
     absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and TFDS chatter
     try:
-      with translated(), progress.verbose():
+      with quiet.second_signal_ends(), translated(), progress.verbose():
         main()
     except UserError as error:
       sys.exit(_complain(error))

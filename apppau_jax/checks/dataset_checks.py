@@ -75,11 +75,17 @@ def likeness_to_mean(images: Sequence[Radiograph]) -> list[Finding]:
   varied = [image for image in images if np.ptp(image.sketch) > 0]
   if len(varied) < FEWEST:
     return []
-  rows = np.stack([_standard(image.sketch) for image in varied])
-  mean = _standard(rows.mean(axis=0))
+  # One at a time: the pixels of all of them may not fit into memory.
+  total = np.zeros(varied[0].sketch.size)
+  for image in varied:
+    total += _standard(image.sketch)
+  mean = _standard(total)
   found = []
-  for image, alike in zip(varied, rows @ mean):
-    if image.lungs is None and alike < 0:
+  for image in varied:
+    if image.lungs is not None:
+      continue
+    alike = _standard(image.sketch) @ mean
+    if alike < 0:
       what = (
         f"{image.name} may be a negative: its correlation with the mean of the "
         f"set is {alike:.2f}"

@@ -79,6 +79,8 @@ CHECKS: dict[str, Check] = {
   ),
   "split": Check("split that cannot be made", "Choose another split."),
 }
+# Of `Finding.as_dict` in JSON, see `reading`.
+FORM = {"check": str, "level": str, "what": str, "ids": [str]}
 # Checks that only a mask can fail.
 OF_MASKS = frozenset(
   {"values", "shape", "mask", "fraction", "components", "sides", "polarity"}
@@ -112,7 +114,13 @@ class Finding:
 
   @classmethod
   def from_dict(cls, values: dict[str, Any]) -> "Finding":
-    """Reverses `as_dict`."""
+    """Reverses `as_dict`.
+
+    Raises:
+      ValueError: an unknown check or level.
+    """
+    if values["check"] not in CHECKS or values["level"] not in LEVELS:
+      raise ValueError(f"no such finding: {values['check']}, {values['level']}")
     names = ("check", "level", "what")
     return cls(**{n: values[n] for n in names}, ids=tuple(values["ids"]))
 

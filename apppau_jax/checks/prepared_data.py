@@ -1,6 +1,7 @@
 """Measure the images of a prepared set."""
 
 import functools
+import itertools
 import os
 from collections.abc import Callable, Collection, Sequence
 from concurrent import futures
@@ -14,6 +15,8 @@ from apppau_jax.datasets.label_budget import Entry
 from apppau_jax.datasets.shards import Record
 from apppau_jax.imaging import grey_levels
 from apppau_jax.imaging.decode import read_prepared
+
+_AT_ONCE = 256  # records in memory
 
 
 def read(
@@ -38,14 +41,15 @@ def read(
     _measured, dataset, masks_of=masks_of, class_names=dataset.class_names
   )
   images: list[Radiograph] = []
-  entries, records = zip(*dataset.records())
+  records = dataset.records()
   with futures.ThreadPoolExecutor(
     workers or min(8, os.cpu_count() or 1)
   ) as pool:
-    for image in pool.map(measured, entries, records):
-      images.append(image)
-      if progress:
-        progress(len(images), len(entries))
+    while some := [*itertools.islice(records, _AT_ONCE)]:
+      for image in pool.map(measured, *zip(*some)):
+        images.append(image)
+        if progress:
+          progress(len(images), len(dataset.entries))
   return images, _counts(dataset)
 
 

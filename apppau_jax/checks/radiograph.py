@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import zlib
 
 import numpy as np
 from scipy import ndimage
@@ -57,8 +58,8 @@ class Radiograph:
     extreme: share of pixels that are 0 or 255.
     dhash: uint8 [8], 64 bits: whether a pixel of a 9 x 8 copy is brighter than
       its left neighbour.
-    sketch: uint8 [128, 128], a small copy.
-    outline: bool [128, 128], the lungs; None without a mask.
+    packed_sketch: the sketch, compressed: a set has tens of thousands.
+    packed_outline: the outline, compressed; None without a mask.
     covered: the area of the mask; None without a mask.
     lungs: None without a mask, or if the sketch shows none or nothing else.
     remarks: on the header of the file.
@@ -77,11 +78,25 @@ class Radiograph:
   spread: int
   extreme: float
   dhash: np.ndarray
-  sketch: np.ndarray
-  outline: np.ndarray | None
+  packed_sketch: bytes
+  packed_outline: bytes | None
   covered: Coverage | None
   lungs: Lungs | None
   remarks: tuple[str, ...] = ()
+
+  @property
+  def sketch(self) -> np.ndarray:
+    """A small copy, uint8 [128, 128]."""
+    pixels = np.frombuffer(zlib.decompress(self.packed_sketch), np.uint8)
+    return pixels.reshape(SKETCH, SKETCH)
+
+  @property
+  def outline(self) -> np.ndarray | None:
+    """The lungs, bool [128, 128]; None without a mask."""
+    if self.packed_outline is None:
+      return None
+    bits = np.frombuffer(zlib.decompress(self.packed_outline), np.uint8)
+    return np.unpackbits(bits).astype(bool).reshape(SKETCH, SKETCH)
 
   @property
   def name(self) -> str:
@@ -108,8 +123,10 @@ def measure(image: np.ndarray, mask: np.ndarray | None, **facts) -> Radiograph:
     sha256=digest.hexdigest(),
     **used._asdict(),
     dhash=dhash(sketch),
-    sketch=sketch,
-    outline=outline,
+    packed_sketch=zlib.compress(sketch.tobytes()),
+    packed_outline=None
+    if outline is None
+    else zlib.compress(np.packbits(outline).tobytes()),
     covered=covered,
     lungs=_lungs(sketch, outline, covered),
     **facts,

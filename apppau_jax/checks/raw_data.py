@@ -53,7 +53,11 @@ def read(
     if not index.examples and not found:
       raw_index.index_complete(source, spec, allow_missing=True)  # raises
     found += _check_index(index, spec)
-    readings = spec.read_tables(source)
+    readings = {}
+    try:
+      readings = spec.read_tables(source)
+    except errors.DataError as e:
+      found.append(error("readable", str(e)))
 
     def read_one(raw: RawExample) -> tuple[Radiograph | None, list[Finding]]:
       reader = _Reader(source, raw, spec)

@@ -5,12 +5,11 @@ so that training reads them instead of validating the same data again.
 """
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
 
-from apppau_jax import files
+from apppau_jax import files, reading
 from apppau_jax.checks.duplicates import Pair
+from apppau_jax.checks.findings import FORM as FINDING
 from apppau_jax.checks.findings import Finding
 from apppau_jax.checks.validation import Validation
 from apppau_jax.datasets.dataset import Dataset
@@ -18,6 +17,12 @@ from apppau_jax.datasets.prepared import config_name
 
 # Raise it when the checks find other problems in the same data.
 FORMAT = 1
+_FORM = {
+  "format": int,
+  "content_sha256": str,
+  "findings": [FINDING],
+  "alike": [{"first": str, "second": str, "alike": float, "equal": bool}],
+}
 
 
 def path(dataset: Dataset) -> Path:
@@ -29,6 +34,7 @@ def path(dataset: Dataset) -> Path:
 
 def write(dataset: Dataset, validated: Validation) -> None:
   """Stores the findings in prepared data."""
+  files.remove_leftovers(path(dataset).parent)
   files.write_json(
     path(dataset),
     {
@@ -42,14 +48,15 @@ def write(dataset: Dataset, validated: Validation) -> None:
 
 def read(dataset: Dataset) -> Validation | None:
   """Returns the findings of the same checks in the same data, if stored."""
+  stored = reading.json_or_none(path(dataset), _FORM)
+  if stored is None or stored["format"] != FORMAT:
+    return None
+  if stored["content_sha256"] != dataset.content_sha256:
+    return None
   try:
-    stored: Any = json.loads(path(dataset).read_text(encoding="utf-8"))
-    key = (stored["format"], stored["content_sha256"])
-    if key != (FORMAT, dataset.content_sha256):
-      return None
     return Validation(
       findings=tuple(Finding.from_dict(f) for f in stored["findings"]),
       alike=tuple(Pair(**pair) for pair in stored["alike"]),
     )
-  except (OSError, ValueError, TypeError, KeyError, RecursionError):
-    return None  # absent, or not in this form
+  except (TypeError, ValueError):  # an unknown key, check or level
+    return None

@@ -52,6 +52,7 @@ class Verification:
       "counts": findings.counts(self.findings),
       "findings": [finding.as_dict() for finding in self.findings],
     }
+    files.remove_leftovers(folder)
     files.write_json(folder / "verify.json", content)
     html_page.write(
       folder / "verify.html",

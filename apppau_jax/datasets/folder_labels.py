@@ -1,12 +1,11 @@
 """labels.csv of a user's set: class, patient and part of each image."""
 
 import collections
-import csv
 import dataclasses
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from apppau_jax import reading
 from apppau_jax.datasets.folder_names import composed
 from apppau_jax.datasets.raw_source import summarise
 from apppau_jax.errors import DataError
@@ -84,7 +83,7 @@ def read_labels(content: bytes, *, where: str) -> Labels:
   """
   try:
     lines = list(_lines(_decoded(content)))
-  except (UnicodeDecodeError, csv.Error) as error:
+  except ValueError as error:
     raise DataError(
       f"{where} cannot be read as a table in UTF-8 ({error}). Save it again "
       "as 'CSV UTF-8'."
@@ -212,12 +211,11 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
   first = next((line for line in text.splitlines() if line.strip()), "")
   stated = _DELIMITER.fullmatch(first.strip(" "))
   delimiter = stated[1] if stated else max(",;\t", key=first.count)
-  reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
   is_first = True
-  for cells in reader:
+  for number, cells in reading.read_rows(text, delimiter=delimiter):
     cells = [cell.strip() for cell in cells]
     if any(cells) and not (is_first and stated):
-      yield reader.line_num, cells
+      yield number, cells
     is_first &= not any(cells)
 
 

@@ -39,6 +39,7 @@ _STRAY = 0.01
 _PNG_FOLDERS = (
   *("images", "All247images", "Nodule154images", "NonNodule93images"),
 )
+_DIGITS = 4  # of a number in the tables, at most
 _SEX = {"male": "M", "female": "F"}
 
 
@@ -122,7 +123,7 @@ def parse_nodules(text: str) -> dict[str, Reading]:
       age=_age(age),
       finding=_joined(*cells[10:]),
       details={
-        **{key: int(n) for key, n in numbers if n.isdecimal()},
+        **{key: int(n) for key, n in numbers if _is_number(n)},
         "malignancy": kind,
         "position": re.sub(r"(?<=\w)lobe", " lobe", _joined(*cells[8:10])),
       },
@@ -153,7 +154,11 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _age(cell: str) -> str:
-  return str(int(cell)) if cell.isdecimal() else ""
+  return str(int(cell)) if _is_number(cell) else ""
+
+
+def _is_number(cell: str) -> bool:
+  return cell.isdecimal() and len(cell) <= _DIGITS
 
 
 def _joined(head: str, tail: str) -> str:

@@ -13,7 +13,7 @@ from apppau_jax.datasets.spec import (
 
 _LISTS = id_lists("idiap_montgomery")
 _SEX = re.compile(r"sex\s*:\s*([FMO])\b", re.IGNORECASE)
-_AGE = re.compile(r"age\s*:\s*(\d+)\s*Y?", re.IGNORECASE)
+_AGE = re.compile(r"age\s*:\s*(\d{1,3})(?!\d)\s*Y?", re.IGNORECASE)
 
 
 def mask_files(example_id: str) -> tuple[MaskFiles, ...]:

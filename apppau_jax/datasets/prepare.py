@@ -1,6 +1,7 @@
 """Prepare a data set from its raw files: once, atomically, with a record."""
 
 import collections
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -93,6 +94,7 @@ def prepare(
       listing = _write_problems(target, found, verdicts=[])
       raw_index.refuse_missing(found, where=str(raw_dir), listing=str(listing))
     if record := _reusable(target, wanted):
+      _remove_leftovers(target)
       return record
     _check_disk(target, images=len(found.examples))
     return _build(make_builder, target, wanted=wanted)
@@ -106,6 +108,18 @@ def prepare(
 
 def _staging(target: Prepared) -> Path:
   return target.folder.parent / ".building"
+
+
+def _remove_leftovers(target: Prepared) -> None:
+  """Removes what a command left that was killed after its build."""
+  parent = target.folder.parent
+  files.remove_leftovers(parent)
+  if _staging(target).exists():
+    with (
+      contextlib.suppress(filelock.Timeout, OSError),
+      filelock.FileLock(parent / ".lock", timeout=0),
+    ):
+      shutil.rmtree(_staging(target), ignore_errors=True)
 
 
 def _reusable(
@@ -133,6 +147,7 @@ def _build(
     if record := _reusable(target, wanted):  # another process built it
       return record
     _clear(staging)  # of a build that was killed
+    files.remove_leftovers(parent)
     try:
       builder = make_builder()
       _generate(builder, target)

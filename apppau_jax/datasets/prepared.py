@@ -6,19 +6,20 @@ folder whose files do not have the checksums in it is damaged.
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from apppau_jax import errors
+from apppau_jax import errors, reading
 from apppau_jax.datasets import registry
 from apppau_jax.imaging import grey_levels
 
 RECORD = "prepare.json"
 # Raise it when the same raw files give other prepared bytes.
 FORMAT = 1
+_FORM = {"format?": int, "content_sha256?": str, "files": {str: str}}
+_ALWAYS = ("features.json", "label.labels.txt")
 RESOLUTIONS = (128, 256, 512)
 
 
@@ -82,20 +83,19 @@ class Prepared:
 
   def read_record(self) -> dict[str, Any] | None:
     """Returns the content of prepare.json; None if it cannot be read."""
-    path = self.folder / RECORD
-    if not path.is_file():  # a pipe would block
-      return None
-    try:
-      content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-      return None
-    fits = isinstance(content, dict) and isinstance(content.get("files"), dict)
-    return content if fits else None
+    return reading.json_or_none(self.folder / RECORD, _FORM)
 
   def damaged(self, record: Mapping[str, Any]) -> list[str]:
-    """Returns the names of files that do not have their checksum."""
-    now = checksums(self.folder)
-    return [n for n, digest in record["files"].items() if now.get(n) != digest]
+    """Returns the names of files that do not have their checksum.
+
+    A file that every prepared set has counts as damaged if the record lacks it.
+    """
+    now, stated = checksums(self.folder), record["files"]
+    return [
+      name
+      for name in dict.fromkeys((*stated, *_ALWAYS))
+      if name not in stated or now.get(name) != stated[name]
+    ]
 
   def verified_record(self) -> dict[str, Any]:
     """Returns the content of prepare.json if all files have their checksums.

@@ -23,16 +23,17 @@ MAX_BYTES = 128 * 1024 * 1024  # of one file
 MAX_RATIO = 200  # of one zip member, against zip bombs
 MAX_FILES = 1_000_000
 _BLOCK = 1024 * 1024  # bytes read at a time for a checksum
+_LINE = 400  # characters of a fault in a message
 _MAX_DEPTH = 6
 _ZIP_DEPTH = 2
-_DAMAGE = (OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def summarise(lines: Iterable[str], *, limit: int = 20) -> str:
-  """Joins the first `limit` lines and says how many more there are."""
+  """Joins the beginnings of `limit` lines and says how many more there are."""
   lines = list(lines)
   more = f"; and {len(lines) - limit} more." if len(lines) > limit else ""
-  return "; ".join(line.rstrip(".") for line in lines[:limit]) + (more or ".")
+  shown = (line.rstrip(".")[:_LINE] for line in lines[:limit])
+  return "; ".join(shown) + (more or ".")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +151,7 @@ class RawSource(contextlib.AbstractContextManager):
     try:
       with self._stream(self._files[key]) as stream:
         return stream.read(size)
-    except _DAMAGE as e:
+    except Exception as e:  # zipfile and its decoders raise many types
       raise self._unreadable(key, e) from e
 
   def read(self, key: str) -> bytes:
@@ -187,8 +188,8 @@ class RawSource(contextlib.AbstractContextManager):
 
   def _unreadable(self, key: str, error: Exception) -> errors.DataError:
     return errors.DataError(
-      f"{self.describe(key)} cannot be read: {error}. Copy or download it "
-      "again."
+      f"{self.describe(key)} cannot be read: {str(error)[:_LINE]}. Copy or "
+      "download it again."
     )
 
   def _stream(self, file: _File):
@@ -243,32 +244,46 @@ class RawSource(contextlib.AbstractContextManager):
         raise errors.DataError(
           f"{path} has {len(members):,} members, more than {MAX_FILES:,}."
         )
-      return [
-        _checked(member, archive=path)
-        for member in members
-        if self._is_wanted(member)
-      ]
-    except (zipfile.BadZipFile, OSError, ValueError) as e:
+      wanted = [member for member in members if self._is_wanted(member)]
+      _refuse_copies(wanted, archive=path)
+      return [_checked(member, archive=path) for member in wanted]
+    except errors.DataError as e:
+      fault = e
+    except Exception as e:  # zipfile raises many types on damage
       fault = errors.DataError(
-        f"{path} ({path.stat().st_size:,} bytes) is not a complete zip: {e}. "
+        f"{path} ({path.stat().st_size:,} bytes) is not a complete zip: "
+        f"{str(e)[:_LINE]}. "
         "The download was probably interrupted. Download it again, or move it "
         "away if it is not needed."
       )
       fault.__cause__ = e
-    except errors.DataError as e:
-      fault = e
     if self._faults is None:
       raise fault
     self._faults.append(fault)
     return []
 
   def _is_wanted(self, member: zipfile.ZipInfo) -> bool:
+    if not member.filename:
+      return False
     path = PurePosixPath(member.filename)
     junk = any(file_kinds.is_junk(part) for part in path.parts if part != "..")
     return not (member.is_dir() or junk) and self._matters(path)
 
   def _matters(self, path: PurePath) -> bool:
     return self._suffixes is None or path.suffix.lower() in self._suffixes
+
+
+def _refuse_copies(members: list[zipfile.ZipInfo], *, archive: Path) -> None:
+  """Refuses different members of one name: a reader would take the last."""
+  different = {(m.filename, m.file_size, m.CRC) for m in members}
+  times = collections.Counter(name for name, _, _ in different)
+  twice = sorted(name for name, count in times.items() if count > 1)
+  if twice:
+    raise errors.DataError(
+      f"{archive} holds {len(twice)} names more than once, with different "
+      f"contents, so it is ambiguous which belongs to the set: "
+      f"{summarise(map(repr, twice))} Get the archive from its owner."
+    )
 
 
 def _checked(member: zipfile.ZipInfo, *, archive: Path) -> _File:

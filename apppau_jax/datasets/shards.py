@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_data_source
 from google.protobuf import json_format, message
 
-from apppau_jax import errors
+from apppau_jax import errors, reading
 from apppau_jax.datasets import features as features_lib
 from apppau_jax.datasets import registry
 from apppau_jax.datasets.label_budget import Entry
@@ -129,13 +129,7 @@ class Shards:
     return tuple(line for line in lines if line)
 
   def _read_features(self) -> Any:
-    path = self._prepared.folder / "features.json"
-    if not path.is_file():  # a pipe would block
-      return None
-    try:
-      return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-      return None
+    return reading.json_or_none(self._prepared.folder / "features.json", dict)
 
   def _open(self) -> array_record_data_source.ArrayRecordDataSource:
     stem = f"{self.spec.name}-{features_lib.SPLIT}.array_record-"

@@ -15,7 +15,7 @@ _WITHOUT_MASK = (
 )
 # "male 45yrs", "femal 32yrs", "female24yrs", "male , 29yrs", "16month" ...
 _PERSON = re.compile(
-  r"\s*(femal|mal)e?(?:[\s,]*(\d+)\s*(y|m|d)?[a-z]*)?", re.IGNORECASE
+  r"\s*(femal|mal)e?(?:[\s,]*(\d{1,5})(?!\d)\s*(y|m|d)?[a-z]*)?", re.IGNORECASE
 )
 _PER_YEAR = {"y": 1, "m": 12, "d": 365}
 

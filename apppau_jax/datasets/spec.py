@@ -1,9 +1,7 @@
 """The facts about one data set: ids, classes, files, patients and splits."""
 
-import csv
 import dataclasses
 import functools
-import io
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -11,7 +9,9 @@ from importlib import resources
 
 import numpy as np
 
+from apppau_jax import reading
 from apppau_jax.datasets.raw_source import SUFFIXES, RawSource
+from apppau_jax.errors import DataError
 
 # A (folder, name); the folder "" stands for any folder.
 File = tuple[str, str]
@@ -45,14 +45,23 @@ def read_metadata(text: str) -> dict[str, Reading]:
   """Parses metadata.csv (columns id, sex, age, finding) to readings by id.
 
   It replaces clinical readings that are missing.
+
+  Raises:
+    ValueError: it is no table, or has no column id.
   """
+  lines = reading.read_rows(text)
+  first = next((cells for _, cells in lines if cells), [])
+  header = [name.strip() for name in first]
+  if "id" not in header:
+    raise ValueError("it has no column 'id'")
+  rows = (dict(zip(header, cells)) for _, cells in lines)
   return {
     row["id"]: Reading(
-      sex=(row.get("sex") or "").strip()[:1].upper(),
-      age=(row.get("age") or "").strip(),
-      finding=" ".join((row.get("finding") or "").split()),
+      sex=row.get("sex", "").strip()[:1].upper(),
+      age=row.get("age", "").strip(),
+      finding=" ".join(row.get("finding", "").split()),
     )
-    for row in csv.DictReader(io.StringIO(text))
+    for row in rows
     if row.get("id")
   }
 
@@ -191,10 +200,20 @@ class DatasetSpec:
     return RawSource(raw_dir, suffixes=self.suffixes, faults=faults)
 
   def read_tables(self, source: RawSource) -> dict[str, Reading]:
-    """Returns all readings that lie in tables, by id."""
+    """Returns all readings that lie in tables, by id.
+
+    Raises:
+      DataError: a table cannot be read.
+    """
     readings = {}
     for name, parse in self.tables:
       if key := source.find(name):
         text = source.read(key).decode("utf-8-sig", errors="replace")
-        readings |= parse(text)
+        try:
+          readings |= parse(text)
+        except ValueError as error:
+          raise DataError(
+            f"{source.describe(key)} cannot be read as a table: {error}. "
+            "Correct it, or move it away."
+          ) from error
     return readings

@@ -8,12 +8,11 @@ the splits of its members: the part of an image depends on its own set alone.
 
 import dataclasses
 import fractions
-import json
 import os
-import pathlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from apppau_jax import reading
 from apppau_jax.datasets import (
   ccx,
   registry,
@@ -280,20 +279,17 @@ def read_splits(path: str | os.PathLike[str]) -> Parts:
   Raises:
     DataError: no such file, not of this form, or an id twice.
   """
-  try:
-    parts = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-  except (OSError, ValueError, RecursionError) as error:
+  parts = reading.read_json(
+    path,
+    {name: [str] for name in _NAMES},
+    advice="A split is a JSON object with the keys "
+    f"{', '.join(_NAMES)}, each a list of image ids. A run writes it when it "
+    "starts; give the folder of a run, or start one.",
+  )
+  if more := sorted(parts.keys() - set(_NAMES)):
     raise DataError(
-      f"The split {path} cannot be read ({error}). It is written when a run "
-      "starts; give the folder of a run, or start one."
-    ) from error
-  fits = isinstance(parts, dict) and sorted(parts) == sorted(_NAMES)
-  for ids in parts.values() if fits else ():
-    fits &= isinstance(ids, list) and all(isinstance(i, str) for i in ids)
-  if not fits:
-    raise DataError(
-      f"{path} is not a split: it must hold a JSON object with the keys "
-      f"{', '.join(_NAMES)} and nothing else, each a list of image ids."
+      f"{path} is not a split: it must hold the keys {', '.join(_NAMES)} and "
+      f"nothing else, and has {', '.join(map(repr, more[:5]))}."
     )
   split = Parts(**{part: tuple(sorted(ids)) for part, ids in parts.items()})
   split.check()

@@ -16,6 +16,7 @@ from apppau_jax.experiment import (
   loading,
   networks,
   provenance,
+  run_files,
   run_folder,
 )
 from apppau_jax.inference import prediction_masks
@@ -103,6 +104,7 @@ def _write(
   cases: Sequence[figures.Case],
 ) -> None:
   """Writes predictions.npz (of lungs), report.json and report.html."""
+  files.remove_leftovers(folder)
   if len(scored.packed):
     prediction_masks.write_predictions(
       folder / "predictions.npz",
@@ -191,7 +193,7 @@ def _notes_of_runs(runs: loading.LoadedRuns, digest: str) -> list[str]:
       "outputs, attention and the configuration below are the first one's."
     )
   for workdir in runs.workdirs:
-    manifest = run_folder.read_manifest(workdir)
+    manifest = run_files.read_manifest(workdir)
     notes += run_folder.data_remarks(workdir)
     if manifest.get("status") in ("interrupted", "failed"):
       notes.append(f"The training was {manifest['status']} before its end.")

@@ -30,6 +30,7 @@ from apppau_jax.experiment import (
   networks,
   provenance,
   recipe_file,
+  run_files,
   run_folder,
   start_from,
 )
@@ -58,16 +59,15 @@ class Run:
       part: "validation" or "test".
 
     Raises:
-      CheckpointError: that part was not evaluated.
+      CheckpointError: that part was not evaluated, or the file is damaged.
     """
-    path = self.workdir / "eval" / part / "report.json"
-    if not path.exists():
+    report = run_files.read_report(self.workdir, part)
+    if not report:
       raise CheckpointError(
-        f"{self.workdir} has no report of its {part} part: {path} does not "
-        "exist. Either no image of that part is available, or the run did not "
-        "finish."
+        f"{self.workdir} has no report of its {part} part. Either no image of "
+        "that part is available, or the run did not finish."
       )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return report
 
   def model(self) -> Model:
     """Returns the trained model, ready to predict."""
@@ -154,7 +154,8 @@ def _fit(config: Config, folder: pathlib.Path) -> None:
       _evaluate(config, folder, dataset=dataset, parts=parts)
   except BaseException as error:
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
-    record.write("interrupted" if stopped else "failed", error=str(error))
+    with contextlib.suppress(OSError):  # such as a full disk, the error itself
+      record.write("interrupted" if stopped else "failed", error=str(error))
     raise
   record.write("done")
 
@@ -175,7 +176,7 @@ class _Record:
       "environment": provenance.environment(),
       "convolutions": networks.convolutions_by(config),
     }
-    manifest = run_folder.read_manifest(folder)
+    manifest = run_files.read_manifest(folder)
     earlier = manifest.get("sessions", [])
     began = {k: v for k, v in manifest.items() if k == "start_from"}
     if not run_folder.is_trained(folder):
@@ -201,11 +202,11 @@ class _Record:
   @contextlib.contextmanager
   def session(self):
     """Notes how many minutes the training took."""
-    began = time.time()
+    began = time.monotonic()
     try:
       yield
     finally:
-      self._session["minutes"] = round((time.time() - began) / 60, 2)
+      self._session["minutes"] = round((time.monotonic() - began) / 60, 2)
 
 
 def _train(config, folder, *, dataset, parts, settings) -> None:

@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 import pathlib
@@ -11,11 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from apppau_jax.errors import CheckpointError, ConfigError
-from apppau_jax.experiment import model_file, networks, run_folder
+from apppau_jax.experiment import (
+  model_file,
+  networks,
+  run_files,
+  run_folder,
+)
 from apppau_jax.experiment.model_file import ModelFile
 from apppau_jax.experiment.networks import Config
 from apppau_jax.inference import steps
 from apppau_jax.inference.model import Member, Model
+from apppau_jax.metrics import classification
 from apppau_jax.training import checkpoints, parallel
 from apppau_jax.training.state import (
   TrainState,
@@ -140,7 +145,7 @@ def read(folder: pathlib.Path, *, calibrated: bool = True) -> ModelFile:
   """Reads the weights of a run folder or of a model file, see `load_runs`."""
   if folder.is_file():
     return model_file.read(folder, lambda config: shapes(config).averages)
-  config = run_folder.read_config(folder)
+  config = run_files.read_config(folder)
   variables, step = weights(config, workdir=folder)
   scale = temperature(config, workdir=folder) if calibrated else 1.0
   return ModelFile(
@@ -250,15 +255,22 @@ def temperature(config: Config, *, workdir: pathlib.Path) -> float:
   """
   if not config.eval.temperature_scaling:
     return 1.0
-  path = workdir / "eval" / "validation" / "report.json"
-  if not path.exists():
+  report = run_files.read_report(workdir, "validation")
+  if not report:
     raise CheckpointError(
       f"The class probabilities of {workdir} are scaled by a temperature, and "
       "there is no validation report to take it from: run `python -m "
       f"launch.evaluate --workdir={workdir} --split=validation` first."
     )
-  report = json.loads(path.read_text())
-  return report.get("classification", {}).get("temperature", 1.0)
+  value = report.get("classification", {}).get("temperature", 1.0)
+  low, high = classification.TEMPERATURES
+  if not low <= value <= high:
+    raise CheckpointError(
+      f"The validation report of {workdir} states the temperature {value}, "
+      f"which is not from {low} to {high}. Write it again with `python -m "
+      f"launch.evaluate --workdir={workdir} --split=validation`."
+    )
+  return value
 
 
 def shapes(config: Config) -> TrainState:

@@ -14,15 +14,10 @@ from apppau_jax.checks import findings as findings_lib
 from apppau_jax.checks.findings import Finding
 from apppau_jax.config import Config
 from apppau_jax.datasets.splits import Parts
-from apppau_jax.errors import (
-  CheckpointError,
-  ConfigError,
-  DataError,
-  OccupiedError,
-)
+from apppau_jax.errors import ConfigError, DataError, OccupiedError
+from apppau_jax.experiment import run_files
 from apppau_jax.progress import LOG
 
-FINDINGS = "verify.json"
 # These keys may differ between two starts of one run: no parameter depends on
 # them.
 _WITHOUT_EFFECT = (
@@ -58,6 +53,8 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
     ) from error
   except OSError as error:
     raise _unusable(workdir, error) from error
+  files.remove_leftovers(workdir)
+  files.remove_leftovers(workdir / "eval", below=True)
   try:
     yield
   finally:
@@ -85,7 +82,9 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
         f"--workdir={workdir} holds checkpoints but no config.json, so the "
         "run they belong to is unknown. Name another folder."
       )
-    _check_same(workdir, read_config(workdir), Config.from_dict(config))
+    _check_same(
+      workdir, run_files.read_config(workdir), Config.from_dict(config)
+    )
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     files.write_json(path, config)
@@ -122,26 +121,6 @@ def _check_same(workdir: pathlib.Path, old: Config, new: Config) -> None:
     )
 
 
-def read_config(workdir: pathlib.Path) -> Config:
-  """Returns the configuration that a run was trained with.
-
-  Keys that did not exist when the run was made take their defaults.
-
-  Raises:
-    CheckpointError: the folder holds no run, or config.json is damaged.
-    ConfigError: it has values that this version cannot use.
-  """
-  path = workdir / "config.json"
-  if not path.exists():
-    raise CheckpointError(
-      f"--workdir={workdir} holds no trained run (no config.json). Train one "
-      f"with `python -m launch.train --config=... --workdir={workdir}`."
-    )
-  config = Config.from_dict(_read_object(path))
-  config.check()
-  return config
-
-
 def check_same_data(
   workdir: pathlib.Path, *, data_sha256: str, parts: Parts
 ) -> None:
@@ -152,10 +131,12 @@ def check_same_data(
   """
   if not is_trained(workdir):
     return
-  same = read_manifest(workdir).get("data_sha256") in (data_sha256, None)
-  for name, ids in _id_lists(parts).items():
-    path = workdir / name  # the first runs had no labels.json
-    same &= not path.exists() or _read_object(path) == ids
+  digest = run_files.read_manifest(workdir).get("data_sha256")
+  same = digest in (data_sha256, None)
+  lists = _id_lists(parts)
+  for name, form in run_files.ID_LISTS.items():
+    path, ids = workdir / name, lists[name]  # the first runs had no labels.json
+    same &= not path.exists() or run_files.read(path, form) == ids
   if not same:
     raise DataError(
       f"--workdir={workdir} holds a run on other data: the prepared examples "
@@ -181,7 +162,7 @@ def _id_lists(parts: Parts) -> dict[str, dict[str, list[str]]]:
 def write_findings(workdir: pathlib.Path, found: Sequence[Finding]) -> None:
   """Writes verify.json, the findings of data validation, and reports them."""
   content = [finding.as_dict() for finding in found]
-  files.write_json(workdir / FINDINGS, {"findings": content})
+  files.write_json(workdir / run_files.FINDINGS, {"findings": content})
   counts = findings_lib.counts(found)
   if counts["error"] or counts["warning"]:
     checks = sorted({f.check for f in found if f.level != "note"})
@@ -191,7 +172,7 @@ def write_findings(workdir: pathlib.Path, found: Sequence[Finding]) -> None:
       accepted if counts["error"] else "",
       counts["warning"],
       ", ".join(checks),
-      workdir / FINDINGS,
+      workdir / run_files.FINDINGS,
     )
 
 
@@ -201,10 +182,7 @@ def data_remarks(workdir: pathlib.Path) -> list[str]:
   These are accepted errors, and patients whom a public list divides between
   parts, which is only a warning.
   """
-  path = workdir / FINDINGS
-  if not path.exists():  # a run of an older version
-    return []
-  found = [Finding.from_dict(f) for f in _read_object(path)["findings"]]
+  found = run_files.read_findings(workdir)
   divided = (f for f in found if f.check == "patients" and f.level == "warning")
   return [
     *(
@@ -214,16 +192,6 @@ def data_remarks(workdir: pathlib.Path) -> list[str]:
     ),
     *(f"Parts share a patient: {f.what}." for f in divided),
   ]
-
-
-def read_manifest(workdir: pathlib.Path) -> dict[str, Any]:
-  """Returns manifest.json; an empty dict if there is none.
-
-  Raises:
-    CheckpointError: it is damaged.
-  """
-  path = workdir / "manifest.json"
-  return _read_object(path) if path.exists() else {}
 
 
 def write_manifest(
@@ -257,7 +225,7 @@ def identity(workdirs: Sequence[pathlib.Path]) -> dict[str, Any]:
       "data_sha256": None,
     }
     if workdir.is_file()
-    else read_manifest(workdir)
+    else run_files.read_manifest(workdir)
     for workdir in workdirs
   ]
   digests = {
@@ -265,24 +233,3 @@ def identity(workdirs: Sequence[pathlib.Path]) -> dict[str, Any]:
     for key in ("config_sha256", "data_sha256")
   }
   return {k: v if len(v) > 1 else v[0] for k, v in digests.items()}
-
-
-def _read_object(path: pathlib.Path) -> dict[str, Any]:
-  """Returns a JSON object.
-
-  Raises:
-    CheckpointError: the file cannot be read, or holds something else.
-  """
-  try:
-    content = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError, RecursionError) as error:
-    raise CheckpointError(
-      f"{path} cannot be read ({error}), so this run cannot be identified. "
-      "Restore the file from a copy, or train in another folder."
-    ) from error
-  if not isinstance(content, dict):
-    raise CheckpointError(
-      f"{path} is not the record of a run: it holds no JSON object. Restore "
-      "the file from a copy, or train in another folder."
-    )
-  return content

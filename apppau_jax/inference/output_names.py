@@ -2,10 +2,14 @@
 
 import collections
 import itertools
+import os
+import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
 
 from apppau_jax.imaging import file_kinds
+
+_LONGEST = 220  # bytes of a name without `_KIND.png`; file systems take 255
 
 
 def output_stems(
@@ -49,11 +53,20 @@ def target(stem: Path, *, kind: str) -> Path:
 
 def _plain(name: str) -> str:
   path = PurePath(name)
-  return str(path.with_name(file_kinds.name_of(path.name)))
+  return str(path.with_name(_shortened(file_kinds.name_of(path.name))))
 
 
 def _with_suffix(name: str) -> str:
   path = PurePath(name)
   plain = file_kinds.name_of(path.name)
   suffix = path.name[len(plain) :].replace(".", "_")
-  return str(path.with_name(f"{plain}{suffix}"))
+  return str(path.with_name(_shortened(f"{plain}{suffix}")))
+
+
+def _shortened(stem: str) -> str:
+  """Returns a stem to which the kinds of files can be added on every disk."""
+  content = os.fsencode(stem)
+  if len(content) <= _LONGEST:
+    return stem
+  begin = content[: _LONGEST - 9].decode(errors="ignore")
+  return f"{begin}-{zlib.crc32(content):08x}"

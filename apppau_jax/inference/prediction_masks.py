@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from apppau_jax import files
+from apppau_jax.errors import DataError
 
 
 def write_predictions(
@@ -31,12 +32,22 @@ def write_predictions(
 
 
 def read_predictions(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-  """Reads masks `[h, w]` bool by id; empty if there is no such file."""
+  """Reads masks `[h, w]` bool by id; empty if there is no such file.
+
+  Raises:
+    DataError: it is damaged.
+  """
   path = pathlib.Path(path)
   if not path.exists():
     return {}
-  with np.load(path) as content:
-    shape = tuple(content["shape"])
-    bits = np.unpackbits(content["bits"], count=int(np.prod(shape)))
-    masks = bits.reshape(shape).astype(bool)
-    return dict(zip(content["ids"].tolist(), masks, strict=True))
+  try:
+    with np.load(io.BytesIO(path.read_bytes())) as content:
+      shape = tuple(content["shape"])
+      bits = np.unpackbits(content["bits"], count=int(np.prod(shape)))
+      masks = bits.reshape(shape).astype(bool)
+      return dict(zip(content["ids"].tolist(), masks, strict=True))
+  except Exception as error:  # NumPy and zipfile raise many types on damage
+    raise DataError(
+      f"{path} cannot be read: {error}. Write it again with `python -m "
+      "launch.evaluate`."
+    ) from error

@@ -8,16 +8,16 @@ Names and reasons are text that others wrote: control characters are escaped
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from apppau_jax import escapes, files
+from apppau_jax import escapes, files, reading
 from apppau_jax.errors import DataError
 
 NAME = "predictions.csv"
 _MODEL = "predictions.json"
+STATUSES = ("ok", "remark", "exists", "failed", "skipped")
 _FRACTION = "_fraction"  # after the name of a structure
 _PROBABILITY = "probability_"  # before the name of a class
 
@@ -92,13 +92,14 @@ def claim(
     DataError: the folder holds predictions of another model, or masks without
       a table.
   """
+  files.remove_leftovers(output, below=True)
   table, record = output / NAME, output / _MODEL
   rows: dict[str, Row] = {}
   if not overwrite and (table.exists() or record.exists()):
     try:
-      before = json.loads(record.read_text(encoding="utf-8"))
+      before = reading.read_json(record, dict, advice="")
       rows = read(table, columns=columns) if table.exists() else {}
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, DataError) as error:
       raise DataError(
         f"The table in {output} cannot be continued: {error}. Move it away, "
         "choose another --output, or replace everything with --overwrite."
@@ -135,28 +136,55 @@ def read(path: Path, *, columns: Columns) -> dict[str, Row]:
   """Reads the rows of a table by file.
 
   Raises:
-    ValueError: it has other columns, or cells that are not numbers.
+    OSError: it cannot be read.
+    ValueError: it is no table in UTF-8, has other columns, or a row that
+      `write` does not write; the line is named.
   """
-  with path.open(encoding="utf-8", newline="") as file:
-    lines = csv.DictReader(file)
-    names = [escapes.from_cell(name) for name in lines.fieldnames or ()]
-    if names != columns.header():
-      raise ValueError(
-        f"{path} has the columns {names}, and this model's are "
-        f"{columns.header()}"
-      )
-    lines.fieldnames = names
-    return {
-      file: Row(
-        file,
-        line["status"],
-        escapes.from_cell(line["reason"]),
-        tuple(float(line[k]) for k in columns.fractions() if line[k]),
-        tuple(float(line[k]) for k in columns.probabilities() if line[k]),
-      )
-      for line in lines
-      for file in [escapes.from_cell(line["file"])]
-    }
+  lines = reading.read_rows(path.read_bytes().decode())
+  _, header = next(lines, (1, []))
+  header = [escapes.from_cell(name) for name in header]
+  if header != columns.header():
+    raise ValueError(
+      f"{path} has the columns {', '.join(header)[:500]}, and this model's "
+      f"are {', '.join(columns.header())}"
+    )
+  rows: dict[str, Row] = {}
+  for number, cells in lines:
+    row = _row(cells, columns=columns, where=f"{path}, line {number}:")
+    if row.file in rows:
+      raise ValueError(f"{path}, line {number}: {row.file} a second time")
+    rows[row.file] = row
+  return rows
+
+
+def _row(cells: Sequence[str], *, columns: Columns, where: str) -> Row:
+  expected = len(columns.header())
+  if len(cells) != expected:
+    raise ValueError(f"{where} {len(cells)} cells instead of {expected}")
+  file, status, reason, *numbers = cells
+  if status not in STATUSES:
+    raise ValueError(f"{where} the status {status!r}")
+  split = len(columns.fractions())
+  return Row(
+    escapes.from_cell(file),
+    status,
+    escapes.from_cell(reason),
+    fractions=_shares(numbers[:split], where=where),
+    probs=_shares(numbers[split:], where=where),
+  )
+
+
+def _shares(cells: Sequence[str], *, where: str) -> tuple[float, ...]:
+  """Returns numbers from 0 to 1; none if all cells are empty."""
+  if not any(cells):
+    return ()
+  try:
+    shares = tuple(map(float, cells))
+  except ValueError as error:
+    raise ValueError(f"{where} {error}") from error
+  if not all(0.0 <= share <= 1.0 for share in shares):
+    raise ValueError(f"{where} a number that is not from 0 to 1")
+  return shares
 
 
 def write(path: Path, rows: Sequence[Row], *, columns: Columns) -> None:

@@ -2,13 +2,12 @@
 
 import copy
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from apppau_jax import files
+from apppau_jax import files, reading
 from apppau_jax.checks import leakage
 from apppau_jax.datasets import examples
 from apppau_jax.errors import UserError
@@ -17,6 +16,18 @@ from apppau_jax.inference import outputs
 from apppau_jax.metrics import classification
 from apppau_jax.paper import cross_dataset_table
 from apppau_jax.paper.sweep import Run
+
+# Of a file with the values of a run on another set.
+_SAVED = {
+  "sha256": str,
+  "ids": [str],
+  "values": {
+    "n": (int, None),
+    "dice": (float, None),
+    "auroc_tb": (float, None),
+    "why_not": (str, None),
+  },
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +124,7 @@ def _values(
     return _not_measured(str(target))
   path = run.folder / "eval" / part / f"on-{dataset}.json"
   images = {"sha256": target.sha256, "ids": list(target.source.ids)}
-  before = json.loads(path.read_text()) if path.exists() else {}
+  before = reading.json_or_none(path, _SAVED) or {}
   if all(before.get(key) == value for key, value in images.items()):
     return before["values"]
   values = _measure(run, target, part, dataset, predict)

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from apppau_jax import progress
+from apppau_jax import files, progress
 from apppau_jax.errors import DataError, UserError
 from apppau_jax.experiment import cost as cost_lib
 from apppau_jax.experiment import data, evaluate_run, fitting
@@ -43,6 +43,7 @@ def reproduce(
   """
   runs, logs = plan.runs, plan.out / "workers"
   write = functools.partial(table_files.write, plan, cross=cross, draw=draw)
+  files.remove_leftovers(plan.out)
   with workers.sharing(command, count=count, logs=logs):
     failed = sweep.train(runs, fit=train, after_each=write)
   rest = [r.name for r in runs if not (r.is_done() or r.name in failed)]

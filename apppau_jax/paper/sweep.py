@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import functools
-import json
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from apppau_jax import progress
 from apppau_jax.errors import ConfigError, Interrupted, OccupiedError, UserError
-from apppau_jax.experiment import run_folder
+from apppau_jax.experiment import run_files, run_folder
 from apppau_jax.paper import table_rows
 
 
@@ -40,14 +39,13 @@ class Run:
       if run_folder.is_trained(self.folder):
         self.config = _completed(self.config, self.folder)
         run_folder.claim(self.folder, self.config.to_dict())
-      manifest = run_folder.read_manifest(self.folder)
+      manifest = run_files.read_manifest(self.folder)
       self._done = manifest.get("status") == "done"
     return self._done
 
   def report(self, part: str) -> dict[str, Any]:
     """Returns report.json of a part, or an empty one."""
-    path = self.folder / "eval" / part / "report.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return run_files.read_report(self.folder, part)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,7 +114,7 @@ def _whole_numbers(seeds: Sequence[str]) -> list[int]:
 
 def _completed(config: Any, folder: pathlib.Path) -> Any:
   """Fills in what the run took from its prepared data set."""
-  config, saved = copy.deepcopy(config), run_folder.read_config(folder).data
+  config, saved = copy.deepcopy(config), run_files.read_config(folder).data
   if config.data.split == "auto":
     config.data.split = saved.split
   config.data.class_names = config.data.class_names or saved.class_names

@@ -9,10 +9,10 @@ the other presets, and for Table 2 ablations and baselines.
 import copy
 import dataclasses
 import importlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from apppau_jax import reading
 from apppau_jax.config import KEYS, Config
 from apppau_jax.datasets import registry
 from apppau_jax.errors import ConfigError
@@ -116,10 +116,10 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
         f"--set={item} is not key=value with a configuration key.{hint}"
       )
     try:
-      overrides[key] = json.loads(
+      overrides[key] = reading.parse_json(
         {"True": "true", "False": "false"}.get(value, value)
       )
-    except json.JSONDecodeError:
+    except ValueError:
       overrides[key] = value
   return overrides
 

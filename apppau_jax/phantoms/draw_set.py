@@ -1,6 +1,5 @@
 """Draws the raw files of the phantom data set, unless they exist already."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import filelock
 
-from apppau_jax import files
+from apppau_jax import files, reading
 from apppau_jax.datasets.phantom import COUNT
 from apppau_jax.errors import ConfigError
 from apppau_jax.phantoms import jobs
@@ -75,7 +74,4 @@ def draw(
 
 
 def _record(folder: Path) -> object:
-  try:
-    return json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-  except (OSError, ValueError):
-    return None
+  return reading.json_or_none(folder / _RECORD, dict)

@@ -30,7 +30,8 @@ from apppau_jax.training.literal_path import LiteralPath
 from apppau_jax.training.state import Player, TrainState, Tree
 
 _LOG = logging.getLogger(__name__)
-_FULL = ("No space left on device", "os_error_code='28'")
+# Errors of a write without room: on the disk, in a quota, in a file's limit.
+_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 
 
 @chex.dataclass(frozen=True, mappable_dataclass=False)
@@ -231,7 +232,8 @@ class Store:
       except Exception as error:
         # Orbax and TensorStore raise many types on damage. All mean that
         # this step cannot be trusted, and the one before is tried.
-        reasons.append(f"step {step}: {str(error).strip().splitlines()[0]}")
+        first, *_ = (str(error).strip() or repr(error)).splitlines()
+        reasons.append(f"step {step}: {first}")
         _LOG.warning("checkpoint unusable, %s", reasons[-1])
         continue
       if not self._read_only:

@@ -12,22 +12,37 @@ import numpy as np
 import rich.console
 import rich.progress
 
-from apppau_jax import files, progress
+from apppau_jax import files, progress, reading
 from apppau_jax.training.tensorboard import Board
 
+_FORM = {"kind": str, "step": int}
 _LOG = logging.getLogger(__name__)
 
 
 def read_history(path: str | pathlib.Path) -> list[dict]:
-  """Return the lines of a metrics.jsonl; an incomplete last one is dropped."""
+  """Return the lines of a metrics.jsonl.
+
+  A kill may leave an incomplete last line, which is dropped. Other damaged
+  lines are dropped with a warning.
+  """
   path = pathlib.Path(path)
   if not path.exists():
     return []
-  history = []
-  for line in path.read_text(encoding="utf-8").splitlines():
-    with contextlib.suppress(json.JSONDecodeError):
-      history.append(json.loads(line))
+  lines = path.read_bytes().splitlines()
+  history = [*filter(None, map(_line, lines))]
+  complete = len(history) + (bool(lines) and _line(lines[-1]) is None)
+  if lost := len(lines) - complete:
+    _LOG.warning("%d damaged lines of %s are left out", lost, path)
   return history
+
+
+def _line(text: bytes) -> dict | None:
+  """Return a line as an object, None if it is none."""
+  try:
+    value = json.loads(text.decode())
+  except (ValueError, RecursionError):
+    return None
+  return None if reading.misfit(value, _FORM) else value
 
 
 class Writer:

@@ -7,6 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from apppau_jax.checks import raw_data
 from apppau_jax.datasets import builder, registry
 from apppau_jax.errors import DataError
 from apppau_jax.imaging import resample
@@ -177,3 +178,31 @@ def test_no_tensorflow(raw_sets, tmp_path):
     capture_output=True, text=True, check=False,
   )  # fmt: skip
   assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+
+
+@pytest.mark.parametrize(
+  ("content", "says"),
+  [
+    ("name,age\nx,1\n", "no column 'id'"),
+    ("id,finding\nx," + "y" * 140_000, "line 2"),
+    ("id,finding\nx,\0\n", "NUL"),
+  ],
+)
+def test_metadata_that_are_no_such_table_are_named(
+  raw_sets, tmp_path, content, says
+):
+  raw = raw_sets.montgomery(tmp_path / "raw", ["MCUCXR_0001_0"])
+  (raw / "metadata.csv").write_text(content)
+  with pytest.raises(DataError, match=rf"metadata\.csv.*{says}"):
+    _build(raw, tmp_path / "data")
+  images, found = raw_data.read("montgomery", raw)
+  assert len(images) == 1
+  assert any("metadata.csv" in f.what for f in found if f.level == "error")
+
+
+def test_metadata_may_end_their_lines_in_cr(raw_sets, tmp_path):
+  (tmp_path / "metadata.csv").write_bytes(b"id,age\rx,27\ry,30\r")
+  spec = registry.spec("montgomery")
+  with spec.open(tmp_path) as source:
+    readings = spec.read_tables(source)
+  assert {i: r.age for i, r in readings.items()} == {"x": "27", "y": "30"}

@@ -162,3 +162,23 @@ def test_rebuild_that_cannot_be_moved_in_keeps_the_old(
     with pytest.raises(DataError, match="refused"):
       run()
   assert _count(tmp_path) == 3
+
+
+@pytest.mark.parametrize("kept", [(), ("features.json", "label.labels.txt")])
+def test_a_record_that_lists_too_few_files_is_not_verified(run, tmp_path, kept):
+  folder = tmp_path / run()["folder"]
+  path = folder / prepared.RECORD
+  record = json.loads(path.read_text())
+  record["files"] = {name: record["files"][name] for name in kept}
+  path.write_text(json.dumps(record))
+  with pytest.raises(DataError, match="Rebuild it"):
+    _count(tmp_path)
+
+
+def test_what_a_killed_build_left_beside_its_result_is_removed(run, tmp_path):
+  """A kill after the swap: the old data are still in the staging folder."""
+  run()
+  parent = tmp_path / "montgomery/128"
+  (parent / ".building" / "old").mkdir(parents=True)
+  assert run()["reused"]
+  assert not (parent / ".building").exists()

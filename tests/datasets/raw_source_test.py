@@ -229,3 +229,57 @@ def test_images_in_another_folder_are_named(tmp_path, dataset, file, says):
   spec = registry.DATASETS[dataset]
   with spec.open(tmp_path) as source, pytest.raises(DataError, match=says):
     raw_index.index_complete(source, spec, allow_missing=True)
+
+
+def _patched(path, signature, offset, value):
+  """Sets a byte of a zip's header, counted from its signature."""
+  content = bytearray(path.read_bytes())
+  content[content.find(signature) + offset] = value
+  path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+  ("kind", "signature", "offset", "value"),
+  [
+    (zipfile.ZIP_STORED, b"PK\1\2", 6, 99),  # version needed to extract
+    (zipfile.ZIP_STORED, b"PK\1\2", 10, 97),  # method of compression
+    (zipfile.ZIP_LZMA, b"PK\3\4", 30 + 5 + 4, 0xFF),  # properties of LZMA
+    (zipfile.ZIP_BZIP2, b"PK\3\4", 30 + 5, 0),
+  ],
+)
+def test_whatever_a_decoder_raises_names_the_zip(
+  tmp_path, kind, signature, offset, value
+):
+  path = tmp_path / "set.zip"
+  with zipfile.ZipFile(path, "w", kind) as archive:
+    archive.writestr("M.png", b"image" * 100)
+  _patched(path, signature, offset, value)
+  with (
+    pytest.raises(DataError, match=r"set\.zip"),
+    RawSource(path) as source,
+  ):
+    source.read(source.find("M.png"))
+
+
+def test_members_without_a_name_are_left_out(tmp_path):
+  path = tmp_path / "set.zip"
+  with zipfile.ZipFile(path, "w") as archive:
+    archive.writestr("M.png", b"image")
+    archive.writestr(zipfile.ZipInfo("\0"), b"nothing")
+  with RawSource(path, suffixes=None) as source:
+    assert source.names() == ["M.png"]
+
+
+def test_two_members_of_one_name_are_refused_if_they_differ(tmp_path):
+  path = tmp_path / "set.zip"
+  for second in (b"same", b"other"):
+    with zipfile.ZipFile(path, "w") as archive:
+      archive.writestr("M.png", b"same")
+      with pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("M.png", second)
+    if second == b"same":
+      with RawSource(path) as source:
+        assert source.read(source.find("M.png")) == b"same"
+    else:
+      with pytest.raises(DataError, match=r"'M\.png'"):
+        RawSource(path)

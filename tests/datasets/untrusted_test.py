@@ -19,7 +19,7 @@ from apppau_jax.datasets import spec
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import DataError
-from apppau_jax.experiment import data, run_folder
+from apppau_jax.experiment import data, run_files, run_folder
 from apppau_jax.imaging import decode
 from configs import phantom as phantom_config
 
@@ -94,7 +94,7 @@ def test_nor_if_a_runs_configuration_leads_to_it(
   tree = phantom_config.get_config("quick").to_dict()
   tree["data"]["data_dir"] = str(data_dir)
   run_folder.claim(tmp_path / "run", json.loads(json.dumps(tree)))
-  config = run_folder.read_config(tmp_path / "run")
+  config = run_files.read_config(tmp_path / "run")
   with pytest.raises(DataError, match=r"features\.json"):
     data.open_dataset(config)
   assert not marker.exists()

@@ -1,5 +1,6 @@
 """A run's folder outlives the version of the code that made it."""
 
+import errno
 import json
 import pathlib
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import pytest
 
 from apppau_jax.errors import CheckpointError, ConfigError
-from apppau_jax.experiment import run_folder
+from apppau_jax.experiment import run_files, run_folder
 from configs import phantom
 
 HOLD = """
@@ -56,7 +57,7 @@ def _older(folder):
 
 def test_an_older_run_is_read_with_the_defaults_of_newer_keys(tmp_path):
   _older(tmp_path)
-  config = run_folder.read_config(tmp_path)
+  config = run_files.read_config(tmp_path)
   assert config.train.epochs == 7
   assert config.train.select_by == "dice"
   assert config.discriminator.enabled is False
@@ -79,28 +80,77 @@ def test_a_key_of_a_later_version_is_named(tmp_path):
   tree["future"] = {"knob": 1}
   path.write_text(json.dumps(tree))
   with pytest.raises(ConfigError, match=r"future.knob is unknown"):
-    run_folder.read_config(tmp_path)
+    run_files.read_config(tmp_path)
 
 
 def test_no_run_says_how_to_make_one(tmp_path):
   with pytest.raises(CheckpointError, match=r"launch.train"):
-    run_folder.read_config(tmp_path)
+    run_files.read_config(tmp_path)
 
 
 @pytest.mark.parametrize("content", ['{"model": {"preset"', "[]", "\0\0"])
 def test_a_damaged_record_is_named(tmp_path, content):
   for name, read in (
-    ("config.json", run_folder.read_config),
-    ("manifest.json", run_folder.read_manifest),
+    ("config.json", run_files.read_config),
+    ("manifest.json", run_files.read_manifest),
   ):
     (tmp_path / name).write_text(content)
     with pytest.raises(CheckpointError, match=name):
       read(tmp_path)
 
 
+@pytest.mark.parametrize(
+  ("name", "content", "read"),
+  [
+    ("manifest.json", {"sessions": "x"}, run_files.read_manifest),
+    ("verify.json", {"findings": [{}]}, run_folder.data_remarks),
+    ("verify.json", {}, run_folder.data_remarks),
+    (
+      "eval/test/report.json",
+      {"segmentation": {"dice": 0.5}},
+      lambda folder: run_files.read_report(folder, "test"),
+    ),
+    (
+      "eval/test/report.json",
+      {"classification": {"confusion": [[1, 2]]}},
+      lambda folder: run_files.read_report(folder, "test"),
+    ),
+  ],
+)
+def test_a_record_of_another_shape_is_named(tmp_path, name, content, read):
+  path = tmp_path / name
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(json.dumps(content))
+  with pytest.raises(CheckpointError, match=name):
+    read(tmp_path)
+
+
+def test_a_workdir_that_cannot_hold_a_run(tmp_path, monkeypatch):
+  """A file, a folder below a file, and a read-only disk."""
+  file = tmp_path / "file"
+  file.write_text("")
+  for folder in (file, file / "run"):
+    with (
+      pytest.raises(ConfigError, match="cannot hold a run"),
+      run_folder.locked(folder),
+    ):
+      raise AssertionError
+  assert file.read_text() == ""
+
+  def refuse(self, *args, **kwargs):
+    raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+  monkeypatch.setattr(pathlib.Path, "mkdir", refuse)
+  with (
+    pytest.raises(ConfigError, match="Read-only"),
+    run_folder.locked(tmp_path / "run"),
+  ):
+    raise AssertionError
+
+
 def test_figures_come_with_what_is_wrong_with_their_data(tmp_path):
   """Accepted errors, and patients whom a public list divides; no more."""
-  (tmp_path / run_folder.FINDINGS).write_text(
+  (tmp_path / run_files.FINDINGS).write_text(
     json.dumps(
       {
         "findings": [

@@ -318,7 +318,11 @@ def test_names_that_no_disk_or_text_takes(films, tmp_path, model):
   picture.save(films / "b.png")
   (films / "b.png").rename(odd)
   rows = {r.file: r for r in _predict(films, tmp_path / "out", model)}
-  assert rows[long.name].status == "failed"
+  assert rows[long.name].status == "remark"
+  masks = {p.name for p in (tmp_path / "out").glob("x*_mask.png")}
+  assert len(masks) == 1
+  again = {r.file: r for r in _predict(films, tmp_path / "out", model)}
+  assert again[long.name].status == "exists"
   assert rows[odd.name].status == "remark"
   assert "odd\\udce9.png" in (tmp_path / "out/predictions.csv").read_text()
 

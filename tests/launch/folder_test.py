@@ -17,6 +17,7 @@ from apppau_jax.experiment import (
   data,
   input_pipeline,
   networks,
+  run_files,
   run_folder,
   step,
 )
@@ -94,7 +95,7 @@ def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
   step.check_players(config, unlabelled=len(split.train_unlabelled))
 
   run_folder.claim(tmp_path, config.to_dict())
-  again = run_folder.read_config(tmp_path)
+  again = run_files.read_config(tmp_path)
   again.data.data_dir = "nowhere"
   assert networks.class_names(again) == CLASSES
   state = jax.eval_shape(lambda: networks.init(again))

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -106,6 +107,35 @@ def test_all_rows_and_a_table_with_the_printed_numbers(world):
   assert world.drawn == [(6, "APPAU-Net, KLTV")]  # once, at the end
   world.run()  # nothing remains
   assert len(world.trained) == 6
+
+
+KILLED = """
+import os, pathlib, runpy, signal, sys
+names = runpy.run_path(sys.argv[1])
+world, replace = names["World"](pathlib.Path(sys.argv[2])), os.replace
+
+def replace_or_die(old, new):
+  if pathlib.Path(new).name == "table.json" and len(world.trained) == 2:
+    os.kill(os.getpid(), signal.SIGKILL)
+  replace(old, new)
+
+os.replace = replace_or_die
+world.run()
+"""
+
+
+def test_a_killed_sweep_goes_on(world):
+  """Killed while it writes the table after its second run."""
+  command = [sys.executable, "-c", KILLED, __file__, str(world.out)]
+  environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+  done = subprocess.run(command, env=environment, check=False)
+  assert done.returncode == -signal.SIGKILL
+  assert [*world.out.glob(".*.partial")]
+  assert [row["seeds"] for row in world.table["rows"]] == [[0]]
+  world.run()
+  assert len(world.trained) == 4
+  assert [row["seeds"] for row in world.table["rows"]] == [[0, 1]] * 3
+  assert not [*world.out.rglob(".*.partial")]
 
 
 def _sign(name):

@@ -118,3 +118,12 @@ def test_every_line_has_the_latest_of_each_value(capsys):
     "loss 0.5000 best 0.9000",
     "loss 0.2500 best 0.9000",
   ]
+
+
+@pytest.mark.parametrize("damage", [b"[1]", b"{}", b"\xff\xfe", b"[" * 100_000])
+def test_damaged_lines_are_left_out_with_a_warning(tmp_path, damage, caplog):
+  path = tmp_path / "metrics.jsonl"
+  line = b'{"kind": "train", "step": 1, "loss": 0.5}'
+  path.write_bytes(b"\n".join([line, damage, line]))
+  assert [h["loss"] for h in writer.read_history(path)] == [0.5, 0.5]
+  assert "1 damaged lines" in caplog.text
