@@ -16,11 +16,11 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
 from apppau_jax import errors
+from apppau_jax.datasets import zip_members
+from apppau_jax.datasets.zip_members import MAX_BYTES
 from apppau_jax.imaging import file_kinds
 
 SUFFIXES = (".png", ".gif", ".img", ".txt", ".csv")
-MAX_BYTES = 128 * 1024 * 1024  # of one file
-MAX_RATIO = 200  # of one zip member, against zip bombs
 MAX_FILES = 1_000_000
 _BLOCK = 1024 * 1024  # bytes read at a time for a checksum
 _LINE = 400  # characters of a fault in a message
@@ -246,7 +246,9 @@ class RawSource(contextlib.AbstractContextManager):
         )
       wanted = [member for member in members if self._is_wanted(member)]
       _refuse_copies(wanted, archive=path)
-      return [_checked(member, archive=path) for member in wanted]
+      for member in wanted:
+        zip_members.check(member, archive=path)
+      return [_File(m.filename, m.file_size, str(path)) for m in wanted]
     except errors.DataError as e:
       fault = e
     except Exception as e:  # zipfile raises many types on damage
@@ -284,30 +286,3 @@ def _refuse_copies(members: list[zipfile.ZipInfo], *, archive: Path) -> None:
       f"contents, so it is ambiguous which belongs to the set: "
       f"{summarise(map(repr, twice))} Get the archive from its owner."
     )
-
-
-def _checked(member: zipfile.ZipInfo, *, archive: Path) -> _File:
-  """Returns a member of a zip after refusing an unsafe one."""
-  path = PurePosixPath(member.filename)
-  reason = ""
-  if path.is_absolute() or ".." in path.parts:
-    reason = "its path leads out of the archive"
-  elif "\\" in member.filename:
-    reason = (
-      "its folders are separated by backslashes, which the zip format does "
-      "not allow (unpack it where it was made, and zip it again)"
-    )
-  elif stat.S_ISLNK(member.external_attr >> 16):
-    reason = "it is a link"
-  elif member.flag_bits & 0x1:
-    reason = "it is encrypted"
-  elif member.file_size > MAX_BYTES:
-    reason = f"it unpacks to {member.file_size:,} bytes"
-  elif member.file_size > MAX_RATIO * max(member.compress_size, 1024):
-    reason = "it unpacks to far more than its compressed size"
-  if reason:
-    raise errors.DataError(
-      f"{archive} holds the member {member.filename!r}, which is refused: "
-      f"{reason}. Nothing was written. Get the archive from its owner."
-    )
-  return _File(member.filename, member.file_size, str(archive))

@@ -305,7 +305,7 @@ def test_values_of_a_runs_configuration_are_not_believed(
   tree[section][name] = value
   run_folder.claim(tmp_path / "run", json.loads(json.dumps(tree)))
   with pytest.raises(errors.ConfigError) as caught:
-    data.open_dataset(run_folder.read_config(tmp_path / "run"))
+    data.open_dataset(run_files.read_config(tmp_path / "run"))
   assert "\x1b" not in str(caught.value)
 
 
