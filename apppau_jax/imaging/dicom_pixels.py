@@ -24,9 +24,29 @@ def stored_values(header: Any) -> np.ndarray:
   header.BitsStored = stored + below
   values = decoded(header)
   header.BitsStored = stored
+  _check_lossy(header, values)
   unused = 8 * values.itemsize - stored
   np.left_shift(values, unused - below, out=values)  # in place: films are large
   return np.right_shift(values, unused, out=values)
+
+
+def _check_lossy(header: Any, values: np.ndarray) -> None:
+  """Refuses larger values than Bits Stored of a compression with loss.
+
+  Bits above those stored may hold an overlay, but not after such a compression.
+  """
+  from pydicom import uid
+
+  lossy = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
+  if header.PixelRepresentation or (
+    header.file_meta.TransferSyntaxUID not in lossy
+  ):
+    return
+  if int(values.max()) >> header.BitsStored:
+    raise ElementError(
+      f"{element('BitsStored')} is {header.BitsStored}, but "
+      f"{element('PixelData')} holds the value {values.max()}"
+    )
 
 
 def _unused_below(header: Any) -> int:

@@ -19,6 +19,8 @@ from apppau_jax.experiment import data
 from apppau_jax.experiment.assemble import assemble
 from configs import appau_phantom
 
+_PICTURES = ("image", "mask", "structures")
+
 
 @pytest.fixture
 def config(data_dir):
@@ -47,13 +49,13 @@ def _rewrite(source, target, *, change):
   built = tfds.builder_from_directory(folder)
   skip = tfds.decode.SkipDecoding()
   records = built.as_data_source(
-    split=features.SPLIT, decoders={"image": skip, "mask": skip}
+    split=features.SPLIT, decoders=dict.fromkeys(_PICTURES, skip)
   )
   records = [change(dict(record)) for record in records]
   (shard,) = folder.glob("*.array_record-*")
   writer = array_record_module.ArrayRecordWriter(str(shard), "group_size:1")
   for record in records:
-    for name in ("image", "mask"):
+    for name in _PICTURES:
       record[name] = io.BytesIO(record[name])
     writer.write(built.info.features.serialize_example(record))
   writer.close()
