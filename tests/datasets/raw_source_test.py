@@ -5,8 +5,7 @@ import zlib
 
 import pytest
 
-from apppau_jax.datasets import raw_index, registry
-from apppau_jax.datasets import raw_source as source_lib
+from apppau_jax.datasets import raw_index, registry, zip_members
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.errors import DataError
 
@@ -188,7 +187,7 @@ def test_zip_bombs_are_refused_before_they_are_unpacked(make_zip, monkeypatch):
   path = make_zip(("M.png", bytes(3_000_000)))
   with pytest.raises(DataError, match="far more than"):
     RawSource(path)
-  monkeypatch.setattr(source_lib, "MAX_BYTES", 1000)
+  monkeypatch.setattr(zip_members, "MAX_BYTES", 1000)
   with pytest.raises(DataError, match="unpacks to 3,000,000 bytes"):
     RawSource(path)
 
