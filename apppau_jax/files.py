@@ -11,7 +11,7 @@ import zlib
 from typing import Any
 
 # A temporary file is called `.<host>-<process>-<number>.partial`: no longer
-# for a long name, and whoever finds it can tell whether its writer lives.
+# for a long name, and a later process can check whether its writer still runs.
 _HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"
 _OLD = 24 * 3600  # seconds after which a file of another host is a leftover
 _number = itertools.count()

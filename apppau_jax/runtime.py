@@ -144,7 +144,7 @@ def _is_shared(above: os.stat_result) -> bool:
   if above.st_uid not in (os.getuid(), 0):
     return True
   open_to_others = above.st_mode & _OTHERS_WRITE
-  is_link = stat.S_ISLNK(above.st_mode)  # its mode says nothing
+  is_link = stat.S_ISLNK(above.st_mode)  # a link's own mode has no meaning
   is_sticky = above.st_mode & stat.S_ISVTX
   return bool(open_to_others and not is_sticky and not is_link)
 

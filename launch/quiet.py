@@ -19,24 +19,24 @@ def second_signal_ends() -> Iterator[None]:
   """Ends the process at once on the second SIGINT or SIGTERM.
 
   Python runs a signal's handler between two instructions of the main thread,
-  so not while XLA compiles. Here a thread is told of the signal by the handler
-  in C. The first signal is left to the handlers of Python.
+  so not while XLA compiles. Here the handler in C writes the signal to a
+  socket, which a thread reads. The first signal is left to Python's handlers.
   """
-  heard, told = socket.socketpair()
-  told.setblocking(False)
-  before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-  threading.Thread(target=_listen, args=(heard,), daemon=True).start()
+  receiver, sender = socket.socketpair()
+  sender.setblocking(False)
+  before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+  threading.Thread(target=_listen, args=(receiver,), daemon=True).start()
   try:
     yield
   finally:
     signal.set_wakeup_fd(before)
-    told.close()  # ends the thread
+    sender.close()  # ends the thread
 
 
-def _listen(heard: socket.socket) -> None:
+def _listen(receiver: socket.socket) -> None:
   first: float | None = None
-  while word := heard.recv(1):
-    signum = word[0]
+  while received := receiver.recv(1):
+    signum = received[0]
     if signum not in (signal.SIGINT, signal.SIGTERM):
       continue
     now = time.monotonic()
@@ -45,7 +45,7 @@ def _listen(heard: socket.socket) -> None:
       os.write(2, f"error: Ended at once by a second {name}.\n".encode())
       os._exit(128 + signum)
     first = now if first is None else first
-  heard.close()
+  receiver.close()
 
 
 def silence_threads() -> None:

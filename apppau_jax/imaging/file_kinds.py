@@ -49,7 +49,7 @@ def is_image(name: str, head: bytes) -> bool:
   """Returns whether a file is a picture or a DICOM file.
 
   Args:
-    name: of the file; only a DICOMDIR is told by it.
+    name: of the file; used only to recognise a DICOMDIR.
     head: its first `HEAD` bytes.
   """
   stem = PurePath(name).stem.upper()

@@ -22,6 +22,7 @@ from apppau_jax.inference.image_input import network_input
 
 pydicom = pytest.importorskip("pydicom")
 
+from fixtures import dicom_files  # noqa: E402
 from pydicom import dataset, encaps, uid  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -135,14 +136,7 @@ def test_messages_state_their_size_and_it_is_believed_to_a_limit():
 
 
 def _header(syntax, pixels, *, stored=8):
-  meta = dataset.FileMetaDataset()
-  meta.TransferSyntaxUID = syntax
-  meta.MediaStorageSOPClassUID = uid.DigitalXRayImageStorageForPresentation
-  meta.MediaStorageSOPInstanceUID = "1.2.3"
-  header = dataset.Dataset()
-  header.file_meta = meta
-  header.Rows, header.Columns = pixels.shape
-  header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+  header = dicom_files.grey_header(syntax, pixels.shape)
   header.BitsAllocated, header.BitsStored, header.HighBit = (
     8,
     stored,
