@@ -35,8 +35,8 @@ _READERS_WALL = [(-10, -1), (-2, -1), (2, 0), (3, 0), (3, 0), (3, 0), (3, 0),
                  (3, 0)]  # fmt: skip
 _READERS_MEDIAL_LEFT = [-4, -6, -3, 2, 6, 8, 8, 3, 0, -2, -4, -12, -16]
 _READERS_MEDIAL_RIGHT = [4, 8, 7, 5, 5, 1, -4, -9, -16, -20]
-_READERS_DOME_LEFT = [3, -5, -6, -3, 0]
-_READERS_DOME_RIGHT = [3, -6, -7, -8, -10, -12]
+_READERS_DOME_LEFT = [6, -5, -6, -3, 0]
+_READERS_DOME_RIGHT = [6, -6, -7, -8, -10, -12]
 _READERS_HEART = [-4, -7, -6, -4, -2, 0, 2, 4, 2, -3, -5, -3, 0, 0]
 # Clockwise from the right cardiophrenic angle; x < 0 is the patient's right.
 _HEART = [(-29, 106), (-36, 82), (-38, 55), (-31, 28), (-20, 8), (6, -4),
