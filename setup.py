@@ -39,6 +39,7 @@ setuptools.setup(
   else [],
   package_data={
     "apppau_jax": [
+      "box/*.safetensors",
       "checks/*.jinja",
       "datasets/split_lists/*.json",
       "paper/*.jinja",

@@ -1,8 +1,10 @@
 """The model in the package: five structures, learnt from phantoms alone.
 
 Draw: python -m launch.prepare_data --dataset=phantom --phantom_count=4000 \
-  --phantom_seed=7 --data_dir=data/box
+  --phantom_seed=7 --phantom_wide --data_dir=data/box
 Run: python -m launch.train --config=configs/box.py --workdir=runs/box
+
+The check of polarity finds lungs that are white as a whole, which are meant.
 """
 
 from configs import base, jsrt_structures
@@ -13,6 +15,8 @@ def get_config(arg=None):
   config = base.lung_recipe()
   config.data.dataset = "phantom"
   config.data.data_dir = "data/box"
+  config.data.split = "fold-0-of-20"
+  config.data.accept = ("polarity",)
   config.data.structures = jsrt_structures.STRUCTURES
   config.model.base_width = 12
   config.loss.side_target = "soft"
@@ -22,6 +26,8 @@ def get_config(arg=None):
   config.augment.contrast = 0.4
   config.augment.brightness = 0.2
   config.augment.noise = 0.05
-  config.train.epochs = 12
+  config.eval.largest_components = 1
+  config.eval.test_time_augmentation = False
+  config.train.epochs = 10
   config.train.eval_every_epochs = 2
   return base.quick(config) if arg.quick else config

@@ -7,6 +7,13 @@ and eval/<split>/report.html, and copies the latter to <workdir>/report.html.
 Several runs are evaluated as an ensemble, the mean of their probabilities:
 
   python -m launch.evaluate --workdir=runs/a --workdir=runs/b --output=runs/ab
+
+A run can be evaluated on another data set, and so can the model that the
+package carries (--workdir=box); of a model with structures the union of the
+lungs is measured:
+
+  python -m launch.evaluate --workdir=box --dataset=montgomery \
+    --data_split=fold-0-of-3 --output=runs/box_on_montgomery
 """
 
 import pathlib
@@ -26,6 +33,12 @@ _SPLIT = flags.DEFINE_enum("split", "test", PARTS, "Part to evaluate.")
 _DATA_DIR = flags.DEFINE_string(
   "data_dir", None, "Prepared data, if they moved since the training."
 )
+_DATASET = flags.DEFINE_string(
+  "dataset", None, "Another prepared data set than that of the training."
+)
+_DATA_SPLIT = flags.DEFINE_string(
+  "data_split", "paper", "Split of --dataset, as in config.data.split."
+)
 _OUTPUT = flags.DEFINE_string(
   "output", None, "Folder to write to, instead of the run's own."
 )
@@ -42,6 +55,7 @@ def main() -> None:
     *_WORKDIR.value,
     part=_SPLIT.value,
     data_dir=_DATA_DIR.value,
+    other=(_DATASET.value, _DATA_SPLIT.value) if _DATASET.value else None,
     output=pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None,
   )
   progress.say(evaluate_run.summary(report))

@@ -1,10 +1,14 @@
 """Segments and classifies image files.
 
+  python -m launch.predict --input=films --output=masks
   python -m launch.predict --workdir=runs/mc --input=films --output=runs/masks
 
-Needs a trained run and no data set; several runs, --workdir=A --workdir=B, are
-averaged. Writes a mask for each image (with structures one for each of them,
-since they may overlap), an overlay, and predictions.csv with the status of
+Without --workdir the model that the package carries is used, which was trained
+on phantoms alone. No data set is needed; several runs, --workdir=A --workdir=B,
+are averaged.
+
+Writes a mask for each image (with structures one for each of them, since they
+may overlap), an overlay, and predictions.csv with the status of
 every file; the status "remark" marks images or lungs that are unusual, such as
 a black film, a negative or a lateral one. A file is an image by its suffix,
 else by its content; others are counted, and listed as skipped. Images that this
@@ -24,7 +28,10 @@ from apppau_jax.errors import ConfigError, DataError
 from launch import cli
 
 _WORKDIR = flags.DEFINE_multi_string(
-  "workdir", None, "Folder of a trained run; repeat it for an ensemble."
+  "workdir",
+  ["box"],
+  "Folder of a trained run; repeat it for an ensemble. box: the model that the "
+  "package carries.",
 )
 _INPUT = flags.DEFINE_string("input", None, "An image, or a folder of images.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.")
@@ -35,10 +42,9 @@ _OVERWRITE = flags.DEFINE_bool(
 
 def main() -> None:
   """Predicts, and prints where the table is."""
-  if not (_WORKDIR.value and _INPUT.value and _OUTPUT.value):
+  if not (_INPUT.value and _OUTPUT.value):
     raise ConfigError(
-      "--workdir (a trained run), --input (an image or a folder) and "
-      "--output (a folder) are needed."
+      "--input (an image or a folder) and --output (a folder) are needed."
     )
   runtime.set_up()
   from apppau_jax.experiment import loading

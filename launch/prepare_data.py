@@ -55,6 +55,11 @@ _PHANTOM_COUNT = flags.DEFINE_integer(
 _PHANTOM_SEED = flags.DEFINE_integer(
   "phantom_seed", 0, "The same seed draws the same phantoms.", 0
 )
+_PHANTOM_WIDE = flags.DEFINE_bool(
+  "phantom_wide",
+  False,
+  "Draw phantoms that differ as the films of many hospitals do.",
+)
 
 _SHOWN = 10  # remarks and missing files on the screen; prepare.json has all
 
@@ -94,6 +99,7 @@ def _prepare(dataset: str) -> dict[str, Any]:
         _DATA_DIR.value,
         count=_PHANTOM_COUNT.value,
         seed=_PHANTOM_SEED.value,
+        wide=_PHANTOM_WIDE.value,
         workers=_WORKERS.value or 1,
         progress=progress,
       )

@@ -1,5 +1,7 @@
 """From run folders to the report of one part of their split."""
 
+import copy
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +16,7 @@ from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import (
   data,
   loading,
+  model_file,
   networks,
   provenance,
   run_files,
@@ -30,6 +33,7 @@ def evaluate(
   *workdirs: loading.PathLike,
   part: str,
   data_dir: str | None = None,
+  other: tuple[str, str] | None = None,
   output: pathlib.Path | None = None,
   dataset: Dataset | None = None,
 ) -> dict[str, Any]:
@@ -39,6 +43,8 @@ def evaluate(
     *workdirs: the run's folder; several runs are evaluated as an ensemble.
     part: "validation" or "test", by the first run's split.
     data_dir: prepared data, if they moved.
+    other: name and split of another data set to evaluate the run on. A run
+      with structures is measured by the union of its lungs, without classes.
     output: folder to write to; by default a single run's `eval/<part>`.
     dataset: the data set, if it is open already.
 
@@ -47,15 +53,20 @@ def evaluate(
 
   Raises:
     CheckpointError: no trained run there.
-    ConfigError: runs that cannot be averaged, or several without `output`.
+    ConfigError: runs that cannot be averaged, or several runs, another data
+      set or a model file without `output`.
     DataError: images that are missing, or that a run was trained on.
   """
-  if len(workdirs) > 1 and output is None:
+  folders = [model_file.find(folder) for folder in workdirs]
+  own = len(folders) == 1 and other is None and not folders[0].is_file()
+  if output is None and not own:
     raise ConfigError(
-      f"{len(workdirs)} runs evaluated together have no folder of their own: "
-      "name one to write to with --output."
+      "Several runs, another data set and a model file have no folder of their "
+      "own for the report: name one to write to with --output."
     )
-  runs = loading.load_runs(workdirs, calibrated=len(workdirs) > 1)
+  runs = loading.load_runs(folders, calibrated=len(folders) > 1)
+  if other is not None:
+    runs = _on_another(runs, *other)
   config, model = runs.config, runs.model
   if data_dir:
     config.data.data_dir = data_dir
@@ -93,6 +104,23 @@ def evaluate(
     show(runs.workdirs[0])
   progress.LOG.info("wrote %s", folder)
   return numbers
+
+
+def _on_another(
+  runs: loading.LoadedRuns, dataset: str, split: str
+) -> loading.LoadedRuns:
+  """Returns the runs with another data set and one mask of both lungs."""
+  first = copy.deepcopy(runs.config)
+  first.data.dataset, first.data.split = dataset, split
+  first.data.structures = ()
+  try:
+    model = runs.model.lungs_only()
+  except ValueError as error:
+    raise ConfigError(
+      f"{runs.workdirs[0]} cannot be evaluated on {dataset}: {error}."
+    ) from error
+  first.discriminator.enabled = bool(model.class_names)
+  return dataclasses.replace(runs, evaluated=first, model=model)
 
 
 def _write(

@@ -44,6 +44,7 @@ class LoadedRuns:
     steps: of the checkpoints.
     parameters: number of each network's, of all runs together.
     model: what predicts.
+    evaluated: the first configuration with another data set to evaluate on.
   """
 
   workdirs: tuple[pathlib.Path, ...]
@@ -51,11 +52,12 @@ class LoadedRuns:
   steps: tuple[int, ...]
   parameters: Mapping[str, int]
   model: Model
+  evaluated: Config | None = None
 
   @property
   def config(self) -> Config:
     """The configuration of the run, or of the first."""
-    return self.configs[0]
+    return self.evaluated or self.configs[0]
 
   @property
   def is_ensemble(self) -> bool:
@@ -87,10 +89,10 @@ def load(workdirs: PathLike | Sequence[PathLike] | None = None) -> Model:
   """Loads a trained run, several as an ensemble, or the model in the box.
 
   Args:
-    workdirs: the folder of a run, or a model file (see `model_file`), or
+    workdirs: the folder of a run, a model file (see `model_file`) or "box", or
       several of these. An ensemble averages their probabilities; the settings
-      of the first one decide how these become masks. None: the model that the
-      package carries, which was trained on phantoms alone.
+      of the first one decide how these become masks. "box" or None: the model
+      that the package carries, which was trained on phantoms alone.
 
   Returns:
     A model whose class probabilities are calibrated as in the runs' reports.
@@ -101,7 +103,7 @@ def load(workdirs: PathLike | Sequence[PathLike] | None = None) -> Model:
     ConfigError: a folder named twice, or runs that predict different things.
   """
   if workdirs is None:
-    workdirs = model_file.box()
+    workdirs = model_file.BOX
   one = isinstance(workdirs, str | os.PathLike)
   return load_runs([workdirs] if one else workdirs).model
 
@@ -116,7 +118,7 @@ def load_runs(
     calibrated: whether to apply the runs' temperatures; False where that of a
       single run is about to be fitted.
   """
-  folders = [pathlib.Path(folder).expanduser() for folder in workdirs]
+  folders = [model_file.find(folder) for folder in workdirs]
   if len({folder.resolve() for folder in folders}) < len(folders):
     raise ConfigError(
       "The same --workdir is named twice; name each run of an ensemble once."

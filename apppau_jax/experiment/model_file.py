@@ -24,6 +24,7 @@ from apppau_jax.errors import CheckpointError, UserError
 from apppau_jax.training.state import Variables
 
 SUFFIX = ".safetensors"
+BOX = "box"  # what names the model that the package carries
 _FORMAT = "apppau_jax model 1"
 
 
@@ -61,6 +62,11 @@ def box() -> pathlib.Path:
       "This installation has no model of its own. Name a trained run."
     )
   return found
+
+
+def find(name: str | os.PathLike[str]) -> pathlib.Path:
+  """Returns the run folder or model file of a name; "box" is `box()`."""
+  return box() if name == BOX else pathlib.Path(name).expanduser()
 
 
 def write(

@@ -14,15 +14,13 @@ from apppau_jax.experiment import loading, model_file, run_folder
 from apppau_jax.experiment.networks import Config
 from apppau_jax.training.state import SEGMENTOR, Player, TrainState
 
-NOTHING, BOX = "none", "box"
+NOTHING = "none"
 
 
 def source(config: Config) -> pathlib.Path | None:
   """Returns the run folder or model file to start from; None for none."""
   name = config.train.start_from
-  if name == NOTHING:
-    return None
-  return model_file.box() if name == BOX else pathlib.Path(name).expanduser()
+  return None if name == NOTHING else model_file.find(name)
 
 
 def identity(config: Config) -> Mapping[str, Any]:

@@ -89,6 +89,8 @@ class Model:
     threshold: inside where the probability is at least this.
     largest_components: connected components that are kept of each mask; 0
       keeps all.
+    united: positions of those of the networks' masks whose union is the one
+      mask of this model; empty keeps each, see `lungs_only`.
     batch_size: images that are computed at a time.
     mesh: devices over which batches are split; None for JAX's default device.
 
@@ -117,6 +119,7 @@ class Model:
   class_names: tuple[str, ...] = ()
   threshold: float = 0.5
   largest_components: int = 0
+  united: tuple[int, ...] = ()
   batch_size: int = 16
   mesh: parallel.Mesh | None = None
 
@@ -240,7 +243,29 @@ class Model:
       image: `[b, r, r, 1]` uint8 or uint16, r the resolution.
     """
     found = [m.segment(image, mesh=self.mesh) for m in self.members]
-    return found[0] if len(found) == 1 else ensemble.mean_segmentation(found)
+    one = found[0] if len(found) == 1 else ensemble.mean_segmentation(found)
+    return outputs.united(one, self.united) if self.united else one
+
+  def alone(self) -> "list[Model]":
+    """Returns a model of each member."""
+    return [dataclasses.replace(self, members=[one]) for one in self.members]
+
+  def lungs_only(self) -> "Model":
+    """Returns a model with one mask of both lungs, and without classes.
+
+    Raises:
+      ValueError: the two lungs are not among the structures.
+    """
+    if not self.structures:
+      return self
+    if not {*_LUNGS} <= {*self.structures}:
+      raise ValueError(f"the structures {self.structures} lack a lung")
+    return dataclasses.replace(
+      self,
+      united=tuple(map(self.structures.index, _LUNGS)),
+      structures=(),
+      class_names=(),
+    )
 
   def classify(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The discriminator's logits `[b, n + 1]` float32, the fake class last.

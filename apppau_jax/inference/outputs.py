@@ -1,12 +1,13 @@
 """From probabilities to masks, and what a model returns for images."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
 
 from apppau_jax.metrics import masks
+from apppau_jax.models.network import SegmentorOutput
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,6 +51,21 @@ class Outputs:
   prediction: np.ndarray
   logits: np.ndarray
   oracle_logits: np.ndarray
+
+
+def united(
+  output: SegmentorOutput, positions: Sequence[int]
+) -> SegmentorOutput:
+  """Returns the outputs for the union of some masks, as the largest of them."""
+
+  def union(logits):
+    return logits[..., [*positions]].max(axis=-1, keepdims=True)
+
+  return dataclasses.replace(
+    output,
+    logits=union(np.asarray(output.logits)),
+    side_logits=tuple(union(np.asarray(side)) for side in output.side_logits),
+  )
 
 
 def padded_batches(

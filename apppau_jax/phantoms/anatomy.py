@@ -14,6 +14,7 @@ import dataclasses
 import numpy as np
 
 from apppau_jax.phantoms import bones, raster
+from apppau_jax.phantoms.variety import PLAIN, Variety
 
 # The outline of a lung runs up the mediastinum (`_MEDIAL_*`), over the apex and
 # down the chest wall (`_WALL`); the diaphragm (`_DOME_*`) closes it.
@@ -26,6 +27,17 @@ _MEDIAL_RIGHT = [(28, 106), (35, 82), (37, 55), (31, 28), (25, 2), (23, -30),
                  (23, -64), (25, -90), (31, -114), (43, -133)]  # fmt: skip
 _DOME_LEFT = [(139, 135), (128, 120), (114, 111), (100, 108), (88, 112)]
 _DOME_RIGHT = [(139, 130), (123, 110), (99, 97), (73, 92), (48, 96), (28, 106)]
+# By how many millimetres the outlines of the readers of Montgomery and Shenzhen
+# differ from the above (means over two thirds of either set); see
+# `Variety.readers`. Apices lie nearer to the midline, and domes higher above
+# the costophrenic angles.
+_READERS_WALL = [(-10, -1), (-2, -1), (2, 0), (3, 0), (3, 0), (3, 0), (3, 0),
+                 (3, 0)]  # fmt: skip
+_READERS_MEDIAL_LEFT = [-4, -6, -3, 2, 6, 8, 8, 3, 0, -2, -4, -12, -16]
+_READERS_MEDIAL_RIGHT = [4, 8, 7, 5, 5, 1, -4, -9, -16, -20]
+_READERS_DOME_LEFT = [6, -5, -6, -3, 0]
+_READERS_DOME_RIGHT = [6, -6, -7, -8, -10, -12]
+_READERS_HEART = [-4, -7, -6, -4, -2, 0, 2, 4, 2, -3, -5, -3, 0, 0]
 # Clockwise from the right cardiophrenic angle; x < 0 is the patient's right.
 _HEART = [(-29, 106), (-36, 82), (-38, 55), (-31, 28), (-20, 8), (6, -4),
           (32, -6), (45, 10), (69, 40), (85, 66), (94, 92), (88, 113),
@@ -72,6 +84,7 @@ class _Build:
   dome_left: float
   dome_right: float
   yaw: float
+  readers: float
 
   def fit(self, points: np.ndarray) -> np.ndarray:
     """Maps reference coordinates to this chest; a large heart moves lungs."""
@@ -82,33 +95,50 @@ class _Build:
     return points * self.stretch
 
 
-def draw_chest(rng: np.random.Generator) -> Chest:
+def draw_chest(rng: np.random.Generator, variety: Variety = PLAIN) -> Chest:
   """Draws one chest at random; one state of `rng` always gives one chest."""
+
+  def draw(mean, deviation, low, high):
+    deviation = np.multiply(variety.spread, deviation)
+    low, high = (mean + variety.spread * (x - mean) for x in (low, high))
+    return np.clip(rng.normal(mean, deviation), low, high)
+
   build = _Build(
-    stretch=np.clip(rng.normal(1, [0.06, 0.09]), 0.82, 1.2),
-    heart=float(np.clip(rng.normal(0.97, 0.1), 0.75, 1.2)),
-    dome_left=float(np.clip(rng.normal(0, 8), -18, 14)),
-    dome_right=float(np.clip(rng.normal(0, 8), -18, 14)),
-    yaw=float(np.clip(rng.normal(0, 4), -9, 9)),
+    stretch=draw(1, [0.06, 0.09], 0.82, 1.2),
+    heart=float(draw(0.97, 0.1, 0.75, 1.2)),
+    dome_left=float(draw(0, 8, -18, 14)) + variety.lift[0],
+    dome_right=float(draw(0, 8, -18, 14)) + variety.lift[1],
+    yaw=float(draw(0, 4, -9, 9)),
+    readers=variety.readers,
   )
   left, right = _lung(build, rng, left=True), _lung(build, rng, left=False)
   skeleton = bones.draw_skeleton(
-    rng, lungs=(left, right), stretch=build.stretch, yaw=build.yaw
+    rng,
+    lungs=(left, right),
+    stretch=build.stretch,
+    sternum=(build.yaw, variety.clavicles),
   )
   gas = build.fit(rng.uniform((60, 122), (105, 140)))
+  bend = variety.bend
   return Chest(
-    left_lung=left,
-    right_lung=right,
-    heart=_heart(build),
-    skeleton=skeleton,
-    vessels=_vessels(build, rng, side=1) + _vessels(build, rng, side=-1),
-    airways=_airways(build, rng),
+    left_lung=bend(left),
+    right_lung=bend(right),
+    heart=bend(_heart(build)),
+    skeleton=skeleton.bent(bend),
+    vessels=_bent(
+      _vessels(build, rng, side=1) + _vessels(build, rng, side=-1), bend
+    ),
+    airways=_bent(_airways(build, rng), bend),
     stretch=build.stretch,
-    girth=float(np.clip(rng.normal(1, 0.12), 0.82, 1.4)),
+    girth=float(draw(1, 0.12, 0.82, 1.4)),
     breast=float(max(rng.uniform(-0.8, 1), 0)),
     arm_angle=float(rng.uniform(0.12, 0.75)),
     gas=np.append(gas, rng.uniform(0, 1)),
   )
+
+
+def _bent(batches: list[raster.Batch], bend: bones.Bend) -> list[raster.Batch]:
+  return [(bend(outlines), weight) for outlines, weight in batches]
 
 
 def _lung(build: _Build, rng: np.random.Generator, *, left: bool) -> np.ndarray:
@@ -116,6 +146,13 @@ def _lung(build: _Build, rng: np.random.Generator, *, left: bool) -> np.ndarray:
   dome = np.array(_DOME_LEFT if left else _DOME_RIGHT, np.float64)
   wall = np.array(_WALL, np.float64)
   shift = build.dome_left if left else build.dome_right
+  medial[:, 0] += build.readers * np.array(
+    _READERS_MEDIAL_LEFT if left else _READERS_MEDIAL_RIGHT
+  )
+  dome[:, 1] += build.readers * np.array(
+    _READERS_DOME_LEFT if left else _READERS_DOME_RIGHT
+  )
+  wall += build.readers * np.array(_READERS_WALL)
   lift = shift * np.linspace(0.4, 1.3, len(dome))
   medial[:, 0] += rng.normal(0, 1.2, len(medial))
   wall += rng.normal(0, 1.8, wall.shape) + rng.normal(0, 3, 2)
@@ -131,6 +168,7 @@ def _lung(build: _Build, rng: np.random.Generator, *, left: bool) -> np.ndarray:
 
 def _heart(build: _Build) -> np.ndarray:
   points = np.array(_HEART, np.float64)
+  points[:, 0] += build.readers * np.array(_READERS_HEART)
   low = np.clip(points[:, 1] / 105, 0, 1)
   shift = np.where(points[:, 0] > 40, build.dome_left, build.dome_right)
   points[:, 1] += 1.2 * shift * low

@@ -6,6 +6,7 @@ narrow one.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,6 +16,10 @@ _CLAVICLE = [(15, -98), (38, -104), (72, -118), (108, -133), (140, -139),
              (168, -134)]  # fmt: skip
 _SCAPULA = [(176, -128), (152, -112), (136, -80), (130, -30), (134, 0),
             (142, -8), (152, -55), (166, -96)]  # fmt: skip
+
+
+# Maps outlines [..., 2] in millimetres.
+Bend = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +38,22 @@ class Skeleton:
   spine: np.ndarray
   parts: list[raster.Batch]
 
+  def bent(self, bend: Bend) -> "Skeleton":
+    """Returns the skeleton with every outline mapped by `bend`."""
+    return Skeleton(
+      bend(self.left_clavicle),
+      bend(self.right_clavicle),
+      bend(self.spine),
+      [(bend(outlines), weight) for outlines, weight in self.parts],
+    )
+
 
 def draw_skeleton(
   rng: np.random.Generator,
   *,
   lungs: tuple[np.ndarray, np.ndarray],
   stretch: np.ndarray,
-  yaw: float,
+  sternum: tuple[float, float],
 ) -> Skeleton:
   """Draws the bones around the lungs of one chest.
 
@@ -47,12 +61,14 @@ def draw_skeleton(
     rng: random generator.
     lungs: outlines [m, 2] of the patient's left and right lung.
     stretch: [2], size relative to the reference chest in x and y.
-    yaw: distance of the sternum from the midline in millimetres.
+    sternum: distance of the sternum from the midline, and of the clavicles
+      below their usual place, in millimetres.
   """
+  yaw, lower = sternum
   # The spine moves in the opposite direction of the sternum, by less.
   spine = (_spine_line(rng) + np.array([-0.4 * yaw, 0])) * stretch
   left, right = (_clavicle(rng, stretch) * (side, 1) for side in (1, -1))
-  left, right = (c + np.array([yaw, 0]) for c in (left, right))
+  left, right = (c + np.array([yaw, lower]) for c in (left, right))
   parts = _ribs(rng, stretch=stretch, lungs=lungs)
   parts += _shoulders(rng, stretch) + _vertebrae(rng, spine)
   parts += [(c[None], np.array([0.075])) for c in (left, right)]

@@ -25,6 +25,7 @@ def draw(
   count: int = COUNT,
   seed: int = 0,
   size: int = SIZE,
+  wide: bool = False,
   workers: int = 1,
   progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -38,6 +39,7 @@ def draw(
     count: number of images, 1 to 9999.
     seed: seed of the collection, >= 0.
     size: side of the images in pixels.
+    wide: whether they differ as films of many hospitals do.
     workers: number of processes.
     progress: called with (images drawn, count).
 
@@ -52,7 +54,7 @@ def draw(
   except ValueError as error:
     raise ConfigError(f"The phantoms cannot be drawn: {error}") from error
   folder = Path(data_dir).expanduser() / "raw" / "phantom"
-  arguments = {"count": count, "seed": seed, "size": size}
+  arguments = {"count": count, "seed": seed, "size": size, "wide": wide}
   wanted = {**arguments, "drawing": DRAWING}
   folder.parent.mkdir(parents=True, exist_ok=True)
   with filelock.FileLock(folder.parent / ".phantom.lock"):

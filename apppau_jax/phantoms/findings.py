@@ -46,10 +46,18 @@ class Site:
   texture: np.ndarray
 
 
-def tuberculosis(site: Site, *, rng: np.random.Generator) -> Densities:
+def tuberculosis(
+  site: Site, *, rng: np.random.Generator, advanced: bool = False
+) -> Densities:
   """Draws patchy, mostly apical opacities, some with cavities or effusions.
 
   About a third of the cases are mild: one small and faint patch.
+
+  Args:
+    site: where the lungs are.
+    rng: random generator.
+    advanced: whether two of five cases have in addition a large effusion, a
+      consolidated lobe or a lung that is white as a whole.
   """
   severity = float(rng.uniform(0, 1))
   haze = np.zeros_like(site.x)
@@ -70,7 +78,29 @@ def tuberculosis(site: Site, *, rng: np.random.Generator) -> Densities:
   haze *= (0.35 + 0.35 * severity) / max(float(haze.max()), 1e-6)
   if rng.uniform() < 0.35 * severity:
     haze += _effusion(site, rng, lung=(site.left, site.right)[main])
+  if advanced and rng.uniform() < 0.4:
+    haze += _advanced(site, rng, lung=(site.left, site.right)[main])
   return Densities(haze, solid, holes)
+
+
+def _advanced(
+  site: Site, rng: np.random.Generator, *, lung: np.ndarray
+) -> np.ndarray:
+  """Draws fluid or consolidation between two heights of one lung."""
+  inside = lung > 0.5
+  top, bottom = site.y[inside].min(), site.y[inside].max()
+  height = (site.y - top) / (bottom - top)
+  slope = rng.normal(0, 0.0015) * (np.abs(site.x) - 80)
+  first, last = {
+    "effusion": (rng.uniform(0.35, 0.85), 2.0),
+    "lobe": np.sort(rng.uniform(-0.1, 1.1, 2)),
+    "white": (-1.0, 2.0),
+  }[str(rng.choice(["effusion", "lobe", "white"], p=[0.2, 0.7, 0.1]))]
+  soft = rng.uniform(0.02, 0.12)
+  band = np.tanh((height + slope - first) / soft)
+  band = band - np.tanh((height + slope - last) / soft)
+  cloudy = 1 + rng.uniform(0, 0.3) * site.texture
+  return lung * 0.5 * band * cloudy * rng.uniform(0.15, 0.55)
 
 
 def nodules(site: Site, *, rng: np.random.Generator) -> Densities:

@@ -32,6 +32,7 @@ class Job:
     index: index of the person in the collection.
     seed: seed of the collection.
     size: (h, w) in pixels.
+    wide: whether it differs as films of many hospitals do.
   """
 
   write: Callable[["Job"], None]
@@ -41,6 +42,7 @@ class Job:
   index: int
   seed: int
   size: tuple[int, int]
+  wide: bool = False
 
   def draw(self, finding: phantom.Finding) -> phantom.Phantom:
     """Draws the phantom of this job, with `finding` if it is abnormal."""
@@ -49,6 +51,7 @@ class Job:
       index=self.index,
       finding=finding if self.abnormal else "normal",
       size=self.size,
+      wide=self.wide,
     )
 
   def rng(self, *, purpose: int) -> np.random.Generator:

@@ -19,9 +19,11 @@ from apppau_jax.phantoms import (
   anatomy,
   exposure,
   findings,
+  processing,
   projection,
   raster,
 )
+from apppau_jax.phantoms.variety import PLAIN, Variety, draw_variety
 
 Finding = Literal["normal", "tb", "nodule"]
 
@@ -62,6 +64,7 @@ def make_phantom(
   index: int,
   finding: Finding = "normal",
   size: tuple[int, int] = (512, 512),
+  wide: bool = False,
 ) -> Phantom:
   """Draws one phantom.
 
@@ -75,9 +78,12 @@ def make_phantom(
     finding: 'normal', 'tb' (patchy, mostly apical opacities, cavities and
       effusions) or 'nodule' (one to three round densities of 5 to 30 mm).
     size: (h, w) in pixels, both >= 16, with an aspect ratio of at most 2.
+    wide: whether bodies, diseases, exposures and processing differ as between
+      many hospitals, see `variety`; else as in the tutorial.
 
   Returns:
-    The phantom. Its lungs cover 12 % to 45 % of the image.
+    The phantom. Its lungs cover 12 % to 45 % of the image, of a wide phantom
+    8 % to 50 %.
 
   Raises:
     ValueError: an argument is out of range.
@@ -89,21 +95,26 @@ def make_phantom(
   """
   _check(seed=seed, index=index, finding=finding, size=size)
   # A stream for every subject: draws of one never shift those of another.
-  streams = np.random.SeedSequence([seed, index]).spawn(6)
-  body, placing, looks, cloud, disease, dots = map(
+  streams = np.random.SeedSequence([seed, index]).spawn(8)
+  body, placing, looks, cloud, disease, dots, kind, after = map(
     np.random.default_rng, streams
   )
-  chest = anatomy.draw_chest(body)
-  pose = _draw_pose(chest, placing, aspect=size[0] / size[1])
+  variety = draw_variety(kind) if wide else PLAIN
+  chest = anatomy.draw_chest(body, variety)
+  pose = _draw_pose(chest, placing, aspect=size[0] / size[1], variety=variety)
   settings = exposure.draw_exposure(looks)
-  scene = projection.make_scene(chest, pose=pose, size=_canvas(size), rng=cloud)
-  attenuation = projection.project(
-    scene, _densities(scene, finding, rng=disease), blur=settings.blur
+  if wide:
+    settings = processing.widen(settings, after)
+  scene = projection.make_scene(
+    chest, pose=pose, size=_canvas(size), rng=cloud, variety=variety
   )
+  densities = _densities(scene, finding, rng=disease, wide=wide)
+  attenuation = projection.project(scene, densities, blur=settings.blur)
   grey = exposure.develop(attenuation, scene.coarse, exposure=settings)
-  grey = exposure.frame(
-    grey, exposure=settings, lungs=_lung_box(chest, pose, size=size)
-  )
+  lungs = _lung_box(chest, pose, size=size)
+  if wide:
+    grey = processing.process(grey, after, lungs=lungs)
+  grey = exposure.frame(grey, exposure=settings, lungs=lungs)
   levels = raster.enlarge(grey, size=size) * 255
   levels += exposure.draw_noise(size, exposure=settings, rng=dots)
   image = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
@@ -111,10 +122,14 @@ def make_phantom(
 
 
 def _densities(
-  scene: projection.Scene, finding: Finding, *, rng: np.random.Generator
+  scene: projection.Scene,
+  finding: Finding,
+  *,
+  rng: np.random.Generator,
+  wide: bool,
 ) -> findings.Densities | None:
   if finding == "tb":
-    return findings.tuberculosis(scene.site, rng=rng)
+    return findings.tuberculosis(scene.site, rng=rng, advanced=wide)
   if finding == "nodule":
     return findings.nodules(scene.site, rng=rng)
   return None
@@ -153,18 +168,27 @@ def _check(
 
 
 def _draw_pose(
-  chest: anatomy.Chest, rng: np.random.Generator, *, aspect: float
+  chest: anatomy.Chest,
+  rng: np.random.Generator,
+  *,
+  aspect: float,
+  variety: Variety,
 ) -> projection.Pose:
   """Draws scale, rotation and position; the image holds both lungs whole."""
   frame = np.minimum([1 / aspect, aspect], 1)  # width, height
-  share = np.clip(rng.normal(0.28, 0.05), 0.17, 0.4)
+  wide = variety.spread
+  share = np.clip(
+    rng.normal(0.28, 0.05 * wide), 0.28 - 0.11 * wide, 0.28 + 0.12 * wide
+  )
   angle = np.clip(rng.normal(0, 0.03), -0.08, 0.08)
   turn = np.array([[np.cos(angle), -np.sin(angle)],
                    [np.sin(angle), np.cos(angle)]])  # fmt: skip
+  turn = np.diag([variety.squash, 1.0]) @ turn
   lungs = (chest.left_lung, chest.right_lung)
   points = np.concatenate(lungs) @ turn.T
   extent = np.ptp(points, axis=0)
-  scale = np.sqrt(share * frame.prod() / sum(map(raster.area, lungs)))
+  area = variety.squash * sum(map(raster.area, lungs))
+  scale = np.sqrt(share * frame.prod() / area)
   scale = min(scale, *(0.96 * frame / extent))
   room = frame - scale * extent
   place = np.clip(rng.normal([0.5, 0.36], [0.1, 0.12]), 0, 1)

@@ -11,9 +11,13 @@ import numpy as np
 from scipy import ndimage
 
 from apppau_jax.phantoms import anatomy, findings, raster
+from apppau_jax.phantoms.variety import PLAIN, Depth, Variety
 
 # Cells of the coarse grid along the longer side of the image.
 _GRID = 144
+
+# Share of the air in the lungs that lies before and behind their outlines.
+_BEYOND = 0.25
 
 # Half width (mm) and thickness of neck, shoulders and trunk by height (mm).
 _TRUNK_Y = [-420, -250, -225, -190, -172, -155, -135, -110, -70, -35, 20, 90,
@@ -67,8 +71,9 @@ class Scene:
     site: where a finding may lie.
     coarse: float [r, c], smooth part of the attenuation with the lungs' air.
     tissue: float [r, c], smooth part of the attenuation without it.
-    air: float [r, c], attenuation that the air in the lungs removes.
+    air: float [r, c], attenuation that the air within the outlines removes.
     lungs: float32 [h, w], coverage by the lungs.
+    variety: what distinguishes this phantom.
   """
 
   chest: anatomy.Chest
@@ -79,6 +84,7 @@ class Scene:
   tissue: np.ndarray
   air: np.ndarray
   lungs: np.ndarray
+  variety: Variety = PLAIN
 
 
 def make_scene(
@@ -87,6 +93,7 @@ def make_scene(
   pose: Pose,
   size: tuple[int, int],
   rng: np.random.Generator,
+  variety: Variety = PLAIN,
 ) -> Scene:
   """Positions the chest and computes everything that no finding changes."""
   rows, columns = (max(8, round(_GRID * s / max(size))) for s in size)
@@ -99,19 +106,25 @@ def make_scene(
   cell = max(shape) * np.sqrt(np.linalg.det(pose.matrix))  # cells per mm
   both = left + right
   clouds = _clouds(rng)[:rows, :columns]
-  tissue = _tissue(chest, x=x, y=y) + 0.012 * clouds
+  tissue = _tissue(chest, x=x, y=y, variety=variety) + 0.012 * clouds
   heart = _cover([chest.heart], pose=pose, size=shape)
   tissue += 0.07 * ndimage.gaussian_filter(heart, 6 * cell, truncate=2.5)
   air = _air(both, y, cell=cell) * (1 + 0.05 * clouds)
+  inside, beyond = (1 - _BEYOND) * air, _BEYOND * air
+  if variety.depth:
+    air, beyond, wall = _layers(both, y, cell=cell, depth=variety.depth)
+    inside = air = air * (1 + 0.05 * clouds)
+    tissue += wall
   return Scene(
     chest=chest,
     pose=pose,
     size=size,
     site=findings.Site(x, y, right, left, clouds),
     coarse=tissue - air * both,
-    tissue=tissue - 0.25 * air * (1 - both),
-    air=air,
+    tissue=tissue - beyond * (1 - both),
+    air=inside,
     lungs=_cover([chest.left_lung, chest.right_lung], pose=pose, size=size),
+    variety=variety,
   )
 
 
@@ -126,17 +139,23 @@ def project(
     blur: standard deviation of the unsharpness in millimetres.
   """
   chest, size, lungs = scene.chest, scene.size, scene.lungs
+  variety = scene.variety
   scale = max(size)
   # Two scan lines per pixel are enough because of the blur that follows.
   vessels = scene.pose.batches(chest.vessels, scale=scale)
   inner = raster.fill(vessels, size=size, lines=2)
   np.minimum(inner, 0.12, out=inner)
-  inner -= raster.enlarge(0.75 * scene.air, size=size)
+  inner -= raster.enlarge(scene.air, size=size)
   if densities is not None:
     inner += _density(scene, densities)
-  bones = scene.pose.batches(chest.skeleton.parts, scale=scale)
+  bones = [(o, variety.bones * w) for o, w in chest.skeleton.parts]
+  bones = scene.pose.batches([*bones, *variety.objects], scale=scale)
   airways = [(o, -w) for o, w in scene.pose.batches(chest.airways, scale=scale)]
   total = raster.fill(bones + airways, size=size, lines=2)
+  if variety.gas:
+    gas = scene.pose.batches([*variety.gas], scale=scale)
+    window, bubbles = raster.stencil(gas, size=size)
+    total[window] -= np.minimum(bubbles, 0.25) * (1 - lungs[window])
   total += inner * lungs
   millimetre = scale * np.sqrt(np.linalg.det(scene.pose.matrix))
   total = ndimage.gaussian_filter(total, blur * millimetre, truncate=2.5)
@@ -161,13 +180,14 @@ def _clouds(rng: np.random.Generator) -> np.ndarray:
 
 
 def _tissue(
-  chest: anatomy.Chest, *, x: np.ndarray, y: np.ndarray
+  chest: anatomy.Chest, *, x: np.ndarray, y: np.ndarray, variety: Variety
 ) -> np.ndarray:
   """Returns trunk, arms, breasts, spine and abdomen on the coarse grid."""
   u, v = x / chest.stretch[0], y / chest.stretch[1]
   half = np.interp(v, _TRUNK_Y, _TRUNK_X) * (0.4 + 0.6 * chest.girth)
   trunk = np.interp(v, _TRUNK_Y, _TRUNK_Z) * (0.75 + 0.25 * chest.girth)
-  trunk *= np.sqrt(np.clip(1 - np.square(u / half), 0, 1))
+  trunk *= np.sqrt(np.clip(1 - np.abs(u / half) ** variety.trunk, 0, 1))
+  trunk *= np.interp(v, [90, 140], [1, variety.abdomen])
   limbs = _limbs(u, v, angle=chest.arm_angle)
   # A quadratic sum keeps shoulder and trunk from counting twice.
   total = np.sqrt(trunk**2 + limbs**2) + chest.breast * _breasts(u, v)
@@ -194,6 +214,28 @@ def _breasts(u: np.ndarray, v: np.ndarray) -> np.ndarray:
   far = np.square((np.abs(u) - 88) / 64) + np.square((v - 66) / 60)
   soft = np.sqrt(np.clip(1 - far, 0, 1)) * np.interp(v, [0, 120], [0.5, 1.1])
   return 0.24 * soft
+
+
+def _layers(
+  lungs: np.ndarray, y: np.ndarray, *, cell: float, depth: Depth
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns the air in the lungs, that beyond them, and the wall."""
+
+  def blurred(field, millimetres):
+    return ndimage.gaussian_filter(field, millimetres * cell, truncate=2.5)
+
+  from_left = np.maximum.accumulate(lungs, axis=1)
+  from_right = np.maximum.accumulate(lungs[:, ::-1], axis=1)[:, ::-1]
+  # The chest between the walls, and all that lies below the lungs.
+  chest = np.maximum.accumulate(np.minimum(from_left, from_right), axis=0)
+  rise = np.clip(2 * blurred(chest, depth.rise) - 1, 0, 1) ** depth.power
+  air = depth.air * rise * np.interp(y, [-60, 20, 130], [1, 1, depth.base])
+  beyond = depth.beyond * air * chest * blurred(lungs, depth.beyond_mm)
+  air = air * (1 - depth.hilar * np.clip(2 - 2 * blurred(lungs, 6), 0, 1))
+  edge = blurred(chest, depth.wall_mm)
+  wall = depth.wall * 4 * edge * (1 - edge)
+  wall *= np.interp(y, [-140, -90], [depth.apex, 1])
+  return air, np.minimum(beyond, depth.air), wall
 
 
 def _air(lungs: np.ndarray, y: np.ndarray, *, cell: float) -> np.ndarray:

@@ -48,6 +48,7 @@ def write_montgomery(
   seed: int = 0,
   size: int | tuple[int, int] = 512,
   structures: bool = False,
+  wide: bool = False,
   workers: int = 1,
   progress: Progress | None = None,
 ) -> None:
@@ -65,6 +66,8 @@ def write_montgomery(
     size: pixels, one number for square images or (h, w).
     structures: also write masks of the heart and of the clavicles, which the
       original does not have, into the folders of `datasets.phantom.FOLDERS`.
+    wide: draw phantoms that differ as films of many hospitals do, see
+      `phantom.make_phantom`.
     workers: number of processes. A script that uses more than one needs
       `if __name__ == "__main__"`.
     progress: called with (images written, count) after every image.
@@ -83,6 +86,7 @@ def write_montgomery(
       index=index,
       seed=seed,
       size=jobs_lib.shape(size),
+      wide=wide,
     )
     for index in range(count)
   ]

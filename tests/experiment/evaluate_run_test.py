@@ -42,6 +42,14 @@ def test_several_runs_need_a_folder_of_their_own(tmp_path):
     evaluate_run.evaluate(tmp_path / "a", tmp_path / "b", part="test")
 
 
+@pytest.mark.parametrize("workdir", ["one.safetensors", "one"])
+def test_another_data_set_and_a_file_need_a_folder(tmp_path, workdir):
+  (tmp_path / "one.safetensors").touch()
+  other = None if workdir.endswith("safetensors") else ("montgomery", "paper")
+  with pytest.raises(ConfigError, match="--output"):
+    evaluate_run.evaluate(tmp_path / workdir, part="test", other=other)
+
+
 def test_the_test_report_comes_before_the_validation_report(tmp_path):
   """Evaluating validation again must not hide it."""
   for part in ("validation", "test"):

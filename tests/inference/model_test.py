@@ -138,6 +138,28 @@ def test_each_structure_has_its_own_plane(radiograph):
   np.testing.assert_allclose(found.probability, expected, atol=1e-5)
 
 
+def test_lungs_only_is_the_union_of_the_lungs(radiograph):
+  names = ("heart", "left_lung", "right_lung")
+  model = Model(
+    [_member(1, structures=3)], resolution=SIDE, structures=names, batch_size=1
+  )
+  each = model.predict(radiograph)
+  lungs = model.lungs_only()
+  assert lungs.structures == ()
+  level = np.tile(radiograph[:SIDE, :SIDE], (1, 1))[None, ..., None]
+  logits = np.asarray(model.segment(level).logits)
+  union = np.asarray(lungs.segment(level).logits)
+  np.testing.assert_array_equal(union[..., 0], logits[..., 1:].max(axis=-1))
+  assert lungs.predict(radiograph).mask.shape == radiograph.shape
+  assert each.mask.shape == (*radiograph.shape, 3)
+  one = Model([_member(0)], resolution=SIDE)
+  assert one.lungs_only() is one
+  with pytest.raises(ValueError, match="heart"):
+    dataclasses.replace(
+      model, structures=("heart", "left_lung", "x")
+    ).lungs_only()
+
+
 def test_the_largest_components_are_kept_of_each_structure():
   logits = np.full((1, SIDE, SIDE, 2), -9.0, np.float32)
   logits[:, :4, :4, 0] = logits[:, 8:14, 8:14, 0] = 9.0
