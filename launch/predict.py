@@ -8,14 +8,15 @@ on phantoms alone. No data set is needed; several runs, --workdir=A --workdir=B,
 are averaged.
 
 Writes a mask for each image (with structures one for each of them, since they
-may overlap), an overlay, and predictions.csv with the status of
-every file; the status "remark" marks images or lungs that are unusual, such as
-a black film, a negative or a lateral one. A file is an image by its suffix,
-else by its content; others are counted, and listed as skipped. Images that this
-model has predicted already are skipped unless --overwrite is given, so an
-interrupted call can be repeated; masks of another model are refused. The exit
-status is 3 if an image could not be read; the others are predicted all the
-same.
+may overlap), an overlay, and predictions.csv with the status, areas, class and
+measurements of every file; the status "remark" marks images or lungs that are
+unusual, such as a black film, a negative or a lateral one. With
+--save_probability also maps of 16 bits, 65535 where the probability is 1. A
+file is an image by its suffix, else by its content; others are counted, and
+listed as skipped. Images that this model has predicted already are skipped
+unless --overwrite is given, so an interrupted call can be repeated; masks of
+another model are refused. The exit status is 3 if an image could not be read;
+the others are predicted all the same.
 """
 
 import pathlib
@@ -37,6 +38,9 @@ _INPUT = flags.DEFINE_string("input", None, "An image, or a folder of images.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.")
 _OVERWRITE = flags.DEFINE_bool(
   "overwrite", False, "Replace what the folder holds."
+)
+_SAVE_PROBABILITY = flags.DEFINE_bool(
+  "save_probability", False, "Also write maps of the probability, 16-bit PNG."
 )
 
 
@@ -62,6 +66,7 @@ def main() -> None:
       output=output,
       identity=runs.identity(),
       overwrite=_OVERWRITE.value,
+      save_probability=_SAVE_PROBABILITY.value,
       passed_over=others,
       progress=show,
     )

@@ -156,7 +156,7 @@ class _Reader:
         lungs = resample.resize_mask(lungs, _SMALL)
       small = resample.resize_area(image, _SMALL)
       if polarity.is_negative(small, lungs, name=raw.id):
-        return Film(~image, film.remarks)
+        return film._replace(levels=~image)
     except errors.DataError as e:
       self._error("polarity", e)
     return film

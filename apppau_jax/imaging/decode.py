@@ -64,7 +64,8 @@ def read_film(content: bytes | Path, *, name: str = "", bits: int = 8) -> Film:
     bits: of the result, 8 or 16; white is 255 or 65535.
 
   Returns:
-    The levels, and what a DICOM header says against a frontal upright film.
+    The levels, what a DICOM header says against a frontal upright film, and
+    the spacing that it states.
 
   Raises:
     DataError: a damaged or oversized file, or one that no rule covers.

@@ -48,7 +48,11 @@ def _answer(header: Mapping[str, Any], content: bytes) -> Message:
     os._exit(pipe_messages.OUT_OF_MEMORY)
   except errors.UserError as error:
     return {"error": type(error).__name__, "message": str(error)}, bytearray()
-  facts = {"shape": film.levels.shape, "remarks": film.remarks}
+  facts = {
+    "shape": film.levels.shape,
+    "remarks": film.remarks,
+    "spacing": film.spacing,
+  }
   return facts, bytearray(film.levels.tobytes())
 
 

@@ -27,7 +27,7 @@ _ELEMENTS = (
   *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
   *("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
   *("PresentationLUTSequence", "PresentationLUTShape"),
-  *("ViewPosition", "PatientOrientation"),
+  *("ViewPosition", "PatientOrientation", *dicom_header.SPACINGS),
   *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
 )
 _GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -71,7 +71,7 @@ def read_dicom(
     bits: of the result, 8 or 16; white is 255 or 65535.
 
   Returns:
-    The levels, dense parts bright, and remarks on the header.
+    The levels, dense parts bright, remarks on the header and the spacing.
 
   Raises:
     DataError: anything but one grey frame that can be decoded.
@@ -193,14 +193,15 @@ def _unfit_kind(header: Any) -> str:
 
 
 def _film(header: Any, *, name: str, bits: int) -> Film:
-  remarks = dicom_header.remarks(header)
+  remarks, spacing = dicom_header.remarks(header), dicom_header.spacing(header)
   if header.PhotometricInterpretation in _GREY:
     values = dicom_pixels.stored_values(header)
-    return Film(dicom_display.grey(header, values, bits=bits), remarks)
+    grey = dicom_display.grey(header, values, bits=bits)
+    return Film(grey, remarks, spacing)
   tolerance = _LOSSY if _is_lossy(header) else 0
   colours = dicom_pixels.decoded(header)
   grey = grey_levels.equal_channels(colours, tolerance=tolerance, name=name)
-  return Film(grey_levels.deepen(grey, bits=bits), remarks)
+  return Film(grey_levels.deepen(grey, bits=bits), remarks, spacing)
 
 
 def _is_lossy(header: Any) -> bool:

@@ -4,9 +4,14 @@ import math
 import re
 from typing import Any
 
+from apppau_jax.imaging.film import Spacing
+
 FRONTAL = ("AP", "PA")
 _UPRIGHT = ("L", "F")  # directions of rows and columns: left, foot
 _SHOWN = 16  # letters of a value that a message quotes
+# The first one that is usable counts. The second one holds at the detector.
+SPACINGS = ("PixelSpacing", "ImagerPixelSpacing")
+_SIDES = (50.0, 1000.0)  # millimetres that a side of a chest film can have
 
 
 class ElementError(ValueError):
@@ -53,14 +58,56 @@ def is_signed(header: Any) -> bool:
   return header.get("PixelRepresentation") == 1
 
 
+def spacing(header: Any) -> Spacing | None:
+  """Returns the spacing that the header states, see `SPACINGS`.
+
+  One that no chest film has, such as 1 mm for a screenshot, is not used.
+  """
+  stated = ((keyword, _pair(header, keyword)) for keyword in SPACINGS)
+  for keyword, pair in stated:
+    if pair and not _unusable(header, pair):
+      return Spacing(*pair, keyword)
+  return None
+
+
+def _pair(header: Any, keyword: str) -> tuple[float, float] | None:
+  """Returns two numbers, which may be NaN; None if the element is empty."""
+  try:
+    value = header.get(keyword)
+    if value is None or value == "":
+      return None
+    rows, columns = map(float, value)
+  except (ValueError, TypeError, OverflowError):
+    return math.nan, math.nan
+  return rows, columns
+
+
+def _unusable(header: Any, pair: tuple[float, float]) -> str:
+  """Returns why a spacing is not used, or ""."""
+  if not all(math.isfinite(value) and value > 0 for value in pair):
+    return "is not two positive numbers"
+  height, width = header.Rows * pair[0], header.Columns * pair[1]
+  if _SIDES[0] <= min(height, width) and max(height, width) <= _SIDES[1]:
+    return ""
+  return f"states an image of {width:.4g} x {height:.4g} mm"
+
+
 def remarks(header: Any) -> tuple[str, ...]:
   """Returns what the header says against a frontal upright film.
 
-  One sentence each.
+  Also a spacing that is not used. One sentence each.
   """
-  return tuple(
-    filter(None, (_view(header), _orientation(header), _polarity(header)))
+  found = (
+    *(_view(header), _orientation(header), _polarity(header)),
+    *(_spacing(header, keyword) for keyword in SPACINGS),
   )
+  return tuple(filter(None, found))
+
+
+def _spacing(header: Any, keyword: str) -> str:
+  pair = _pair(header, keyword)
+  reason = _unusable(header, pair) if pair else ""
+  return f"{element(keyword)} {reason} and was not used." if reason else ""
 
 
 def _view(header: Any) -> str:

@@ -24,7 +24,7 @@ import numpy as np
 
 from apppau_jax import errors
 from apppau_jax.imaging import pipe_messages
-from apppau_jax.imaging.film import Film
+from apppau_jax.imaging.film import Film, Spacing
 
 SECONDS = 120  # for one file
 START_SECONDS = 120
@@ -73,7 +73,7 @@ def read_dicom(content: bytes, *, name: str, bits: int, max_bytes: int) -> Film:
     max_bytes: most bytes of a file, and of its pixels.
 
   Returns:
-    The levels, and remarks on the header.
+    The levels, remarks on the header and the spacing.
 
   Raises:
     DataError: the file cannot be used, or its decoder crashed.
@@ -93,7 +93,11 @@ def read_dicom(content: bytes, *, name: str, bits: int, max_bytes: int) -> Film:
   if kind := _ERRORS.get(reply.get("error", "")):
     raise kind(str(reply["message"]))
   levels = np.frombuffer(pixels, {8: np.uint8, 16: np.uint16}[bits])
-  return Film(levels.reshape(reply["shape"]), tuple(reply["remarks"]))
+  spacing = None
+  if reply["spacing"]:
+    rows, columns, element = reply["spacing"]
+    spacing = Spacing(float(rows), float(columns), str(element))
+  return Film(levels.reshape(reply["shape"]), tuple(reply["remarks"]), spacing)
 
 
 class _CrashError(Exception):

@@ -19,12 +19,19 @@ def mean_segmentation(outputs: Sequence[SegmentorOutput]) -> SegmentorOutput:
     outputs: of each member, for the same images.
 
   Returns:
-    `logits` is the logit of the mean probability; side outputs and attention
-    are those of the first member.
+    `logits` is the logit of the mean probability, `samples` are those of all
+    members; side outputs and attention are those of the first one.
   """
   probs = [special.expit(np.asarray(output.logits)) for output in outputs]
   mean = np.mean(probs, axis=0).clip(_LEAST, 1 - _LEAST)
-  return dataclasses.replace(outputs[0], logits=special.logit(mean))
+  samples = [
+    sample
+    for output, prob in zip(outputs, probs)
+    for sample in output.samples or (prob,)
+  ]
+  return dataclasses.replace(
+    outputs[0], logits=special.logit(mean), samples=tuple(samples)
+  )
 
 
 def mean_classification(

@@ -8,7 +8,7 @@ import numpy as np
 
 from apppau_jax.errors import DataError
 from apppau_jax.imaging import decode, grey_levels, remarks, resample
-from apppau_jax.imaging.film import Film
+from apppau_jax.imaging.film import Film, Spacing
 
 Image = str | os.PathLike[str] | np.ndarray
 
@@ -20,11 +20,13 @@ class NetworkInput(NamedTuple):
     levels: `[r, r]` uint8 or uint16.
     size: (height, width) of the image itself.
     remarks: what is unusual about the image, one sentence each.
+    spacing: of the image's own pixels; None if its file does not state it.
   """
 
   levels: np.ndarray
   size: tuple[int, int]
   remarks: tuple[str, ...] = ()
+  spacing: Spacing | None = None
 
 
 def network_input(image: Image, *, resolution: int, bits: int) -> NetworkInput:
@@ -43,7 +45,7 @@ def network_input(image: Image, *, resolution: int, bits: int) -> NetworkInput:
     )
   levels = resample.resize_area(grey, (resolution, resolution))
   size = (grey.shape[0], grey.shape[1])
-  return NetworkInput(levels, size, remarks.on_image(film))
+  return NetworkInput(levels, size, remarks.on_image(film), film.spacing)
 
 
 def film_of(image: Image, *, bits: int = 8) -> Film:
@@ -59,7 +61,8 @@ def film_of(image: Image, *, bits: int = 8) -> Film:
     bits: of the result, 8 or 16: white is 255 or 65535.
 
   Returns:
-    The levels, uint8 or uint16 `[h, w]`, and remarks on a file's header.
+    The levels, uint8 or uint16 `[h, w]`, remarks on a file's header and its
+    spacing.
 
   Raises:
     DataError: a file that cannot be read.

@@ -10,7 +10,7 @@ from scipy import special
 
 from apppau_jax.datasets.examples import Source
 from apppau_jax.imaging import remarks
-from apppau_jax.inference import ensemble, outputs, steps
+from apppau_jax.inference import ensemble, measurements, outputs, steps
 from apppau_jax.inference.image_input import Image, NetworkInput, network_input
 from apppau_jax.inference.outputs import Outputs, Prediction
 from apppau_jax.metrics import classification
@@ -18,7 +18,7 @@ from apppau_jax.models.segmentor import SegmentorOutput
 from apppau_jax.training import parallel
 from apppau_jax.training.state import Variables, parameter_count
 
-_LUNGS = ("left_lung", "right_lung")  # among the names of structures
+_SAMPLED = 512  # longer side at which the masks of members and views are made
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -137,6 +137,11 @@ class Model:
       f" structures={self.structures}, class_names={self.class_names})"
     )
 
+  @property
+  def has_samples(self) -> bool:
+    """Whether several members or views are averaged, so that they differ."""
+    return len(self.members) > 1 or any(m.views for m in self.members)
+
   @overload
   def predict(
     self, image: Image, *, batch_size: int | None = None
@@ -186,15 +191,17 @@ class Model:
     """
     (rows, _), *_ = outputs.padded_batches(len(inputs), size=batch_size)
     levels = np.stack([one.levels for one in inputs])[rows][..., None]
-    probs = self._probabilities(levels)
+    output = self.segment(levels)
+    probs = special.expit(np.asarray(output.logits))
+    samples = [*map(np.asarray, output.samples)]
     classes = [None] * len(inputs)
     if self.class_names:
       classes = self.class_probabilities(self.classify(levels, probs))
-    for one, prob, of_classes in zip(inputs, probs, classes):
+    for i, (one, prob, of_classes) in enumerate(zip(inputs, probs, classes)):
       prob = outputs.resize_probability(prob, one.size)
       prob = prob if self.structures else prob[..., 0]
       mask = self.binarize(prob)
-      found = self._lungs(mask)
+      found = measurements.both_lungs(mask, self.structures)
       of_lungs = () if found is None else remarks.on_lungs(one.levels, found)
       yield Prediction(
         mask=mask,
@@ -203,6 +210,13 @@ class Model:
         classes=self.class_names,
         class_probability=of_classes,
         remarks=(*one.remarks, *of_lungs),
+        spacing=one.spacing,
+        measurements=measurements.measure_all(
+          mask,
+          [self._sampled(sample[i], one.size) for sample in samples],
+          structures=self.structures,
+          spacing=one.spacing,
+        ),
       )
 
   def batches(
@@ -296,14 +310,11 @@ class Model:
       largest_components=self.largest_components,
     )
 
-  def _lungs(self, mask: np.ndarray) -> np.ndarray | None:
-    """Both lungs among the masks of one image; None if they are not."""
-    if not self.structures:
-      return mask
-    if not {*_LUNGS} <= {*self.structures}:
-      return None
-    sides = [self.structures.index(name) for name in _LUNGS]
-    return np.any(mask[..., sides], axis=-1)
+  def _sampled(self, prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The masks of one member or view, at most `_SAMPLED` pixels a side."""
+    small = outputs.shrunk(size, side=_SAMPLED)
+    mask = self.binarize(outputs.resize_probability(prob, small))
+    return mask if self.structures else mask[..., 0]
 
   def _probabilities(self, image: np.ndarray) -> np.ndarray:
     return special.expit(np.asarray(self.segment(image).logits))

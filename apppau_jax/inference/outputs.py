@@ -1,11 +1,13 @@
 """From probabilities to masks, and what a model returns for images."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
+from apppau_jax.imaging.film import Spacing
+from apppau_jax.inference.measurements import Measurement
 from apppau_jax.metrics import masks
 from apppau_jax.models.network import SegmentorOutput
 
@@ -22,6 +24,9 @@ class Prediction:
     classes: names of the n classes; empty without a classifier.
     class_probability: `[n]`, sums to 1; None without a classifier.
     remarks: what is unusual about the image or its lungs, one sentence each.
+    spacing: millimetres between the pixels; None if the file does not say.
+    measurements: by name, see `inference.measurements`; what could not be
+      measured is absent.
   """
 
   mask: np.ndarray
@@ -30,6 +35,10 @@ class Prediction:
   classes: tuple[str, ...] = ()
   class_probability: np.ndarray | None = None
   remarks: tuple[str, ...] = ()
+  spacing: Spacing | None = None
+  measurements: Mapping[str, Measurement] = dataclasses.field(
+    default_factory=dict
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,6 +124,12 @@ def resize_probability(prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   bilinear = Image.Resampling.BILINEAR
   resized = [plane.resize((width, height), bilinear) for plane in planes]
   return np.stack([np.asarray(plane) for plane in resized], axis=-1)
+
+
+def shrunk(size: tuple[int, int], *, side: int) -> tuple[int, int]:
+  """Returns a size of the same shape whose longer side is at most `side`."""
+  factor = min(1.0, side / max(size))
+  return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def dice(prediction: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -4,30 +4,27 @@ A file that cannot be read becomes a row with its reason; the others are
 predicted all the same.
 """
 
-import contextlib
 import dataclasses
 import errno
-import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from apppau_jax import files
 from apppau_jax.errors import ConfigError, DataError
-from apppau_jax.imaging import decode, file_kinds, resample
-from apppau_jax.inference import output_names, overlay, prediction_table
+from apppau_jax.imaging import decode, file_kinds
+from apppau_jax.inference import (
+  output_names,
+  prediction_folder,
+  prediction_images,
+  prediction_table,
+)
 from apppau_jax.inference.image_input import NetworkInput
 from apppau_jax.inference.model import Model
 from apppau_jax.inference.output_names import target
 from apppau_jax.inference.outputs import Prediction
 from apppau_jax.inference.prediction_table import Row
-
-OVERLAY = 1024  # pixels of an overlay's longer side, at most
 
 # An unreadable file, or one whose decoder is not installed.
 _UNREADABLE = (DataError, ConfigError, OSError)
@@ -105,6 +102,7 @@ def predict_files(
   output: Path,
   identity: Mapping[str, Any],
   overwrite: bool = False,
+  save_probability: bool = False,
   passed_over: Mapping[str, str] = MappingProxyType({}),
   progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Row]:
@@ -112,8 +110,8 @@ def predict_files(
 
   Of each image there are `<name>_mask.png`, with structures one
   `<name>_<structure>_mask.png` each, and `<name>_overlay.png`; for `<name>`
-  see `output_names`. The table is complete whenever the call is interrupted,
-  and the next call continues.
+  see `output_names`. Rows are appended to the table as soon as their files are
+  on disk, and sorted at the end; the next call continues after an interruption.
 
   Args:
     images: paths by name, as `find_images` returns them.
@@ -122,6 +120,8 @@ def predict_files(
     identity: of the model; predictions of another model in the same folder
       are refused.
     overwrite: whether to replace whatever the folder holds.
+    save_probability: whether to write probability maps, see
+      `prediction_images`; an image that has none yet is predicted again.
     passed_over: reasons by name of files that are no images, for the table.
     progress: called with the number of images done and of all.
 
@@ -132,32 +132,82 @@ def predict_files(
     DataError: the folder holds other predictions.
   """
   columns = prediction_table.Columns(
-    structures=model.structures, class_names=model.class_names
+    structures=model.structures,
+    class_names=model.class_names,
+    spreads=model.has_samples,
   )
-  earlier = prediction_table.claim(
+  earlier = prediction_folder.claim(
     output, identity, columns=columns, overwrite=overwrite
   )
-  rows: list[Row] = []
-  others = [Row(n, "skipped", reason) for n, reason in passed_over.items()]
-
-  def save() -> None:
-    now = [*rows, *others]
-    done = {prediction_table.printable(row.file) for row in now}
-    later = [row for name, row in earlier.items() if name not in done]
-    prediction_table.write(
-      output / prediction_table.NAME, [*now, *later], columns=columns
-    )
-
-  with contextlib.ExitStack() as at_end:
-    at_end.callback(save)
-    for row in predict_rows(
-      images, model=model, output=output, earlier=earlier
+  stems = _stems(images, earlier=earlier, output=output, model=model)
+  rows: dict[str, Row] = {}
+  for name in images:
+    row = earlier.get(prediction_table.printable(name))
+    if (
+      row
+      and row.has_numbers
+      and prediction_images.exist(
+        output / stems[name],
+        structures=model.structures,
+        probability=save_probability,
+      )
     ):
-      rows.append(row)
-      progress(len(rows), len(images))
-      if len(rows) % model.batch_size == 0:
-        save()
-  return rows
+      rows[name] = dataclasses.replace(row, file=name, status="exists")
+  others = _others(images, earlier=earlier, passed_over=passed_over)
+  table = output / prediction_table.NAME
+  new = predict_rows(
+    {name: path for name, path in images.items() if name not in rows},
+    model=model,
+    output=output,
+    stems=stems,
+    save_probability=save_probability,
+  )
+  try:
+    with prediction_table.appending(
+      table, [*rows.values(), *others], columns=columns
+    ) as append:
+      for row in new:
+        append(row)
+        rows[row.file] = row
+        progress(len(rows), len(images))
+  finally:
+    done = [rows[name] for name in images if name in rows]
+    prediction_table.write(table, [*done, *others], columns=columns)
+  return done
+
+
+def _stems(
+  images: Mapping[str, Path],
+  *,
+  earlier: Mapping[str, Row],
+  output: Path,
+  model: Model,
+) -> dict[str, str]:
+  """Returns the stems of the images' files, see `output_names`."""
+  done = {
+    name
+    for name in [*images, *earlier]
+    if (row := earlier.get(prediction_table.printable(name)))
+    and row.has_numbers
+  }
+  return output_names.output_stems(
+    [*images],
+    earlier=done,
+    output=output,
+    kind=prediction_images.mask_kinds(model.structures)[-1],
+  )
+
+
+def _others(
+  images: Mapping[str, Path],
+  *,
+  earlier: Mapping[str, Row],
+  passed_over: Mapping[str, str],
+) -> list[Row]:
+  """Returns the rows of what is not an image of this call."""
+  now = {*map(prediction_table.printable, [*images, *passed_over])}
+  skipped = [Row(n, "skipped", reason) for n, reason in passed_over.items()]
+  return [*skipped, *(row for n, row in earlier.items() if n not in now)]
 
 
 def predict_rows(
@@ -165,7 +215,8 @@ def predict_rows(
   *,
   model: Model,
   output: Path,
-  earlier: Mapping[str, Row],
+  stems: Mapping[str, str],
+  save_probability: bool = False,
 ) -> Iterator[Row]:
   """Yields a row for each image as soon as its files are on disk.
 
@@ -173,84 +224,53 @@ def predict_rows(
     images: paths by name.
     model: what predicts.
     output: folder to write to.
-    earlier: rows of earlier calls by file; an image that has one, and its
-      masks, is not predicted again.
+    stems: by name, of the paths of their files below `output`.
+    save_probability: whether to write probability maps.
   """
   names, size = [*images], min(model.batch_size, len(images))
-  last = _mask_kinds(model.structures)[-1]
-  done = {
-    name
-    for name in [*images, *earlier]
-    if (row := earlier.get(prediction_table.printable(name)))
-    and row.has_numbers
-  }
-  stems = output_names.output_stems(
-    names, earlier=done, output=output, kind=last
-  )
-  for start in range(0, len(names), size):
-    rows: dict[str, Row] = {}
+  for start in range(0, len(names), size or 1):
+    failed: dict[str, Row] = {}
     inputs: dict[str, NetworkInput] = {}
     for name in names[start : start + size]:
-      before = earlier.get(prediction_table.printable(name))
       try:
-        written = target(output / stems[name], kind=last).exists()
-        if before and before.has_numbers and written:
-          rows[name] = dataclasses.replace(before, file=name, status="exists")
-        else:
-          inputs[name] = model.read(images[name])
+        inputs[name] = model.read(images[name])
       except _UNREADABLE as error:
-        rows[name] = Row(name, "failed", str(error))
+        failed[name] = Row(name, "failed", str(error))
     found = iter(())
     if inputs:
       found = model.predict_inputs([*inputs.values()], batch_size=size)
     for name in names[start : start + size]:
-      if name in inputs:
-        to = output / stems[name]
-        yield _written(name, images[name], next(found), to=to)
-      else:
-        yield rows[name]
+      yield failed.get(name) or _written(
+        name,
+        images[name],
+        next(found),
+        output=output,
+        stem=stems[name],
+        save_probability=save_probability,
+      )
 
 
-def _written(name: str, path: Path, found: Prediction, *, to: Path) -> Row:
+def _written(
+  name: str,
+  path: Path,
+  found: Prediction,
+  *,
+  output: Path,
+  stem: str,
+  save_probability: bool,
+) -> Row:
   """Writes one image's files and returns its row; a full disk is an error."""
   try:
-    _write(path, found, to=to)
+    prediction_images.write(
+      output / stem, source=path, found=found, probability=save_probability
+    )
   except _UNREADABLE as error:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
       raise
     return Row(name, "failed", str(error))
-  classes = found.class_probability
-  return Row(
+  kinds = prediction_images.mask_kinds(found.structures)
+  return prediction_table.row_of(
     name,
-    "remark" if found.remarks else "ok",
-    " ".join(found.remarks),
-    fractions=tuple(np.atleast_1d(found.mask.mean(axis=(0, 1))).tolist()),
-    probs=() if classes is None else tuple(classes.tolist()),
+    found,
+    masks=[str(target(Path(stem), kind=kind)) for kind in kinds],
   )
-
-
-def _write(path: Path, found: Prediction, *, to: Path) -> None:
-  """Writes the overlay, then the masks; the last one marks completion."""
-  picture = decode.read_grey(path)
-  height, width = picture.shape
-  factor = min(1.0, OVERLAY / max(height, width))
-  shown = (max(1, round(height * factor)), max(1, round(width * factor)))
-  planes = [*np.moveaxis(np.atleast_3d(found.mask), -1, 0)]
-  small = np.stack([resample.resize_mask(m, shown) for m in planes], axis=-1)
-  drawn = overlay.draw(
-    resample.resize_area(picture, shown) / 255.0,
-    mask=small,
-    prediction=small,
-    width=max(1, round(max(shown) / 512)),
-  )
-  file = io.BytesIO()
-  Image.fromarray(drawn).save(file, format="PNG")
-  files.write_bytes(target(to, kind="overlay"), file.getvalue())
-  for kind, mask in zip(_mask_kinds(found.structures), planes):
-    png = decode.encode_png(mask.astype(np.uint8) * 255)
-    files.write_bytes(target(to, kind=kind), png)
-
-
-def _mask_kinds(structures: Sequence[str]) -> tuple[str, ...]:
-  """What the names of an image's masks end in, in the order of writing."""
-  return tuple(f"{name}_mask" for name in structures) or ("mask",)

@@ -43,8 +43,8 @@ def segment_step(
     segmentor: the network.
     normalization: of the images, a method of `transforms.normalize`.
     views: test-time augmentation, (degrees, zoom) of each view. `logits` is
-      then the logit of the mean probability over the image and its views;
-      side outputs and attention are those of the image itself.
+      then the logit of the mean probability over the image and its views,
+      which are `samples`; side outputs and attention are those of the image.
     mesh: devices over which batches are split; None for JAX's default device.
   """
 
@@ -53,15 +53,15 @@ def segment_step(
     output: Any = segmentor.apply(variables, image, train=False)
     if not views:
       return output
-    total = jax.nn.sigmoid(output.logits)
+    samples = [jax.nn.sigmoid(output.logits)]
     for degrees, zoom in views:
       view = augment.turn(image, degrees=degrees, zoom=zoom)
       turned: Any = segmentor.apply(variables, view, train=False)
       probs = jax.nn.sigmoid(turned.logits)
-      total += augment.turn(probs, degrees=-degrees, zoom=1.0 / zoom)
-    mean = jnp.clip(total / (1 + len(views)), _LEAST, 1.0 - _LEAST)
+      samples.append(augment.turn(probs, degrees=-degrees, zoom=1.0 / zoom))
+    mean = jnp.clip(sum(samples) / len(samples), _LEAST, 1.0 - _LEAST)
     logits = jnp.log(mean) - jnp.log1p(-mean)
-    return dataclasses.replace(output, logits=logits)
+    return dataclasses.replace(output, logits=logits, samples=tuple(samples))
 
   return parallel.compile_predict(segment, mesh)
 

@@ -63,11 +63,14 @@ class SegmentorOutput:
       a single entry without `progressive`.
     attention: Coefficients in (0, 1) by stage ("D4" .. "D1"), each
       `[b, h_i, w_i, 1]` at that stage's size; empty without `attention`.
+    samples: In inference, probabilities `[b, h, w, k]` of each view and member
+      of which `logits` is the mean; empty if there is one only.
   """
 
   logits: jax.Array
   side_logits: tuple[jax.Array, ...]
   attention: dict[str, jax.Array]
+  samples: tuple[jax.Array, ...] = ()
 
 
 def draw_kernels(params: Any, *, key: jax.Array) -> Any:

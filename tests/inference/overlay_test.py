@@ -100,3 +100,29 @@ def test_a_single_structure_is_drawn_like_the_lungs():
   for draw in (overlay.draw, overlay.compare):
     with pytest.raises(ValueError, match="one shape"):
       draw(image, mask=mask[1:], prediction=prediction)
+
+
+@pytest.mark.parametrize(("side", "width"), [(200, 2), (1024, 3)])
+def test_predictions_stand_out_from_bone_and_air(side, width):
+  """On white and on black: colour inside, a dark line outside, legend below."""
+  image = np.zeros((side, side))
+  image[:, : side // 2] = 1.0
+  mask = np.zeros((side, side, 2), bool)
+  mask[20:80, 10:190, 0] = mask[100:150, 20:60, 1] = True
+  drawn = overlay.outline(image, mask)
+  first, second = map(overlay.colour, (0, 1))
+  for column in (50, 180):
+    line = drawn[15:30, column].tolist()
+    assert line[5 : 5 + width] == [[*first]] * width
+    assert [*first] not in line[:5] + line[5 + width :]
+  assert drawn[19, 50].max() < 128  # the dark line on bone
+  assert tuple(drawn[100, 40]) == second
+  assert (drawn[40, 50] == drawn[5, 50]).all()  # no tint inside
+  names = ("left_lung", "a_structure_of_a_rather_long_name")
+  whole = overlay.with_legend(drawn, names)
+  np.testing.assert_array_equal(whole[:side, :side], drawn)
+  strip = whole[side:].reshape(-1, 3)
+  for rgb in (first, second, (255, 255, 255)):
+    assert (strip == rgb).all(axis=1).sum() > 9
+  with pytest.raises(ValueError, match="one shape"):
+    overlay.outline(image[1:], mask)

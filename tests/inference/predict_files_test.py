@@ -13,7 +13,12 @@ from PIL import Image
 
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.imaging import decode, resample
-from apppau_jax.inference import predict_files, prediction_table
+from apppau_jax.inference import (
+  overlay,
+  predict_files,
+  prediction_folder,
+  prediction_table,
+)
 from apppau_jax.inference.model import Member, Model
 from apppau_jax.models.segmentor import Segmentor
 from apppau_jax.phantoms import make_phantom
@@ -119,7 +124,9 @@ def test_masks_at_the_size_of_their_images(films, tmp_path, model):
   assert rows[0].fractions == pytest.approx((0.5,), abs=0.05)
   assert rows[2].fractions == (1.0,)
   assert rows[2].probs == pytest.approx((0.0, 1.0), abs=1e-3)
-  assert _pixels(tmp_path / "out/a_png_overlay.png").shape == (30, 50, 3)
+  drawn = _pixels(tmp_path / "out/a_png_overlay.png")
+  assert drawn.shape[0] > 30  # a legend below
+  assert (drawn[0, 25:50] == overlay.colour(0)).all()  # the edge of the mask
   assert (tmp_path / "out/below/ü b_mask.png").exists()
   assert "broken.png" in rows[3].reason
   assert "level 7" in rows[4].reason
@@ -129,7 +136,11 @@ def test_masks_at_the_size_of_their_images(films, tmp_path, model):
   assert [line["status"] for line in lines] == _status(rows)
   tb = float(lines[2]["probability_tb, active"])
   assert tb == pytest.approx(1.0, abs=1e-3)
+  assert lines[2]["class"] == "tb, active"
+  assert float(lines[2]["probability"]) == tb
+  assert lines[2]["mask"] == "below/ü b_mask.png"
   assert lines[3]["lung_fraction"] == lines[3]["probability_normal"] == ""
+  assert lines[3]["mask"] == lines[3]["class"] == ""
   assert before == {p: p.read_bytes() for p in films.rglob("*") if p.is_file()}
 
 
@@ -196,8 +207,12 @@ def test_each_structure_has_its_own_mask_and_share(films, tmp_path):
   assert not (out / "a_png_mask.png").exists()
   assert rows[0].fractions == pytest.approx((0.5, 0.5), abs=0.05)
   assert rows[2].fractions == (1.0, 0.0)
-  head = (out / "predictions.csv").read_text().splitlines()[0].split(",")
-  assert head[3:] == ["left_lung_fraction", "heart_fraction"]
+  with (out / "predictions.csv").open(encoding="utf-8") as file:
+    line = next(csv.DictReader(file))
+  assert float(line["heart_fraction"]) == pytest.approx(0.5, abs=0.05)
+  assert line["heart_mask"] == "a_png_heart_mask.png"
+  assert int(line["heart_area_px"]) == (heart > 0).sum()
+  assert int(line["heart_width_px"]) == (heart > 0).any(axis=0).sum()
   # The last mask marks completion.
   (out / "a_png_heart_mask.png").unlink()
   (out / "a_tif_left_lung_mask.png").unlink()
@@ -242,6 +257,64 @@ def test_an_interrupted_call_leaves_a_complete_table(films, tmp_path, model):
   assert _status(again) == ["exists", "remark", "remark", *FAILED]
 
 
+def test_a_killed_call_leaves_a_table_that_the_next_one_continues(
+  films, tmp_path, model, monkeypatch
+):
+  """Neither the end of the call nor that of its last line is written."""
+  out, table = tmp_path / "out", tmp_path / "out/predictions.csv"
+  left = []
+
+  def look(done, total):
+    left.append(table.read_bytes())
+
+  _predict(films, out, model, progress=look)
+  whole = table.read_bytes()
+  assert [content.count(b"\n") for content in left] == [2, 3, 4, 5, 6]
+  table.write_bytes(left[2][:-9])  # a.png, a.tif and a part of the third
+  again = _predict(films, out, model, progress=lambda *x: left.append(x))
+  assert _status(again) == ["exists", "exists", "remark", *FAILED]
+  assert left[5:] == [(3, 5), (4, 5), (5, 5)]
+  assert table.read_bytes() == whole.replace(b",remark,", b",exists,", 2)
+
+
+def test_the_table_is_sorted_at_the_end_whatever_came_first(
+  films, tmp_path, model
+):
+  out = tmp_path / "out"
+  _predict(films, out, model)
+  (out / "a_png_mask.png").unlink()  # its row is appended behind the others
+  _predict(films, out, model)
+  with (out / "predictions.csv").open(encoding="utf-8") as file:
+    names = [line["file"] for line in csv.DictReader(file)]
+  assert names == sorted(names)
+
+
+@pytest.mark.parametrize("structures", [(), ("left_lung", "heart")])
+def test_probability_maps_at_the_size_of_the_image(films, tmp_path, structures):
+  def logits(image):
+    planes = [image / 64.0 - 2.0, 1.0 - image / 128.0]
+    return np.concatenate(planes[: len(structures) or 1], axis=-1)
+
+  model = Model(
+    [StubMember(logits)], resolution=16, batch_size=2, structures=structures
+  )
+  out = tmp_path / "out"
+  _predict(films, out, model)
+  assert not [*out.rglob("*probability*")]
+  # Images that have no map yet are predicted again, then left alone.
+  rows = _predict(films, out, model, save_probability=True)
+  assert _status(rows)[:3] == ["remark"] * 3
+  rows = _predict(films, out, model, save_probability=True)
+  assert _status(rows)[:3] == ["exists"] * 3
+  found = np.atleast_3d(model.predict(films / "a.tif").probability)
+  for k, name in enumerate(structures or ("",)):
+    path = out / f"a_tif_{name}_probability.png".replace("__", "_")
+    with Image.open(path) as picture:
+      assert picture.mode == "I;16"
+      levels = np.asarray(picture)
+    np.testing.assert_allclose(levels / 65535, found[..., k], atol=1e-5)
+
+
 def test_a_missing_decoder_stops_no_other_image(
   films, tmp_path, monkeypatch, model
 ):
@@ -260,7 +333,7 @@ def test_a_missing_decoder_stops_no_other_image(
 
 def _claim(output, model=MODEL, *, overwrite=False):
   columns = prediction_table.Columns(class_names=CLASSES)
-  return prediction_table.claim(
+  return prediction_folder.claim(
     output, model, columns=columns, overwrite=overwrite
   )
 
@@ -356,8 +429,9 @@ def test_large_images_have_small_overlays(tmp_path, model):
   film[700:800] = 200
   Image.fromarray(film).save(tmp_path / "film.png")
   _predict(tmp_path / "film.png", tmp_path / "out", model)
-  overlay = _pixels(tmp_path / "out/film_overlay.png")
-  assert overlay.shape == (512, 1024, 3)
+  drawn = _pixels(tmp_path / "out/film_overlay.png")
+  assert 512 < drawn.shape[0] < 600
+  assert drawn.shape[1:] == (1024, 3)
   assert _pixels(tmp_path / "out/film_mask.png").shape == (1500, 3000)
 
 
@@ -396,22 +470,31 @@ def test_names_that_a_spreadsheet_runs_are_harmless_and_read_again(
   with (out / "predictions.csv").open(encoding="utf-8", newline="") as file:
     rows = list(csv.reader(file))
   assert len(rows) == 1 + len(HOSTILE)
-  for cell in (row[0] for row in rows):
+  for cell in (cell for row in rows for cell in row[:2]):
     assert cell.lstrip(' "')[0] not in "=+-@\t\r"
     assert cell.isprintable()
-  assert {row[3] for row in rows[1:]} == {"0.500000"}  # numbers stay numbers
+  assert {row[4] for row in rows[1:]} == {"0.500000"}  # numbers stay numbers
   assert set(_status(_predict(folder, out, model))) == {"exists"}
 
 
 def test_names_of_columns_are_harmless_and_read_again(tmp_path):
   columns = prediction_table.Columns(structures=["=1+1"], class_names=["-x"])
   row = prediction_table.Row(
-    "a", "failed", "=reason", fractions=(0.25,), probs=(0.5,)
+    *("a", "failed", "=reason"),
+    masks=("+1.png",),
+    fractions=(0.25,),
+    probs=(0.5,),
+    measured=(3.0, None),
   )
   prediction_table.write(tmp_path / "t.csv", [row], columns=columns)
   header, line = (tmp_path / "t.csv").read_text().splitlines()
-  assert header == "file,status,reason,'=1+1_fraction,probability_-x"
-  assert line == "a,failed,'=reason,0.250000,0.500000"
+  assert header == (
+    "file,'=1+1_mask,status,reason,'=1+1_fraction,class,probability,"
+    "probability_-x,spacing,'=1+1_area_px,'=1+1_area_cm2"
+  )
+  assert line == (
+    "a,'+1.png,failed,'=reason,0.250000,'-x,0.500000,0.500000,,3,"
+  )
   assert prediction_table.read(tmp_path / "t.csv", columns=columns) == {
     "a": row
   }
