@@ -272,11 +272,12 @@ class Model:
     """
     if not self.structures:
       return self
-    if not {*_LUNGS} <= {*self.structures}:
+    lungs = (measurements.LEFT, measurements.RIGHT)
+    if not {*lungs} <= {*self.structures}:
       raise ValueError(f"the structures {self.structures} lack a lung")
     return dataclasses.replace(
       self,
-      united=tuple(map(self.structures.index, _LUNGS)),
+      united=tuple(map(self.structures.index, lungs)),
       structures=(),
       class_names=(),
     )

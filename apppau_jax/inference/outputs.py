@@ -74,6 +74,7 @@ def united(
     output,
     logits=union(np.asarray(output.logits)),
     side_logits=tuple(union(np.asarray(side)) for side in output.side_logits),
+    samples=tuple(union(np.asarray(one)) for one in output.samples),
   )
 
 
