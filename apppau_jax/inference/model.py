@@ -10,7 +10,13 @@ from scipy import special
 
 from apppau_jax.datasets.examples import Source
 from apppau_jax.imaging import remarks
-from apppau_jax.inference import ensemble, measurements, outputs, steps
+from apppau_jax.inference import (
+  ensemble,
+  measurements,
+  outputs,
+  quality,
+  steps,
+)
 from apppau_jax.inference.image_input import Image, NetworkInput, network_input
 from apppau_jax.inference.outputs import Outputs, Prediction
 from apppau_jax.metrics import classification
@@ -198,6 +204,9 @@ class Model:
     if self.class_names:
       classes = self.class_probabilities(self.classify(levels, probs))
     for i, (one, prob, of_classes) in enumerate(zip(inputs, probs, classes)):
+      estimates = quality.estimate(
+        prob, self.binarize(prob), structures=self.structures
+      )
       prob = outputs.resize_probability(prob, one.size)
       prob = prob if self.structures else prob[..., 0]
       mask = self.binarize(prob)
@@ -209,7 +218,7 @@ class Model:
         structures=self.structures,
         classes=self.class_names,
         class_probability=of_classes,
-        remarks=(*one.remarks, *of_lungs),
+        remarks=(*one.remarks, *of_lungs, *quality.remarks(estimates)),
         spacing=one.spacing,
         measurements=measurements.measure_all(
           mask,
@@ -217,6 +226,7 @@ class Model:
           structures=self.structures,
           spacing=one.spacing,
         ),
+        quality=estimates,
       )
 
   def batches(

@@ -27,6 +27,7 @@ class Prediction:
     spacing: millimetres between the pixels; None if the file does not say.
     measurements: by name, see `inference.measurements`; what could not be
       measured is absent.
+    quality: estimated Dice of each mask by name, see `inference.quality`.
   """
 
   mask: np.ndarray
@@ -39,6 +40,7 @@ class Prediction:
   measurements: Mapping[str, Measurement] = dataclasses.field(
     default_factory=dict
   )
+  quality: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

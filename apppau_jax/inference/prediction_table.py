@@ -24,6 +24,7 @@ from apppau_jax.inference.outputs import Prediction
 NAME = "predictions.csv"
 STATUSES = ("ok", "remark", "exists", "failed", "skipped")
 _FRACTION = "_fraction"  # after the name of a structure
+_QUALITY = "_quality"  # after the name of a structure
 _PROBABILITY = "probability_"  # before the name of a class
 _SPREAD = "_sd"  # after the name of a measurement
 
@@ -46,6 +47,7 @@ class Row:
       if it failed.
     spreads: of the values, None where there is none; empty without members or
       views.
+    quality: estimated Dice of each mask; empty if it failed.
   """
 
   file: str
@@ -57,6 +59,7 @@ class Row:
   spacing: str = ""
   measured: tuple[float | None, ...] = ()
   spreads: tuple[float | None, ...] = ()
+  quality: tuple[float, ...] = ()
 
   @property
   def has_numbers(self) -> bool:
@@ -85,6 +88,7 @@ def row_of(name: str, found: Prediction, *, masks: Sequence[str]) -> Row:
     spacing=found.spacing.element if found.spacing else "",
     measured=tuple(value.value if value else None for value in values),
     spreads=tuple(value.spread if value else None for value in values),
+    quality=tuple(found.quality.values()),
   )
 
 
@@ -110,6 +114,10 @@ class Columns:
     """Column names of `Row.fractions`."""
     return [f"{name}{_FRACTION}" for name in self.structures or ("lung",)]
 
+  def qualities(self) -> list[str]:
+    """Column names of `Row.quality`."""
+    return [f"{name}{_QUALITY}" for name in self.structures or ("lung",)]
+
   def predicted(self) -> list[str]:
     """Column names of the most probable class and its probability."""
     return ["class", "probability"] if self.class_names else []
@@ -134,6 +142,7 @@ class Columns:
       self.masks(),
       ["status", "reason"],
       self.fractions(),
+      self.qualities(),
       self.predicted(),
       self.probabilities(),
       ["spacing"],
@@ -183,7 +192,8 @@ def _row(cells: Sequence[str], *, columns: Columns, where: str) -> Row:
     raise ValueError(f"{where} {len(cells)} cells instead of {expected}")
   left = iter(map(escapes.from_cell, cells))
   groups = [[next(left) for _ in group] for group in columns.groups()]
-  file, masks, (status, reason), shares, _, probs, spacing, *numbers = groups
+  file, masks, (status, reason), shares, quality, *others = groups
+  _, probs, spacing, *numbers = others
   measured, spreads = (_numbers(cells, where=where) for cells in numbers)
   if status not in STATUSES:
     raise ValueError(f"{where} the status {status!r}")
@@ -191,6 +201,7 @@ def _row(cells: Sequence[str], *, columns: Columns, where: str) -> Row:
     *(file[0], status, reason),
     masks=tuple(masks) if any(masks) else (),
     fractions=_shares(shares, where=where),
+    quality=_shares(quality, where=where),
     probs=_shares(probs, where=where),
     spacing=spacing[0],
     measured=measured,
@@ -273,6 +284,7 @@ def _cells(row: Row, columns: Columns) -> list[str]:
     [*map(_text, row.masks)],
     [row.status, _text(row.reason)],
     [f"{x:.6f}" for x in row.fractions],
+    [f"{x:.4f}" for x in row.quality],
     [*map(_text, chosen)],
     [f"{x:.6f}" for x in row.probs],
     [row.spacing],
