@@ -483,17 +483,18 @@ def test_names_of_columns_are_harmless_and_read_again(tmp_path):
     *("a", "failed", "=reason"),
     masks=("+1.png",),
     fractions=(0.25,),
+    quality=(0.75,),
     probs=(0.5,),
     measured=(3.0, None),
   )
   prediction_table.write(tmp_path / "t.csv", [row], columns=columns)
   header, line = (tmp_path / "t.csv").read_text().splitlines()
   assert header == (
-    "file,'=1+1_mask,status,reason,'=1+1_fraction,class,probability,"
-    "probability_-x,spacing,'=1+1_area_px,'=1+1_area_cm2"
+    "file,'=1+1_mask,status,reason,'=1+1_fraction,'=1+1_quality,class,"
+    "probability,probability_-x,spacing,'=1+1_area_px,'=1+1_area_cm2"
   )
   assert line == (
-    "a,'+1.png,failed,'=reason,0.250000,'-x,0.500000,0.500000,,3,"
+    "a,'+1.png,failed,'=reason,0.250000,0.7500,'-x,0.500000,0.500000,,3,"
   )
   assert prediction_table.read(tmp_path / "t.csv", columns=columns) == {
     "a": row

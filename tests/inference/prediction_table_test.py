@@ -14,7 +14,8 @@ COLUMNS = Columns(
 )
 HEADER = (
   "file,lung_mask,heart_mask,status,reason,lung_fraction,heart_fraction,"
-  "class,probability,probability_normal,probability_tb,spacing,"
+  "lung_quality,heart_quality,class,probability,probability_normal,"
+  "probability_tb,spacing,"
   "lung_area_px,lung_area_cm2,heart_area_px,heart_area_cm2,"
   "heart_width_px,heart_width_mm,lung_area_px_sd,lung_area_cm2_sd,"
   "heart_area_px_sd,heart_area_cm2_sd,heart_width_px_sd,heart_width_mm_sd"
@@ -24,6 +25,7 @@ ROWS = [
     *("a.png", "ok", ""),
     masks=("a_lung_mask.png", "a_heart_mask.png"),
     fractions=(0.25, 0.125),
+    quality=(0.97, 0.5),
     probs=(0.375, 0.625),
     spacing="PixelSpacing",
     measured=(1234.0, 55.5, None, None, 7.0, 2.5),
@@ -98,8 +100,8 @@ def test_rows_are_in_the_file_when_they_are_appended(path):
 @pytest.mark.parametrize(
   ("old", "new", "says"),
   [
-    ("0.375000,0.625000,P", "0.375000,P", "line 2: 23 cells instead of 24"),
-    ("0.375000,0.625000,P", "0.5,0.5,0.5,P", "line 2: 25 cells"),
+    ("0.375000,0.625000,P", "0.375000,P", "line 2: 25 cells instead of 26"),
+    ("0.375000,0.625000,P", "0.5,0.5,0.5,P", "line 2: 27 cells"),
     ("0.250000", "", "line 2: could not convert"),
     ("0.250000", "nan", "line 2: the number nan"),
     ("0.250000", "25", "line 2: a number that is not from 0 to 1"),
