@@ -1,6 +1,7 @@
 """What threads and signal handlers do while a command runs."""
 
 import contextlib
+import inspect
 import logging
 import os
 import signal
@@ -64,9 +65,12 @@ def _has_no_traceback(record: logging.LogRecord) -> bool:
 
 
 def _of_main_thread(ignored) -> None:
-  """Prints an ignored exception, but not one of a thread of C++.
+  """Prints an ignored exception, but not one of a thread of C++ or coroutine.
 
-  TensorStore tells a future whose event loop ended with the first failure.
+  TensorStore tells a future whose event loop ended with the first failure, and
+  Orbax leaves the coroutines of all other arrays unfinished.
   """
+  if inspect.iscoroutine(ignored.object):
+    return
   if threading.current_thread() is threading.main_thread() or ignored.object:
     sys.__unraisablehook__(ignored)

@@ -1,5 +1,7 @@
 """Signals while Python is busy elsewhere, and what threads do not print."""
 
+import asyncio
+import gc
 import logging
 import pathlib
 import resource
@@ -101,6 +103,23 @@ def test_threads_print_no_traceback_and_the_main_thread_does(
   assert printed == []
   sys.unraisablehook(of_cpp)
   assert printed == [of_cpp]
+
+
+@pytest.mark.usefixtures("silent")
+def test_a_coroutine_that_is_left_unfinished_prints_nothing(capsys):
+  """As Orbax leaves those of all arrays after the first that it cannot read."""
+
+  async def read():
+    try:
+      await asyncio.sleep(0)
+    finally:
+      raise RuntimeError("Encountered error while reading array index")
+
+  unfinished = read()
+  unfinished.send(None)
+  del unfinished
+  gc.collect()
+  assert capsys.readouterr().err == ""
 
 
 def test_a_log_without_traceback_is_kept(silent):
