@@ -58,9 +58,12 @@ def remarks(header: Any) -> tuple[str, ...]:
 
   One sentence each.
   """
-  return tuple(
-    filter(None, (_view(header), _orientation(header), _polarity(header)))
-  )
+  return (*poses(header), *filter(None, [_polarity(header)]))
+
+
+def poses(header: Any) -> tuple[str, ...]:
+  """Returns what a header says against a frontal, upright, unmirrored film."""
+  return tuple(filter(None, (_view(header), _orientation(header))))
 
 
 def _view(header: Any) -> str:

@@ -23,6 +23,7 @@ from apppau_jax.imaging import decode, file_kinds, resample
 from apppau_jax.inference import output_names, overlay, prediction_table
 from apppau_jax.inference.image_input import NetworkInput
 from apppau_jax.inference.model import Model
+from apppau_jax.inference.more_files import MoreFiles, Nothing
 from apppau_jax.inference.output_names import target
 from apppau_jax.inference.outputs import Prediction
 from apppau_jax.inference.prediction_table import Row
@@ -106,6 +107,7 @@ def predict_files(
   identity: Mapping[str, Any],
   overwrite: bool = False,
   passed_over: Mapping[str, str] = MappingProxyType({}),
+  more: MoreFiles | None = None,
   progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Row]:
   """Writes the predictions of images, and their table, to a folder.
@@ -123,6 +125,7 @@ def predict_files(
       are refused.
     overwrite: whether to replace whatever the folder holds.
     passed_over: reasons by name of files that are no images, for the table.
+    more: writes further files of each image.
     progress: called with the number of images done and of all.
 
   Returns:
@@ -151,7 +154,7 @@ def predict_files(
   with contextlib.ExitStack() as at_end:
     at_end.callback(save)
     for row in predict_rows(
-      images, model=model, output=output, earlier=earlier
+      images, model=model, output=output, earlier=earlier, more=more
     ):
       rows.append(row)
       progress(len(rows), len(images))
@@ -166,6 +169,7 @@ def predict_rows(
   model: Model,
   output: Path,
   earlier: Mapping[str, Row],
+  more: MoreFiles | None = None,
 ) -> Iterator[Row]:
   """Yields a row for each image as soon as its files are on disk.
 
@@ -175,7 +179,9 @@ def predict_rows(
     output: folder to write to.
     earlier: rows of earlier calls by file; an image that has one, and its
       masks, is not predicted again.
+    more: writes further files of each image.
   """
+  more = more or Nothing()
   names, size = [*images], min(model.batch_size, len(images))
   last = _mask_kinds(model.structures)[-1]
   done = {
@@ -194,8 +200,10 @@ def predict_rows(
       before = earlier.get(prediction_table.printable(name))
       try:
         written = target(output / stems[name], kind=last).exists()
+        remark = more.remark(images[name])
+        written &= bool(remark) or more.is_written(output / stems[name])
         if before and before.has_numbers and written:
-          rows[name] = dataclasses.replace(before, file=name, status="exists")
+          rows[name] = _existing(before, name=name, remark=remark)
         else:
           inputs[name] = model.read(images[name])
       except _UNREADABLE as error:
@@ -206,24 +214,37 @@ def predict_rows(
     for name in names[start : start + size]:
       if name in inputs:
         to = output / stems[name]
-        yield _written(name, images[name], next(found), to=to)
+        yield _written(name, images[name], next(found), to=to, more=more)
       else:
         yield rows[name]
 
 
-def _written(name: str, path: Path, found: Prediction, *, to: Path) -> Row:
+def _existing(row: Row, *, name: str, remark: str) -> Row:
+  """Returns the row of an earlier call, with the remark if it is new."""
+  old = [row.reason] if row.reason else []
+  new = [remark] if remark and remark not in row.reason else []
+  return dataclasses.replace(
+    row, file=name, status="exists", reason=" ".join(old + new)
+  )
+
+
+def _written(
+  name: str, path: Path, found: Prediction, *, to: Path, more: MoreFiles
+) -> Row:
   """Writes one image's files and returns its row; a full disk is an error."""
   try:
     _write(path, found, to=to)
+    remark = more.write(path, found, stem=to)
   except _UNREADABLE as error:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
       raise
     return Row(name, "failed", str(error))
   classes = found.class_probability
+  remarks = [*found.remarks, *([remark] if remark else [])]
   return Row(
     name,
-    "remark" if found.remarks else "ok",
-    " ".join(found.remarks),
+    "remark" if remarks else "ok",
+    " ".join(remarks),
     fractions=tuple(np.atleast_1d(found.mask.mean(axis=(0, 1))).tolist()),
     probs=() if classes is None else tuple(classes.tolist()),
   )
