@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import re
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from apppau_jax.errors import ConfigError, DataError, UserError
 
 _SECONDS = (20, 120)  # to connect, and between two packets
 _WHOLE = 2**31 - 1  # bytes of a message that is sent at once
+# Some leave out the rule on leading zeros. It must be safe within a path.
+_UID = re.compile(r"\d[\d.]{,63}")
 _SERIES, _INSTANCE = "0020000E", "00080018"
 _STUDY = "0020000D"
 
@@ -49,10 +52,15 @@ class Server:
     session = requests.Session()
     # Without a user: nothing, where requests would look into ~/.netrc.
     session.auth = (user, password or "") if user else _unchanged
-    # In one piece: a repeated request would find its parts used up.
+    # In one piece, since not every server takes requests in chunks.
     self._client = DICOMwebClient(
-      self.url, session=session, timeout=_SECONDS, chunk_size=_WHOLE
+      self.url,
+      session=session,
+      timeout=_SECONDS,
+      chunk_size=_WHOLE,
+      permissive_uid=True,  # `_value` has its own rule
     )
+    self._client.set_http_retry_params(retry=False)
 
   def series(self, filters: Mapping[str, str]) -> list[tuple[str, str]]:
     """Returns the UIDs of study and series of all series that match.
@@ -140,7 +148,7 @@ def _unchanged(request: Any) -> Any:
 def _value(found: Mapping[str, Any], tag: str) -> str:
   """Returns the UID at a tag of a result."""
   uid = str(found[tag]["Value"][0])
-  if not pydicom.uid.UID(uid).is_valid:
+  if not _UID.fullmatch(uid):
     raise ValueError(f"{tag} is no UID")
   return uid
 
@@ -190,17 +198,23 @@ def _explained(
     code = error.response.status_code if error.response is not None else 0
     kind = ConfigError if code in (401, 403) else refused
     raise kind(f"{url} answered {code}: {_ADVICE.get(code, _OTHER)}") from error
+  except requests.exceptions.InvalidJSONError as error:
+    raise _no_dicomweb(url, error) from error
   except requests.exceptions.RequestException as error:
     raise ConfigError(
       f"{url} cannot be reached ({type(error).__name__}). Check the address, "
       "and that the server is running."
     ) from error
   except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-    raise DataError(
-      f"{url} sent an answer that is not DICOMweb ({type(error).__name__}). "
-      "Check that the address is that of the DICOMweb root, as in "
-      "https://HOST/dicom-web."
-    ) from error
+    raise _no_dicomweb(url, error) from error
+
+
+def _no_dicomweb(url: str, error: Exception) -> DataError:
+  return DataError(
+    f"{url} sent an answer that is not DICOMweb ({type(error).__name__}). "
+    "Check that the address is that of the DICOMweb root, as in "
+    "https://HOST/dicom-web."
+  )
 
 
 _ADVICE = {
