@@ -45,8 +45,11 @@ def read(path: Path) -> pydicom.Dataset:
   """
   try:
     with path.open("rb") as file:
-      if not dicom.is_dicom(file.read(file_kinds.HEAD)):
-        raise DataError("it is not a DICOM file")
+      head = file.read(file_kinds.HEAD)
+    if not dicom.is_dicom(head):
+      raise DataError("it is not a DICOM file")
+    if dicom.is_deflated(head):
+      raise DataError("it is deflated as a whole")
     header = pydicom.dcmread(
       path,
       stop_before_pixels=True,

@@ -200,10 +200,13 @@ def predict_rows(
       before = earlier.get(prediction_table.printable(name))
       try:
         written = target(output / stems[name], kind=last).exists()
-        remark = more.remark(images[name])
-        written &= bool(remark) or more.is_written(output / stems[name])
-        if before and before.has_numbers and written:
-          rows[name] = _existing(before, name=name, remark=remark)
+        kept = before if written else None
+        if kept and kept.has_numbers:
+          kept = _with_more(
+            kept, images[name], stem=output / stems[name], more=more
+          )
+        if kept and kept.has_numbers:
+          rows[name] = dataclasses.replace(kept, file=name, status="exists")
         else:
           inputs[name] = model.read(images[name])
       except _UNREADABLE as error:
@@ -219,13 +222,16 @@ def predict_rows(
         yield rows[name]
 
 
-def _existing(row: Row, *, name: str, remark: str) -> Row:
-  """Returns the row of an earlier call, with the remark if it is new."""
-  old = [row.reason] if row.reason else []
-  new = [remark] if remark and remark not in row.reason else []
-  return dataclasses.replace(
-    row, file=name, status="exists", reason=" ".join(old + new)
-  )
+def _with_more(
+  row: Row, path: Path, *, stem: Path, more: MoreFiles
+) -> Row | None:
+  """Returns the row of an earlier call; None if other files are missing."""
+  remark = more.remark(path)
+  if not remark:
+    return row if more.is_written(stem) else None
+  if remark in row.reason:
+    return row
+  return dataclasses.replace(row, reason=f"{row.reason} {remark}".strip())
 
 
 def _written(

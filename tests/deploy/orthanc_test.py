@@ -153,6 +153,7 @@ def test_round_trip(server, films, tmp_path, call, monkeypatch):
 
   again = call(run, f"--url={server.url}", "--once", module="pacs")
   assert "0 stored, 2 had results" in again.stdout
+  print(first.stdout, first.stderr, again.stdout, sep="\n")
   assert len(server.files()) == len(contents)
 
 

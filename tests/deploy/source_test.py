@@ -39,6 +39,16 @@ def test_other_files_are_no_dicom(tmp_path):
     source.read(tmp_path / "a.png")
 
 
+def test_a_deflated_file_is_not_inflated(tmp_path):
+  content = chest_films.film(chest_films.phantom())
+  plain, deflated = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99"
+  assert plain in content
+  path = tmp_path / "film.dcm"
+  path.write_bytes(content.replace(plain, deflated))
+  with pytest.raises(DataError, match="deflated"):
+    source.read(path)
+
+
 @pytest.mark.parametrize(
   ("elements", "expected"),
   [
