@@ -41,6 +41,7 @@ def main() -> None:
   """Does all films, once or again and again."""
   if not (_WORKDIR.value and _URL.value):
     raise ConfigError("--workdir (a trained run) and --url are needed.")
+  runtime.set_up()
   from apppau_jax.deploy import request
 
   kinds = request.kinds(_DICOM.value)
@@ -53,7 +54,6 @@ def main() -> None:
     series=_SERIES.value,
     date=_DATE.value,
   )
-  runtime.set_up()
   from apppau_jax.experiment import loading
 
   runs = loading.load_runs(_WORKDIR.value)
