@@ -77,17 +77,26 @@ setuptools.setup(
     "bench": ["torch>=2.6"],  # the peers of benchmarks/
     "cuda": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
-    "dicom": ["pydicom>=3.0", "python-gdcm>=3.0.24"],  # gdcm decompresses
+    "dicom": [
+      "dicomweb-client>=0.60",
+      "highdicom>=0.27",
+      "pydicom>=3.0.1",
+      "python-gdcm>=3.0.24",  # decompresses
+      "requests>=2.32",
+    ],
     "streaming": ["grain>=0.2.18"],
     "test": [
+      "dicomweb-client>=0.60",
       "grain>=0.2.18",
+      "highdicom>=0.27",
       "hypothesis>=6.100",
       "import-linter>=2.0",
-      "pydicom>=3.0",
+      "pydicom>=3.0.1",
       "pyrefly>=0.40",
       "python-gdcm>=3.0.24",
       "pytest>=8",
       "pytest-xdist>=3.5",
+      "requests>=2.32",
       "ruff>=0.8",
       "scikit-learn>=1.5",
     ],

@@ -17,6 +17,10 @@ listed as skipped. Images that this model has predicted already are skipped
 unless --overwrite is given, so an interrupted call can be repeated; masks of
 another model are refused. The exit status is 3 if an image could not be read;
 the others are predicted all the same.
+
+--dicom=seg,sc,sr also writes DICOM objects for inputs that are DICOM: the masks
+as a Segmentation, the overlay as a Secondary Capture, areas as a Structured
+Report (docs/dicom.md). Text that is burned into a film is not removed.
 """
 
 import pathlib
@@ -24,6 +28,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
+import apppau_jax
 from apppau_jax import progress, runtime
 from apppau_jax.errors import ConfigError, DataError
 from launch import cli
@@ -42,6 +47,9 @@ _OVERWRITE = flags.DEFINE_bool(
 _SAVE_PROBABILITY = flags.DEFINE_bool(
   "save_probability", False, "Also write maps of the probability, 16-bit PNG."
 )
+_DICOM = flags.DEFINE_string(
+  "dicom", None, "DICOM objects to write, of seg, sc and sr."
+)
 
 
 def main() -> None:
@@ -51,9 +59,11 @@ def main() -> None:
       "--input (an image or a folder) and --output (a folder) are needed."
     )
   runtime.set_up()
+  from apppau_jax.deploy import request
   from apppau_jax.experiment import loading
   from apppau_jax.inference import predict_files, prediction_table
 
+  kinds = request.kinds(_DICOM.value)
   source = pathlib.Path(_INPUT.value).expanduser()
   output = pathlib.Path(_OUTPUT.value).expanduser()
   images = predict_files.find_images(source, output=output)
@@ -68,6 +78,9 @@ def main() -> None:
       overwrite=_OVERWRITE.value,
       save_probability=_SAVE_PROBABILITY.value,
       passed_over=others,
+      more=request.writer(
+        kinds, runs.identity(), package=apppau_jax.__version__
+      ),
       progress=show,
     )
   statuses = ("ok", "remark", "exists")

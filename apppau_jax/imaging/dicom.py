@@ -54,6 +54,11 @@ def is_dicom(content: bytes) -> bool:
   return number < 0x0100 and (explicit or length <= 64)
 
 
+def is_deflated(content: bytes) -> bool:
+  """Returns whether a DICOM file is deflated as a whole, by its beginning."""
+  return _DEFLATED in content[:_META_BYTES]
+
+
 def read_dicom(
   content: bytes, *, name: str, check_size: Callable[..., None], bits: int = 8
 ) -> Film:
@@ -78,7 +83,7 @@ def read_dicom(
     ConfigError: pydicom is not installed.
   """
   pydicom = _library(name)
-  if _DEFLATED in content[:_META_BYTES]:
+  if is_deflated(content):
     raise _refusal(name, "it is deflated as a whole, which is not supported")
   try:
     header = pydicom.dcmread(

@@ -98,10 +98,16 @@ def remarks(header: Any) -> tuple[str, ...]:
   Also a spacing that is not used. One sentence each.
   """
   found = (
-    *(_view(header), _orientation(header), _polarity(header)),
+    *poses(header),
+    _polarity(header),
     *(_spacing(header, keyword) for keyword in SPACINGS),
   )
   return tuple(filter(None, found))
+
+
+def poses(header: Any) -> tuple[str, ...]:
+  """Returns what a header says against a frontal, upright, unmirrored film."""
+  return tuple(filter(None, (_view(header), _orientation(header))))
 
 
 def _spacing(header: Any, keyword: str) -> str:

@@ -22,6 +22,7 @@ from apppau_jax.inference import (
 )
 from apppau_jax.inference.image_input import NetworkInput
 from apppau_jax.inference.model import Model
+from apppau_jax.inference.more_files import MoreFiles, Nothing
 from apppau_jax.inference.output_names import target
 from apppau_jax.inference.outputs import Prediction
 from apppau_jax.inference.prediction_table import Row
@@ -104,6 +105,7 @@ def predict_files(
   overwrite: bool = False,
   save_probability: bool = False,
   passed_over: Mapping[str, str] = MappingProxyType({}),
+  more: MoreFiles | None = None,
   progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Row]:
   """Writes the predictions of images, and their table, to a folder.
@@ -123,6 +125,7 @@ def predict_files(
     save_probability: whether to write probability maps, see
       `prediction_images`; an image that has none yet is predicted again.
     passed_over: reasons by name of files that are no images, for the table.
+    more: writes further files of each image.
     progress: called with the number of images done and of all.
 
   Returns:
@@ -139,6 +142,7 @@ def predict_files(
   earlier = prediction_folder.claim(
     output, identity, columns=columns, overwrite=overwrite
   )
+  more = more or Nothing()
   stems = _stems(images, earlier=earlier, output=output, model=model)
   rows: dict[str, Row] = {}
   for name in images:
@@ -151,6 +155,11 @@ def predict_files(
         structures=model.structures,
         probability=save_probability,
       )
+      and (
+        row := _with_more(
+          row, images[name], stem=output / stems[name], more=more
+        )
+      )
     ):
       rows[name] = dataclasses.replace(row, file=name, status="exists")
   others = _others(images, earlier=earlier, passed_over=passed_over)
@@ -161,6 +170,7 @@ def predict_files(
     output=output,
     stems=stems,
     save_probability=save_probability,
+    more=more,
   )
   try:
     with prediction_table.appending(
@@ -217,6 +227,7 @@ def predict_rows(
   output: Path,
   stems: Mapping[str, str],
   save_probability: bool = False,
+  more: MoreFiles | None = None,
 ) -> Iterator[Row]:
   """Yields a row for each image as soon as its files are on disk.
 
@@ -226,6 +237,7 @@ def predict_rows(
     output: folder to write to.
     stems: by name, of the paths of their files below `output`.
     save_probability: whether to write probability maps.
+    more: writes further files of each image.
   """
   names, size = [*images], min(model.batch_size, len(images))
   for start in range(0, len(names), size or 1):
@@ -247,7 +259,23 @@ def predict_rows(
         output=output,
         stem=stems[name],
         save_probability=save_probability,
+        more=more or Nothing(),
       )
+
+
+def _with_more(
+  row: Row, path: Path, *, stem: Path, more: MoreFiles
+) -> Row | None:
+  """Returns the row of an earlier call; None if other files are missing."""
+  try:
+    remark = more.remark(path)
+  except _UNREADABLE:
+    return None  # reading it again says why
+  if not remark:
+    return row if more.is_written(stem) else None
+  if remark in row.reason:
+    return row
+  return dataclasses.replace(row, reason=f"{row.reason} {remark}".strip())
 
 
 def _written(
@@ -258,16 +286,20 @@ def _written(
   output: Path,
   stem: str,
   save_probability: bool,
+  more: MoreFiles,
 ) -> Row:
   """Writes one image's files and returns its row; a full disk is an error."""
   try:
     prediction_images.write(
       output / stem, source=path, found=found, probability=save_probability
     )
+    remark = more.write(path, found, stem=output / stem)
   except _UNREADABLE as error:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
       raise
     return Row(name, "failed", str(error))
+  if remark:
+    found = dataclasses.replace(found, remarks=(*found.remarks, remark))
   kinds = prediction_images.mask_kinds(found.structures)
   return prediction_table.row_of(
     name,
