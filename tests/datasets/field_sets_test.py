@@ -14,7 +14,7 @@ from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import fitting
 from apppau_jax.imaging import resample
-from configs import base
+from configs import dataset as recipe
 
 NAMES = [*field_sets.WRITERS]
 SIDE = 128
@@ -89,9 +89,8 @@ def test_a_copy_verifies_raw_and_prepared(name, copy, tmp_path):
 def test_a_copy_trains(name, copy, tmp_path):
   root, _ = copy(name)
   prepare(name, raw_dir=root, data_dir=tmp_path / "data")
-  config = base.quick(base.lung_recipe())
-  config.data.dataset, config.data.data_dir = name, str(tmp_path / "data")
-  config.data.split = "auto"
+  config = recipe.get_config(f"quick,name={name}")
+  config.data.data_dir = str(tmp_path / "data")
   config.data.accept = ("twins",)  # phantoms of 64 pixels are much alike
   config.train.epochs, config.train.batch_size = 1, 4
   config.model.preset = "unet"
