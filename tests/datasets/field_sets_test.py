@@ -14,7 +14,7 @@ from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import fitting
 from apppau_jax.imaging import resample
-from configs import dataset as recipe
+from configs import phantom
 
 NAMES = [*field_sets.WRITERS]
 SIDE = 128
@@ -89,11 +89,14 @@ def test_a_copy_verifies_raw_and_prepared(name, copy, tmp_path):
 def test_a_copy_trains(name, copy, tmp_path):
   root, _ = copy(name)
   prepare(name, raw_dir=root, data_dir=tmp_path / "data")
-  config = recipe.get_config(f"quick,name={name}")
-  config.data.data_dir = str(tmp_path / "data")
+  config = phantom.get_config("quick")  # compiled for other tests as well
+  config.data.dataset, config.data.data_dir = name, str(tmp_path / "data")
+  config.data.split = "auto"
   config.data.accept = ("twins",)  # phantoms of 64 pixels are much alike
-  config.train.epochs, config.train.batch_size = 1, 4
-  config.model.preset = "unet"
+  config.model.preset, config.model.base_width = "unet", 4
+  config.loss.name = "cross_entropy_tversky"
+  config.optim.learning_rate, config.optim.ema_decay = 1e-2, 0.0
+  config.train.batch_size, config.train.epochs = 4, 1
   fitting.fit(config, workdir=tmp_path / "run")
   assert (tmp_path / "run/report.json").exists()
 
