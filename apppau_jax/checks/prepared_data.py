@@ -74,6 +74,7 @@ def _measured(
     text=entry.finding,
     path="",
     size=(entry.height, entry.width),
+    outlined=registry.spec(entry.source).outlined,
   )
 
 

@@ -11,6 +11,7 @@ from scipy import ndimage
 from apppau_jax.imaging import masks, polarity, resample
 from apppau_jax.imaging.masks import Coverage
 from apppau_jax.imaging.remarks import Histogram
+from apppau_jax.imaging.structure import LUNGS, Structure
 
 SKETCH = 128  # pixels; the position of lungs is measured at this size
 _SPECK = 0.001  # of the image; smaller pieces are not counted
@@ -61,7 +62,9 @@ class Radiograph:
     packed_sketch: the sketch, compressed: a set has tens of thousands.
     packed_outline: the outline, compressed; None without a mask.
     covered: the area of the mask; None without a mask.
-    lungs: None without a mask, or if the sketch shows none or nothing else.
+    outlined: what the mask outlines.
+    lungs: None without a mask of the lungs, or if the sketch shows none or
+      nothing else.
     remarks: on the header of the file.
   """
 
@@ -81,6 +84,7 @@ class Radiograph:
   packed_sketch: bytes
   packed_outline: bytes | None
   covered: Coverage | None
+  outlined: Structure
   lungs: Lungs | None
   remarks: tuple[str, ...] = ()
 
@@ -92,7 +96,7 @@ class Radiograph:
 
   @property
   def outline(self) -> np.ndarray | None:
-    """The lungs, bool [128, 128]; None without a mask."""
+    """The mask, bool [128, 128]; None without one."""
     if self.packed_outline is None:
       return None
     bits = np.frombuffer(zlib.decompress(self.packed_outline), np.uint8)
@@ -104,12 +108,19 @@ class Radiograph:
     return self.path or self.id
 
 
-def measure(image: np.ndarray, mask: np.ndarray | None, **facts) -> Radiograph:
+def measure(
+  image: np.ndarray,
+  mask: np.ndarray | None,
+  *,
+  outlined: Structure = LUNGS,
+  **facts,
+) -> Radiograph:
   """Measures an image.
 
   Args:
     image: uint8 [h, w].
-    mask: bool, True in the lungs, of the same frame; None without one.
+    mask: bool, True inside, of the same frame; None without one.
+    outlined: what the mask outlines.
     **facts: id, source, label, patient, part, text, path, size, remarks.
   """
   digest = hashlib.sha256(str(image.shape).encode())
@@ -128,7 +139,8 @@ def measure(image: np.ndarray, mask: np.ndarray | None, **facts) -> Radiograph:
     if outline is None
     else zlib.compress(np.packbits(outline).tobytes()),
     covered=covered,
-    lungs=_lungs(sketch, outline, covered),
+    outlined=outlined,
+    lungs=_lungs(sketch, outline, covered) if outlined == LUNGS else None,
     **facts,
   )
 

@@ -9,6 +9,7 @@ from apppau_jax.checks.radiograph import Radiograph
 from apppau_jax.imaging import polarity as polarity_lib
 from apppau_jax.imaging import pose, remarks
 from apppau_jax.imaging.polarity import DECISIVE
+from apppau_jax.imaging.structure import LUNGS
 
 HEART = -0.12  # chest widths; measured: -0.118 or more, median 0.046
 
@@ -53,7 +54,7 @@ def view(image: Radiograph) -> list[Finding]:
 def polarity(image: Radiograph) -> list[Finding]:
   """Finds lungs that are not darker than their surroundings."""
   lungs = image.lungs
-  if lungs is None or not lungs.covered.is_possible or image.levels == 1:
+  if lungs is None or not LUNGS.is_possible(lungs.covered) or image.levels == 1:
     return []
   remark = polarity_lib.describe(lungs.contrast)
   make = error if lungs.contrast <= -DECISIVE else warning
@@ -63,22 +64,25 @@ def polarity(image: Radiograph) -> list[Finding]:
 
 
 def fraction(image: Radiograph) -> list[Finding]:
-  """Finds a lung area that is impossible or unusual."""
+  """Finds an area of the mask that is impossible or unusual."""
   covered = image.covered
-  if covered is None or (covered.is_possible and covered.is_usual):
+  kind = image.outlined
+  if covered is None or (kind.is_possible(covered) and kind.is_usual(covered)):
     return []
   what = f"the mask of {image.name} covers {covered.image:.1%} of the image"
-  if covered.is_possible:
-    what += " (usual: 10 % to 50 %)"
+  if kind.is_possible(covered):
+    what += f" (usual: {kind.describe_usual()})"
     return [warning("fraction", what, image.id)]
-  what += f" and {covered.frame:.1%} of its frame: empty, inverted or no lungs"
+  what += (
+    f" and {covered.frame:.1%} of its frame: empty, inverted or no {kind.name}"
+  )
   return [error("fraction", what, image.id)]
 
 
 def components(image: Radiograph) -> list[Finding]:
   """Finds masks that do not consist of two pieces, since lungs seldom touch."""
   lungs = image.lungs
-  if lungs is None or not lungs.covered.is_possible or lungs.pieces == 2:
+  if lungs is None or not LUNGS.is_possible(lungs.covered) or lungs.pieces == 2:
     return []
   what = f"the mask of {image.name} has {lungs.pieces} pieces, not two"
   return [warning("components", what, image.id)]
@@ -92,7 +96,7 @@ def sides(image: Radiograph) -> list[Finding]:
   to the patient's right is reported.
   """
   lungs = image.lungs
-  if lungs is None or not lungs.covered.is_possible:
+  if lungs is None or not LUNGS.is_possible(lungs.covered):
     return []
   own, found = lungs.contrast, []
   for other, how in (

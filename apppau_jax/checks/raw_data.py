@@ -18,6 +18,7 @@ from apppau_jax.datasets.spec import DatasetSpec, Reading
 from apppau_jax.imaging import decode, masks, polarity, resample
 from apppau_jax.imaging.film import Film
 from apppau_jax.imaging.remarks import FEWEST_LEVELS
+from apppau_jax.imaging.structure import LUNGS
 
 _SMALL = (128, 128)  # at which polarity is determined
 
@@ -88,7 +89,7 @@ def _check_index(index: raw_index.RawIndex, spec: DatasetSpec) -> list[Finding]:
       found.append(error("mask", what, raw.id))
   return found + dataset_checks.counts(
     [raw.id for raw in index.examples],
-    masked=[*(raw.id for raw in index.examples if raw.masks), *halves],
+    masked=[*(raw.id for raw in index.examples if raw.has_mask), *halves],
     spec=spec,
   )
 
@@ -106,7 +107,8 @@ class _Reader:
     """Returns the measured image; None if it cannot be read."""
     raw, spec = self.raw, self.spec
     film = self._film()
-    mask = self._mask(None if film is None else film.levels.shape)
+    shape = None if film is None else film.levels.shape
+    mask = self._annotated(shape) if raw.annotation else self._mask(shape)
     if film is None:
       return None
     try:
@@ -129,6 +131,7 @@ class _Reader:
       path=self.source.describe(raw.image),
       size=film.levels.shape,
       remarks=film.remarks,
+      outlined=spec.outlined,
     )
     self._check_depth(made)
     return made
@@ -151,7 +154,7 @@ class _Reader:
       lungs = None
       if raw.masks:
         lungs = decoding.read_masks(
-          self.source, raw.masks, shape=image.shape, scaled=spec.scaled
+          self.source, raw.masks, spec=spec, shape=image.shape
         )
         lungs = resample.resize_mask(lungs, _SMALL)
       small = resample.resize_area(image, _SMALL)
@@ -160,6 +163,19 @@ class _Reader:
     except errors.DataError as e:
       self._error("polarity", e)
     return film
+
+  def _annotated(self, shape: tuple[int, ...] | None) -> np.ndarray | None:
+    """Returns the mask that an annotation states; None if it is unusable."""
+    raw = self.raw
+    if raw.annotation is None or shape is None:
+      return None
+    try:
+      return decoding.read_annotation(
+        raw.annotation, shape=shape, name=raw.id
+      ).mask
+    except errors.DataError as e:
+      self._error("shape", e)
+      return None
 
   def _mask(self, shape: tuple[int, ...] | None) -> np.ndarray | None:
     """Returns the union of the masks; None if one is absent or unusable."""
@@ -170,7 +186,11 @@ class _Reader:
         mask = masks.read_mask(self.source.read(key), name=name)
         if shape is not None:
           masks.check_frame(
-            mask.shape, shape, name=name, scaled=self.spec.scaled
+            mask.shape,
+            shape,
+            name=name,
+            scaled=self.spec.scaled,
+            frames=self.spec.frames,
           )
       except masks.FrameError as e:
         self._error("shape", e)
@@ -190,7 +210,7 @@ class _Reader:
     """Finds the mask of a lung that lies on the other side."""
     folder = PurePosixPath(key.split("::", 1)[1]).parent.name
     left = self.spec.left_folders.get(folder)
-    if left is None or not mask.any() or mask.mean() > masks.POSSIBLE[1] / 2:
+    if left is None or not mask.any() or mask.mean() > LUNGS.possible[1] / 2:
       return
     half = mask.shape[1] // 2
     if (mask[:, :half].sum() / mask.sum() > 0.5) != left:

@@ -218,7 +218,8 @@ class Dataset:
       streaming: decode pictures when they are taken, not now.
 
     Raises:
-      ConfigError: no set outlines all of `structures`.
+      ConfigError: no set outlines all of `structures`; or the masks of the sets
+        outline different things.
       DataError: the data set does not hold some ids.
     """
     self._check_structures(structures)
@@ -251,13 +252,15 @@ class Dataset:
     return stored if streaming else stored.load()
 
   def _check_structures(self, wanted: Sequence[str]) -> None:
+    if not wanted:
+      registry.check_masks(self.name)
     offered = [s.spec.structure_names for s in self._shards.values()]
     if not any({*wanted} <= {*names} for names in offered):
       raise errors.ConfigError(
         f"config.data.structures asks for {', '.join(wanted)}, which no set of "
         f"{self.name} outlines in one image; it offers: "
-        f"{', '.join(registry.union(offered)) or 'none'}. Leave it () for the "
-        "united lungs, which every set has."
+        f"{', '.join(registry.union(offered)) or 'none'}. Leave it () for "
+        "the masks that every set has."
       )
 
   def _planes(self, member: str, wanted: Sequence[str]) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ import numpy as np
 from apppau_jax.datasets.features import Form
 from apppau_jax.datasets.raw_index import RawExample
 from apppau_jax.datasets.raw_source import RawSource
-from apppau_jax.datasets.spec import DatasetSpec, Reading
+from apppau_jax.datasets.spec import Annotation, DatasetSpec, Drawn, Reading
+from apppau_jax.errors import DataError
 from apppau_jax.imaging import (
   boundary,
   decode,
@@ -51,7 +52,7 @@ def read_example(
   reading, remark = read_reading(source, raw, spec=spec, readings=readings)
   features |= {
     "id": raw.id,
-    "has_mask": bool(raw.masks),
+    "has_mask": raw.has_mask,
     "label": raw.label,
     "patient": raw.patient,
     "sex": reading.sex,
@@ -73,16 +74,13 @@ def _pictures(
   size = (form.resolution, form.resolution)
   film, stated = read_image(source, raw, spec=spec, bits=form.bits)
   image = film.levels
-  read = functools.partial(
-    read_masks, source, shape=image.shape, scaled=spec.scaled
-  )
+  drawn = draw_masks(source, raw, spec=spec, shape=image.shape)
   remarks, lungs = [*film.remarks], None
   if image.min() == image.max():
     remarks.append(f"the image is constant ({image.flat[0]} everywhere)")
-  if raw.masks:
-    mask = read(raw.masks)
-    remarks.append(masks.check_lungs(mask, name=raw.id))
-    lungs = resample.resize_mask(mask, size)
+  if drawn:
+    remarks.append(spec.outlined.check(drawn.mask, name=raw.id))
+    lungs = resample.resize_mask(drawn.mask, size)
   small = resample.resize_area(image, size)
   shallow = grey_levels.shallow(small)
   if spec.negatives and not stated:
@@ -101,12 +99,13 @@ def _pictures(
     "width": image.shape[1],
   }
   if spec.structures:
-    inside = np.zeros(size, np.uint8)
-    for bit, key in enumerate(raw.structures):
-      outline = resample.resize_mask(read([key]), size)
-      inside |= outline.astype(np.uint8) << bit
+    structures = drawn.structures if drawn else ()
+    inside = np.zeros(size, spec.structure_dtype)
+    for bit, mask in enumerate(structures):
+      outline = resample.resize_mask(mask, size)
+      inside |= outline.astype(inside.dtype) << bit
     features["structures"] = _png(inside)
-    features["has_structures"] = bool(raw.structures)
+    features["has_structures"] = bool(structures)
   return features, remarks
 
 
@@ -143,20 +142,74 @@ def read_reading(
   return reading, remark
 
 
+def draw_masks(
+  source: RawSource,
+  raw: RawExample,
+  *,
+  spec: DatasetSpec,
+  shape: tuple[int, ...],
+) -> Drawn | None:
+  """Returns the masks of an image, from pictures or from an annotation.
+
+  Args:
+    source: the raw files.
+    raw: which of them.
+    spec: the facts about the set.
+    shape: (height, width) of the image.
+
+  Returns:
+    The masks at their own size; None if the image has none.
+
+  Raises:
+    DataError: a mask cannot be used; `masks.FrameError` if its size differs.
+  """
+  if raw.annotation:
+    return read_annotation(raw.annotation, shape=shape, name=raw.id)
+  if not raw.masks:
+    return None
+  read = functools.partial(read_masks, source, spec=spec, shape=shape)
+  return Drawn(
+    mask=read(raw.masks), structures=tuple(read([s]) for s in raw.structures)
+  )
+
+
+def read_annotation(
+  annotation: Annotation, *, shape: tuple[int, ...], name: str
+) -> Drawn:
+  """Returns the masks that an annotation states.
+
+  Args:
+    annotation: of one image.
+    shape: (height, width) of the image.
+    name: of the image, for messages.
+
+  Raises:
+    DataError: the annotation does not fit the image.
+  """
+  height, width = shape
+  try:
+    return annotation.draw((height, width))
+  except ValueError as error:
+    raise DataError(
+      f"The mask of {name} in {annotation.where} cannot be used: {error}. Get "
+      "the file again from its owner, or remove the image."
+    ) from error
+
+
 def read_masks(
   source: RawSource,
   keys: Sequence[str],
   *,
+  spec: DatasetSpec,
   shape: tuple[int, ...],
-  scaled: bool,
 ) -> np.ndarray:
   """Returns the union of some mask files of an example.
 
   Args:
     source: the raw files.
     keys: which of them, at least one.
+    spec: the facts about the set.
     shape: (height, width) of the image.
-    scaled: see `DatasetSpec.scaled`.
 
   Returns:
     bool, at the size of the masks.
@@ -168,7 +221,9 @@ def read_masks(
   for key in keys:
     name = source.describe(key)
     mask = masks.read_mask(source.read(key), name=name)
-    masks.check_frame(mask.shape, shape, name=name, scaled=scaled)
+    masks.check_frame(
+      mask.shape, shape, name=name, scaled=spec.scaled, frames=spec.frames
+    )
     for other in parts[:1]:
       masks.check_frame(mask.shape, other.shape, name=name, scaled=False)
     parts.append(mask)

@@ -133,10 +133,13 @@ class Stored:
     """Returns the masks of one example, uint8 [h, w, k] in {0, 1}."""
     planes = self.planes[member]
     name = "structures" if planes else "mask"
-    picture = self._decode(record[name], np.uint8)[..., None]
-    return picture >> np.array(planes, np.uint8) & 1 if planes else picture
+    dtype = None if planes else np.uint8  # more than eight need 16 bits
+    picture = self._decode(record[name], dtype)[..., None]
+    return picture >> np.array(planes, picture.dtype) & 1 if planes else picture
 
-  def _decode(self, png: bytes, dtype: type[np.unsignedinteger]) -> np.ndarray:
+  def _decode(
+    self, png: bytes, dtype: type[np.unsignedinteger] | None
+  ) -> np.ndarray:
     return read_prepared(png, side=self.side, dtype=dtype)
 
 

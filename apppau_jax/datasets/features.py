@@ -61,13 +61,18 @@ def features(
   }
   if any(spec.structures for spec in specs):
     # Bit k: inside structure k of the one set that has structures.
-    stated |= {"structures": mask, "has_structures": np.bool_}
+    stated["structures"] = picture(dtype=_structure_dtype(specs))
+    stated["has_structures"] = np.bool_
   for spec in specs:
     for name, unknown in spec.details.items():
       stated[name] = np.int32 if isinstance(unknown, int) else text
   if len(specs) > 1:
     stated["source"] = text  # the set of the example
   return tfds.features.FeaturesDict(stated)
+
+
+def _structure_dtype(specs: Sequence[DatasetSpec]) -> np.dtype:
+  return np.result_type(*(spec.structure_dtype for spec in specs))
 
 
 def joined(
@@ -86,7 +91,8 @@ def joined(
   for other in specs:
     values |= other.details
     if other.structures:
-      empty = np.zeros((form.resolution, form.resolution), np.uint8)
+      side, dtype = form.resolution, _structure_dtype(specs)
+      empty = np.zeros((side, side), dtype)
       values["structures"] = io.BytesIO(decode.encode_png(empty))
       values["has_structures"] = False
   values |= {**example, "source": spec.name}

@@ -202,7 +202,7 @@ def _describe(builder: builder_lib.LungBuilder) -> dict[str, Any]:
     "content_sha256": builder_lib.content_sha256(builder),
     "counts": {
       "images": len(found.examples),
-      "masks": sum(bool(e.masks) for e in found.examples),
+      "masks": sum(e.has_mask for e in found.examples),
       **{name: labels[i] for i, name in enumerate(names)},
       **unknown,
       "unlabelled": len(found.unlabelled),

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from apppau_jax import errors
 from apppau_jax.datasets.raw_source import RawSource, summarise
-from apppau_jax.datasets.spec import DatasetSpec, File, MaskFiles
+from apppau_jax.datasets.spec import Annotation, DatasetSpec, File, MaskFiles
 from apppau_jax.imaging import decode, file_kinds
 
 _UNEXPECTED = (
@@ -31,6 +31,12 @@ class RawExample:
   reading: str | None
   patient: str
   structures: tuple[str, ...] = ()
+  annotation: Annotation | None = None
+
+  @property
+  def has_mask(self) -> bool:
+    """Whether it has a mask, as pictures or as an annotation."""
+    return bool(self.masks or self.annotation)
 
   @property
   def files(self) -> tuple[str, ...]:
@@ -48,7 +54,7 @@ class RawIndex:
     missing: files that belong to the complete set, as `folder/name`.
     unlabelled: ids that are published without a mask.
     notes: (id, remark) on files that are not as published.
-    tables: the keys of `DatasetSpec.tables` that exist.
+    tables: the keys of tables, and of files that hold annotations.
   """
 
   examples: tuple[RawExample, ...] = ()
@@ -92,9 +98,12 @@ def index(source: RawSource, spec: DatasetSpec) -> RawIndex:
         else None,
         patient=spec.patients.get(example_id, example_id),
         structures=_find_masks(source, (outlines,))[0],
+        annotation=spec.annotations.get(example_id),
       )
     )
-  tables = [source.find(name) for name, _ in spec.tables]
+  missing += _shortfall(examples, spec)
+  names = (*(name for name, _ in spec.tables), *spec.annotated_in)
+  tables = [source.find(name) for name in names]
   return RawIndex(
     examples=tuple(examples),
     missing=tuple(missing),
@@ -102,6 +111,19 @@ def index(source: RawSource, spec: DatasetSpec) -> RawIndex:
     notes=tuple(notes),
     tables=tuple(key for key in tables if key is not None),
   )
+
+
+def _shortfall(examples: Sequence[RawExample], spec: DatasetSpec) -> list[str]:
+  """Returns what is missing of a set whose ids are not published."""
+  found = collections.Counter(
+    spec.class_names[e.label] for e in examples if e.label >= 0
+  )
+  found[""] = len(examples)
+  return [
+    f"images {f'of {name} ' * bool(name)}({found[name]:,} of {count:,} found)"
+    for name, count in spec.counts.items()
+    if found[name] < count
+  ]
 
 
 def joined(*found: RawIndex) -> RawIndex:

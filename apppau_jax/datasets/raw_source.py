@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
+from typing import IO
 
 from apppau_jax import errors
 from apppau_jax.datasets import zip_members
@@ -141,6 +142,14 @@ class RawSource(contextlib.AbstractContextManager):
     except OSError as e:
       raise self._unreadable(key, e) from e
     return checksum
+
+  def size(self, key: str) -> int:
+    """Returns the number of bytes of a file."""
+    return self._files[key].size
+
+  def stream(self, key: str) -> IO[bytes]:
+    """Opens a file for reading; a member of a zip is slow to seek in."""
+    return self._stream(self._files[key])
 
   def head(self, key: str, *, size: int) -> bytes:
     """Returns the first bytes of a file.

@@ -10,18 +10,28 @@ import re
 from collections.abc import Iterable
 
 from apppau_jax.datasets import ccx
+from apppau_jax.datasets.chestx_det import CHESTX_DET
+from apppau_jax.datasets.chestx_ray14 import CHESTX_RAY14
+from apppau_jax.datasets.covid19_radiography import COVID19_RADIOGRAPHY
+from apppau_jax.datasets.covid_qu_ex import COVID_QU_EX
 from apppau_jax.datasets.folder import FOLDER
 from apppau_jax.datasets.jsrt import JSRT
 from apppau_jax.datasets.montgomery import MONTGOMERY
 from apppau_jax.datasets.phantom import PHANTOM
 from apppau_jax.datasets.shenzhen import SHENZHEN
+from apppau_jax.datasets.siim_acr import SIIM_ACR
 from apppau_jax.datasets.spec import DatasetSpec
+from apppau_jax.datasets.tbx11k import TBX11K
 from apppau_jax.errors import ConfigError
 from apppau_jax.hints import did_you_mean
 
 # The order is that of the members of combinations, and of their classes.
 DATASETS: dict[str, DatasetSpec] = {
-  spec.name: spec for spec in (MONTGOMERY, SHENZHEN, JSRT, PHANTOM, FOLDER)
+  spec.name: spec
+  for spec in (
+    *(MONTGOMERY, SHENZHEN, JSRT, PHANTOM, CHESTX_RAY14, CHESTX_DET),
+    *(COVID19_RADIOGRAPHY, COVID_QU_EX, SIIM_ACR, TBX11K, FOLDER),
+  )
 }
 COMBINATIONS: dict[str, tuple[str, ...]] = {ccx.NAME: ccx.MEMBERS}
 OWN = FOLDER.name
@@ -113,6 +123,22 @@ def class_names(dataset: str) -> tuple[str, ...]:
       "its prepared files, not by its name."
     )
   return union(spec(member).class_names for member in members(dataset))
+
+
+def check_masks(dataset: str) -> None:
+  """Checks that the masks of all sets of a name outline the same.
+
+  Raises:
+    ConfigError: they do not.
+  """
+  outlined = {m: spec(m).outlined.name for m in members(dataset)}
+  if len(set(outlined.values())) > 1:
+    stated = ", ".join(f"{what} in {m}" for m, what in outlined.items())
+    raise ConfigError(
+      f"The masks of {dataset} outline different things: {stated}. One network "
+      "cannot learn both as one mask; train on them separately, or set "
+      "config.data.structures to names that both sets have."
+    )
 
 
 def union(classes: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

@@ -6,19 +6,47 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 
 from apppau_jax import reading
 from apppau_jax.datasets.raw_source import SUFFIXES, RawSource
 from apppau_jax.errors import DataError
+from apppau_jax.imaging.masks import Frames
+from apppau_jax.imaging.structure import LUNGS, Structure
 
 # A (folder, name); the folder "" stands for any folder.
 File = tuple[str, str]
 # One mask may consist of several files, such as the left and the right lung.
 MaskFiles = tuple[File, ...]
-# A prepared picture holds the structures as the bits of a uint8.
-MAX_STRUCTURES = 8
+# A prepared picture holds the structures as the bits of a uint8 or uint16.
+MAX_STRUCTURES = 16
+
+
+class Drawn(NamedTuple):
+  """Masks that were drawn from an annotation.
+
+  Attributes:
+    mask: bool [h, w].
+    structures: bool [h, w] for each of `DatasetSpec.structures`.
+  """
+
+  mask: np.ndarray
+  structures: tuple[np.ndarray, ...] = ()
+
+
+class Annotation(NamedTuple):
+  """The masks of an image that are stated in a table, not as pictures.
+
+  Attributes:
+    where: file and row, for messages.
+    draw: returns the masks for an image of a (height, width). It raises
+      ValueError if the annotation does not fit.
+  """
+
+  where: str
+  draw: Callable[[tuple[int, int]], Drawn]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +147,17 @@ class DatasetSpec:
     suffixes: suffixes of its raw files in lower case; None: any.
     left_folders: by mask folder, whether its lung lies in the left half of
       the picture.
+    outlined: what the masks outline.
     scaled: masks may be coarser or finer than their image, by an integer.
+    frames: sizes of an image and of its mask that show the same frame.
+    annotations: masks of ids that are no pictures.
+    annotated_in: the files of the annotations.
+    counts: images of the complete set by class, where ids are not published;
+      the key "" is for all of them.
+    readings: readings by id that `complete` has parsed; tables precede.
     negatives: copies as PNG may show bright lungs and are then inverted.
     edited: warn about bright lungs, which are not inverted.
-    structures: names of further outlined structures, at most eight. An image
+    structures: names of further outlined structures, at most 16. An image
       has all of them or none.
     structure_file: maps (structure, id) to its file.
     read_raw: decodes a headerless image, (content, its name, bits=) to uint8
@@ -151,11 +186,19 @@ class DatasetSpec:
   stem: re.Pattern[str] | None = None
   label: Callable[[str], int] = last_token
   images: Callable[[str], tuple[File, ...]] = cxr_png
-  masks: Callable[[str], tuple[MaskFiles, ...]]
+  masks: Callable[[str], tuple[MaskFiles, ...]] = lambda example_id: ((),)
   where: str = "CXR_png/*.png"
   suffixes: Collection[str] | None = SUFFIXES
   left_folders: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+  outlined: Structure = LUNGS
   scaled: bool = False
+  frames: Frames | None = None
+  annotations: Mapping[str, Annotation] = dataclasses.field(
+    default_factory=dict
+  )
+  annotated_in: tuple[str, ...] = ()
+  counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  readings: Mapping[str, Reading] = dataclasses.field(default_factory=dict)
   negatives: bool = False
   edited: bool = False
   structures: tuple[str, ...] = ()
@@ -171,12 +214,12 @@ class DatasetSpec:
     """Checks that the structures fit into the bits of a picture.
 
     Raises:
-      ValueError: there are more than eight.
+      ValueError: there are more than 16.
     """
     if len(self.structures) > MAX_STRUCTURES:
       raise ValueError(
         f"{self.name} has {len(self.structures)} structures; at most "
-        f"{MAX_STRUCTURES} fit into a picture, one bit of a uint8 for each."
+        f"{MAX_STRUCTURES} fit into a picture, one bit for each."
       )
 
   @functools.cached_property
@@ -185,6 +228,11 @@ class DatasetSpec:
     if self.ids is None:
       return None
     return tuple(i for i in self.ids if i not in self.without_mask)
+
+  @property
+  def structure_dtype(self) -> type[np.unsignedinteger]:
+    """The type whose bits are the structures."""
+    return np.uint8 if len(self.structures) <= 8 else np.uint16
 
   @property
   def structure_names(self) -> tuple[str, ...]:
@@ -205,7 +253,7 @@ class DatasetSpec:
     Raises:
       DataError: a table cannot be read.
     """
-    readings = {}
+    readings = dict(self.readings)
     for name, parse in self.tables:
       if key := source.find(name):
         text = source.read(key).decode("utf-8-sig", errors="replace")

@@ -82,7 +82,7 @@ def read_dicom(
     DataError: anything but one grey frame that can be decoded.
     ConfigError: pydicom is not installed.
   """
-  pydicom = _library(name)
+  pydicom = library(name)
   if is_deflated(content):
     raise _refusal(name, "it is deflated as a whole, which is not supported")
   try:
@@ -104,7 +104,15 @@ def read_dicom(
     raise _refusal(name, reason) from error
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
+  """Returns pydicom.
+
+  Args:
+    name: of a file, for messages.
+
+  Raises:
+    ConfigError: it is not installed.
+  """
   try:
     import pydicom
     import pydicom.config

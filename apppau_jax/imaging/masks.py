@@ -1,4 +1,4 @@
-"""Lung masks: decoding, and the checks that preparing and validation share."""
+"""Masks: decoding, and the checks that preparing and validation share."""
 
 import functools
 from pathlib import Path
@@ -10,15 +10,16 @@ from PIL import Image
 from apppau_jax.errors import DataError
 from apppau_jax.imaging import decode
 
-POSSIBLE = (0.05, 0.60)  # of the image; no lung mask covers less or more
-USUAL = (0.10, 0.50)  # of the image
-MOST_FRAME = 0.5  # of the outermost pixels
 _GREY = 4  # greatest difference of the channels of a grey JPEG
 _BETWEEN = 0.005  # of the pixels of a JPEG that are neither dark nor bright
 # Two values are two lungs if the smaller one has this share of the larger, the
 # pairs of touching pixels are few beside the side of a square of its size, and
 # a vertical line divides them but for this share of both.
 _SMALLER, _TOUCHING, _CROSSING = 0.25, 0.5, 0.02
+
+
+# The (height, width) of an image and of a mask.
+Frames = tuple[tuple[int, int], tuple[int, int]]
 
 
 class FrameError(DataError):
@@ -162,17 +163,6 @@ class Coverage(NamedTuple):
   image: float
   frame: float
 
-  @property
-  def is_possible(self) -> bool:
-    """Whether a lung mask may cover this much."""
-    least, most = POSSIBLE
-    return least <= self.image <= most and self.frame <= MOST_FRAME
-
-  @property
-  def is_usual(self) -> bool:
-    """Whether most lung masks cover about this much."""
-    return USUAL[0] <= self.image <= USUAL[1]
-
 
 def coverage(mask: np.ndarray) -> Coverage:
   """Measures bool [h, w]."""
@@ -180,33 +170,13 @@ def coverage(mask: np.ndarray) -> Coverage:
   return Coverage(float(mask.mean()), float(frame.mean()))
 
 
-def check_lungs(mask: np.ndarray, *, name: str) -> str:
-  """Checks that True means lung, by the area that lungs cover.
-
-  Args:
-    mask: bool [h, w], lungs True.
-    name: of the image, for messages.
-
-  Returns:
-    A warning for an unusual area, else "".
-
-  Raises:
-    DataError: the mask is inverted, empty or not a lung mask.
-  """
-  covered = coverage(mask)
-  if not covered.is_possible:
-    raise DataError(
-      f"The mask of {name} covers {covered.image:.1%} of the image and "
-      f"{covered.frame:.1%} of its frame; lungs cover 5 % to 60 % and rarely "
-      "the frame. It is empty, inverted, or not a lung mask."
-    )
-  if not covered.is_usual:
-    return f"lungs cover {covered.image:.1%} of the image (usual: 10 % to 50 %)"
-  return ""
-
-
 def check_frame(
-  mask: tuple[int, ...], image: tuple[int, ...], *, name: str, scaled: bool
+  mask: tuple[int, ...],
+  image: tuple[int, ...],
+  *,
+  name: str,
+  scaled: bool,
+  frames: Frames | None = None,
 ) -> None:
   """Checks that a mask shows the frame of its image.
 
@@ -216,13 +186,15 @@ def check_frame(
     name: of the mask, for messages.
     scaled: the mask may be coarser or finer by the same integer in both
       directions.
+    frames: sizes of an image and of a mask that show the same frame although
+      they differ, because the owner of the set says so.
 
   Raises:
     FrameError: it does not.
   """
   (h, w), (rows, columns) = image, mask
   multiple = h * columns == w * rows and not (h % rows and rows % h)
-  if mask == image or (scaled and multiple):
+  if mask == image or (scaled and multiple) or (image, mask) == frames:
     return
   raise FrameError(
     f"The mask {name} is {columns}x{rows} pixels but its image is {w}x{h}. "

@@ -10,6 +10,7 @@ import numpy as np
 
 from apppau_jax.imaging import grey_levels, masks, polarity, pose, resample
 from apppau_jax.imaging.film import Film
+from apppau_jax.imaging.structure import LUNGS
 
 SMALLEST = 128  # pixels a side; the smallest resolution that is prepared
 LONGEST = 2.0  # times the shorter side; measured: 1.22
@@ -86,7 +87,7 @@ def on_lungs(image: np.ndarray, lungs: np.ndarray) -> tuple[str, ...]:
     lungs: bool, of the same frame at any size.
   """
   covered = masks.coverage(lungs)
-  if not covered.is_possible:
+  if not LUNGS.is_possible(covered):
     return (
       f"Lungs cover {covered.image:.1%} of the image and {covered.frame:.1%} "
       "of its frame: it may be a negative, upside down, or no frontal chest "
@@ -98,8 +99,9 @@ def on_lungs(image: np.ndarray, lungs: np.ndarray) -> tuple[str, ...]:
   if outline.any() and not outline.all():
     contrast = polarity.lung_contrast(small, outline)
     found += [f"{r.capitalize()}." for r in (polarity.describe(contrast),) if r]
-  if not covered.is_usual:
+  if not LUNGS.is_usual(covered):
     found.append(
-      f"Lungs cover {covered.image:.1%} of the image (usual: 10 % to 50 %)."
+      f"Lungs cover {covered.image:.1%} of the image (usual: "
+      f"{LUNGS.describe_usual()})."
     )
   return tuple(found)

@@ -8,6 +8,7 @@ from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.montgomery import MONTGOMERY, parse_reading
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.datasets.raw_source import RawSource
+from apppau_jax.datasets.shenzhen import SHENZHEN
 from apppau_jax.errors import DataError
 
 IDS = ("MCUCXR_0001_0", "MCUCXR_0113_1", "MCUCXR_0117_1")
@@ -78,6 +79,21 @@ def test_merged_masks_of_the_mirror_are_taken(raw_sets, tmp_path):
   raw_sets.png(tmp_path / f"masks/{name}.png", mask)
   (example,) = _index(tmp_path).examples
   assert [key.split("::")[1] for key in example.masks] == [f"masks/{name}.png"]
+
+
+def test_kaggles_folder_of_both_sets_holds_either(raw_sets, tmp_path):
+  """CXR_png/ and masks/ of "Chest Xray Masks and Labels"."""
+  montgomery, shenzhen = IDS[0], SHENZHEN.ids[0]
+  for name, mask in ((montgomery, montgomery), (shenzhen, f"{shenzhen}_mask")):
+    lungs = np.logical_or(*raw_sets.lungs(name))
+    base = tmp_path / "Lung Segmentation"
+    raw_sets.png(base / f"CXR_png/{name}.png", raw_sets.image(name))
+    raw_sets.png(base / f"masks/{mask}.png", lungs)
+  with RawSource(tmp_path) as source:
+    for spec, name in ((MONTGOMERY, montgomery), (SHENZHEN, shenzhen)):
+      (example,) = raw_index.index(source, spec).examples
+      assert example.id == name
+      assert example.has_mask
 
 
 @pytest.mark.parametrize(

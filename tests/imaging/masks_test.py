@@ -174,29 +174,6 @@ def test_several_colours_are_refused():
     _read(Image.fromarray(pixels))
 
 
-def _mask(fraction: float) -> np.ndarray:
-  mask = np.zeros((102, 102), bool)
-  inner = np.zeros(10_000, bool)
-  inner[: round(fraction * 102 * 102)] = True
-  mask[1:101, 1:101] = inner.reshape(100, 100)
-  return mask
-
-
-def test_lungs_pass_and_unusual_ones_are_remarked_on():
-  assert masks.check_lungs(_mask(0.25), name="a") == ""
-  assert "8.4%" in masks.check_lungs(_mask(0.084), name="a")
-  assert "55.0%" in masks.check_lungs(_mask(0.55), name="a")
-
-
-@pytest.mark.parametrize(
-  "mask", [_mask(0.0), _mask(0.03), _mask(0.7), ~_mask(0.45)]
-)
-def test_what_lungs_do_not_cover_is_refused(mask):
-  """The last one is inverted, and has a plausible area."""
-  with pytest.raises(DataError, match="CHN1"):
-    masks.check_lungs(mask, name="CHN1")
-
-
 @pytest.mark.parametrize(
   ("mask", "scaled", "fits"),
   [
