@@ -77,11 +77,14 @@ setuptools.setup(
     "cuda": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
     "dicom": ["pydicom>=3.0", "python-gdcm>=3.0.24"],  # gdcm decompresses
+    "onnx": ["onnx>=1.17"],  # launch.export writes it
     "streaming": ["grain>=0.2.18"],
     "test": [
       "grain>=0.2.18",
       "hypothesis>=6.100",
       "import-linter>=2.0",
+      "onnx>=1.17",
+      "onnxruntime>=1.20",
       "pydicom>=3.0",
       "pyrefly>=0.40",
       "python-gdcm>=3.0.24",

@@ -1,0 +1,1 @@
+"""Trained models where this package is not: ONNX, StableHLO."""
