@@ -64,21 +64,19 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
     export.check(tmp_path / "new", onnx=True)
 
 
-def _environment(folder, *packages):
-  """A new environment that holds these packages alone."""
-  subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-  python = folder / "bin" / "python"
-  install = [python, "-m", "pip", "install", "-q", "-c", CONSTRAINTS]
-  subprocess.run([*install, *packages], check=True)
-  return python
-
-
-def _run(python, code, *, cwd):
+def _call(*command, cwd=None):
+  """Runs a command that sees nothing of this environment's packages."""
   kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
   environment = kept | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
-  subprocess.run(
-    [python, "-I", "-c", code], cwd=cwd, env=environment, check=True
-  )
+  subprocess.run(command, cwd=cwd, env=environment, check=True)
+
+
+def _environment(folder, *packages):
+  """A new environment that holds these packages alone."""
+  _call(sys.executable, "-m", "venv", folder)
+  python = folder / "bin" / "python"
+  _call(python, "-m", "pip", "install", "-q", "-c", CONSTRAINTS, *packages)
+  return python
 
 
 @pytest.mark.slow
@@ -97,11 +95,11 @@ def test_the_cards_lines_run_where_the_package_is_not(tmp_path, bits):
   absent = "import importlib.util as u\nassert not u.find_spec('{}')\n"
   python = _environment(tmp_path / "a", "numpy", "pillow", "onnxruntime")
   code = absent.format("jax") + absent.format("apppau_jax") + by_onnx + save
-  _run(python, code, cwd=folder)
+  _call(python, "-I", "-c", code, cwd=folder)
   python = _environment(tmp_path / "b", "jax")
   code = absent.format("flax") + absent.format("PIL") + "import numpy as np\n"
   code += f"image = np.load('image.npy')\n{by_jax}np.save('jax', probability)"
-  _run(python, code, cwd=folder)
+  _call(python, "-I", "-c", code, cwd=folder)
   wanted = model.predict(folder / "film.png").probability
   for name in ("onnx", "jax"):
     found = np.load(folder / f"{name}.npy")
