@@ -84,6 +84,7 @@ setuptools.setup(
       "python-gdcm>=3.0.24",  # decompresses
       "requests>=2.32",
     ],
+    "onnx": ["onnx>=1.17"],  # launch.export writes it
     "streaming": ["grain>=0.2.18"],
     "test": [
       "dicomweb-client>=0.60",
@@ -91,6 +92,8 @@ setuptools.setup(
       "highdicom>=0.27",
       "hypothesis>=6.100",
       "import-linter>=2.0",
+      "onnx>=1.17",
+      "onnxruntime>=1.20",
       "pydicom>=3.0.1",
       "pyrefly>=0.40",
       "python-gdcm>=3.0.24",

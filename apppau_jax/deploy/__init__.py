@@ -1,1 +1,1 @@
-"""Results for other systems: DICOM objects, and a DICOM server's round trip."""
+"""Models and results where this package is not: ONNX, StableHLO, DICOM."""

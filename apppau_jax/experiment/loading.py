@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from apppau_jax.deploy import artefact
 from apppau_jax.errors import CheckpointError, ConfigError
 from apppau_jax.experiment import (
   model_file,
@@ -90,9 +91,10 @@ def load(workdirs: PathLike | Sequence[PathLike] | None = None) -> Model:
 
   Args:
     workdirs: the folder of a run, a model file (see `model_file`) or "box", or
-      several of these. An ensemble averages their probabilities; the settings
-      of the first one decide how these become masks. "box" or None: the model
-      that the package carries, which was trained on phantoms alone.
+      several of these; or a folder of launch.export. An ensemble averages their
+      probabilities; the settings of the first one decide how these become
+      masks. "box" or None: the model that the package carries, which was
+      trained on phantoms alone.
 
   Returns:
     A model whose class probabilities are calibrated as in the runs' reports.
@@ -105,6 +107,8 @@ def load(workdirs: PathLike | Sequence[PathLike] | None = None) -> Model:
   if workdirs is None:
     workdirs = model_file.BOX
   one = isinstance(workdirs, str | os.PathLike)
+  if one and artefact.is_one(workdirs):
+    return artefact.load(workdirs)
   return load_runs([workdirs] if one else workdirs).model
 
 

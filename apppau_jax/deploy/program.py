@@ -1,0 +1,77 @@
+"""A trained model as one JAX program with its weights inside."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from apppau_jax.imaging import grey_levels
+from apppau_jax.inference.model import Member, Model
+from apppau_jax.models import blocks
+
+# Names of the outputs, of a model without a classifier only the first.
+OUTPUTS = ("probability", "class_probability")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Core:
+  """What an exported model computes at the network's resolution.
+
+  Attributes:
+    jaxpr: from grey levels `[1, r, r, 1]` to the mean probabilities
+      `[1, r, r, k]` and, with a classifier, the classes' `[n]`.
+    resolution: r.
+    dtype: of the levels, uint8 or uint16.
+    masks: k.
+    classes: n, or 0.
+  """
+
+  jaxpr: core.ClosedJaxpr
+  resolution: int
+  dtype: np.dtype
+  masks: int
+  classes: int
+
+
+def trace(model: Model) -> Core:
+  """Traces the networks, views and averages of a model.
+
+  The convolutions are XLA's own, in float32: an exported program calls no
+  library, and means the same on every machine.
+  """
+  members = [_portable(member) for member in model.members]
+
+  def compute(levels: Any) -> tuple[Any, ...]:
+    probs = [jax.nn.sigmoid(m.segment(levels).logits) for m in members]
+    mean: Any = sum(probs) / len(members)
+    if not model.class_names:
+      return (mean,)
+    logits = [m.classify(levels, mean) / m.temperature for m in members]
+    classes = [jax.nn.softmax(one[0, :-1]) for one in logits]
+    return mean, sum(classes) / len(members)
+
+  dtype, side = np.dtype(grey_levels.dtype_of(model.bits)), model.resolution
+  levels = jax.ShapeDtypeStruct((1, side, side, 1), dtype)
+  jaxpr = jax.make_jaxpr(compute)(levels)
+  return Core(
+    jaxpr=jaxpr,
+    resolution=side,
+    dtype=dtype,
+    masks=len(model.structures) or 1,
+    classes=len(model.class_names),
+  )
+
+
+def _portable(member: Member) -> Member:
+  plain = {"convolutions": blocks.XLA, "dtype": jnp.float32}
+  found = dataclasses.replace(
+    member, segmentor=member.segmentor.clone(**plain, remat=False)
+  )
+  if member.discriminator is None:
+    return found
+  return dataclasses.replace(
+    found, discriminator=member.discriminator.clone(**plain)
+  )
