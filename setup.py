@@ -53,6 +53,7 @@ setuptools.setup(
     "array_record>=0.5; sys_platform != 'win32'",
     "chex>=0.1.90",
     "filelock>=3.12",
+    "flatbuffers>=24",  # jax.export needs it, and does not declare it
     "flax>=0.10",
     "importlib_resources>=6",  # tensorflow-datasets imports, not declares it
     "jax>=0.10,<0.13",

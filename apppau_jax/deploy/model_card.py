@@ -80,7 +80,7 @@ def render(card: Card, facts: Mapping[str, Any]) -> str:
     "may be passed on is for the owners of the data to say.",
     "## Use",
     f"With ONNX Runtime:\n\n```python\n{_CODE}```",
-    f"With JAX alone:\n\n```python\n{_JAX}```",
+    f"With JAX alone (packages jax and flatbuffers):\n\n```python\n{_JAX}```",
     'With apppau_jax: `apppau_jax.load("this folder").predict("film.png")`.',
   ]
   return "\n\n".join(part.strip("\n") for part in parts) + "\n"

@@ -96,7 +96,7 @@ def test_the_cards_lines_run_where_the_package_is_not(tmp_path, bits):
   python = _environment(tmp_path / "a", "numpy", "pillow", "onnxruntime")
   code = absent.format("jax") + absent.format("apppau_jax") + by_onnx + save
   _call(python, "-I", "-c", code, cwd=folder)
-  python = _environment(tmp_path / "b", "jax")
+  python = _environment(tmp_path / "b", "jax", "flatbuffers")
   code = absent.format("flax") + absent.format("PIL") + "import numpy as np\n"
   code += f"image = np.load('image.npy')\n{by_jax}np.save('jax', probability)"
   _call(python, "-I", "-c", code, cwd=folder)
