@@ -48,16 +48,19 @@ def segment_step(
     mesh: devices over which batches are split; None for JAX's default device.
   """
 
+  @jax.jit  # so that the network is traced once for all views
+  def apply(variables: Variables, image: jax.Array) -> Any:
+    return segmentor.apply(variables, image, train=False)
+
   def segment(variables: Variables, image: jax.Array) -> SegmentorOutput:
     image = normalize.normalize(image, method=normalization)
-    output: Any = segmentor.apply(variables, image, train=False)
+    output = apply(variables, image)
     if not views:
       return output
     samples = [jax.nn.sigmoid(output.logits)]
     for degrees, zoom in views:
       view = augment.turn(image, degrees=degrees, zoom=zoom)
-      turned: Any = segmentor.apply(variables, view, train=False)
-      probs = jax.nn.sigmoid(turned.logits)
+      probs = jax.nn.sigmoid(apply(variables, view).logits)
       samples.append(augment.turn(probs, degrees=-degrees, zoom=1.0 / zoom))
     mean = jnp.clip(sum(samples) / len(samples), _LEAST, 1.0 - _LEAST)
     logits = jnp.log(mean) - jnp.log1p(-mean)
