@@ -28,6 +28,6 @@ def get_config(arg=None):
   config.augment.noise = 0.05
   config.eval.largest_components = 1
   config.eval.test_time_augmentation = False
-  config.train.epochs = 10
+  config.train.epochs = 8
   config.train.eval_every_epochs = 2
   return base.quick(config) if arg.quick else config

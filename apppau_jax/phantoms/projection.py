@@ -72,6 +72,8 @@ class Scene:
     coarse: float [r, c], smooth part of the attenuation with the lungs' air.
     tissue: float [r, c], smooth part of the attenuation without it.
     air: float [r, c], attenuation that the air within the outlines removes.
+    beyond: float [r, c], the same outside of the outlines; None if `tissue`
+      lacks it already.
     lungs: float32 [h, w], coverage by the lungs.
     variety: what distinguishes this phantom.
   """
@@ -85,6 +87,7 @@ class Scene:
   air: np.ndarray
   lungs: np.ndarray
   variety: Variety = PLAIN
+  beyond: np.ndarray | None = None
 
 
 def make_scene(
@@ -110,21 +113,22 @@ def make_scene(
   heart = _cover([chest.heart], pose=pose, size=shape)
   tissue += 0.07 * ndimage.gaussian_filter(heart, 6 * cell, truncate=2.5)
   air = _air(both, y, cell=cell) * (1 + 0.05 * clouds)
-  inside, beyond = (1 - _BEYOND) * air, _BEYOND * air
+  inside, beyond, blurred = (1 - _BEYOND) * air, None, _BEYOND * air
   if variety.depth:
     air, beyond, wall = _layers(both, y, cell=cell, depth=variety.depth)
     inside = air = air * (1 + 0.05 * clouds)
-    tissue += wall
+    tissue, blurred = tissue + wall, 0.0
   return Scene(
     chest=chest,
     pose=pose,
     size=size,
     site=findings.Site(x, y, right, left, clouds),
     coarse=tissue - air * both,
-    tissue=tissue - beyond * (1 - both),
+    tissue=tissue - blurred * (1 - both),
     air=inside,
     lungs=_cover([chest.left_lung, chest.right_lung], pose=pose, size=size),
     variety=variety,
+    beyond=beyond,
   )
 
 
@@ -157,6 +161,8 @@ def project(
     window, bubbles = raster.stencil(gas, size=size)
     total[window] -= np.minimum(bubbles, 0.25) * (1 - lungs[window])
   total += inner * lungs
+  if scene.beyond is not None:
+    total -= raster.enlarge(scene.beyond, size=size) * (1 - lungs)
   millimetre = scale * np.sqrt(np.linalg.det(scene.pose.matrix))
   total = ndimage.gaussian_filter(total, blur * millimetre, truncate=2.5)
   return total + raster.enlarge(scene.tissue, size=size)

@@ -124,7 +124,7 @@ def draw_variety(rng: np.random.Generator) -> Variety:
       power=rng.uniform(0.4, 1.2),
       hilar=rng.uniform(0, 0.4),
       beyond=rng.uniform(0.7, 1.8),
-      beyond_mm=rng.uniform(6, 16),
+      beyond_mm=rng.uniform(8, 20),
       wall=rng.uniform(0.02, 0.3),
       wall_mm=rng.uniform(6, 16),
       apex=rng.uniform(-0.2, 0.6),
