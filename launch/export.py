@@ -6,7 +6,8 @@ Writes model.onnx (ONNX Runtime), model.stablehlo (JAX alone), model.json
 (classes, structures, resolution, threshold, versions, SHA-256 of each file) and
 README.md, a model card. Both programs take a grey image of any size and return
 probabilities at its size. Several runs, --workdir=A --workdir=B, become one
-ensemble; a --workdir may also be a model file. docs/export.md tells how the
+ensemble; a --workdir may also be a model file, and without one the model that
+the package carries is exported. docs/export.md tells how the
 files are used; `apppau_jax.load("model")` reads the folder too.
 """
 
@@ -19,7 +20,10 @@ from apppau_jax.errors import ConfigError
 from launch import cli
 
 _WORKDIR = flags.DEFINE_multi_string(
-  "workdir", None, "Folder of a trained run; repeat it for an ensemble."
+  "workdir",
+  ["box"],
+  "Folder of a trained run; repeat it for an ensemble. box: the model that the "
+  "package carries.",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.")
 _ONNX = flags.DEFINE_bool("onnx", True, "Write model.onnx (extra onnx).")
@@ -27,10 +31,8 @@ _ONNX = flags.DEFINE_bool("onnx", True, "Write model.onnx (extra onnx).")
 
 def main() -> None:
   """Exports, and prints what was written."""
-  if not (_WORKDIR.value and _OUTPUT.value):
-    raise ConfigError(
-      "--workdir (a trained run) and --output (a folder) are needed."
-    )
+  if not _OUTPUT.value:
+    raise ConfigError("--output is needed: a folder to write to.")
   runtime.set_up()
   from apppau_jax.experiment import export_run
 

@@ -19,7 +19,10 @@ from apppau_jax.errors import ConfigError
 from launch import cli
 
 _WORKDIR = flags.DEFINE_multi_string(
-  "workdir", None, "Folder of a trained run; repeat it for an ensemble."
+  "workdir",
+  ["box"],
+  "Folder of a trained run; repeat it for an ensemble. box: the model that the "
+  "package carries.",
 )
 _URL = flags.DEFINE_string("url", None, "DICOMweb root of the server.")
 _STUDY = flags.DEFINE_string("study", "", "Only this Study Instance UID.")
@@ -39,8 +42,8 @@ _POLL = flags.DEFINE_integer(
 
 def main() -> None:
   """Does all films, once or again and again."""
-  if not (_WORKDIR.value and _URL.value):
-    raise ConfigError("--workdir (a trained run) and --url are needed.")
+  if not _URL.value:
+    raise ConfigError("--url is needed: the DICOMweb root of the server.")
   runtime.set_up()
   from apppau_jax.deploy import request
 

@@ -11,7 +11,7 @@ from fixtures.commands import ROOT
   ("arguments", "named"),
   [
     (["--workdir=runs/mc"], "--url"),
-    (["--url=https://pacs.example/dicom-web"], "--workdir"),
+    (["--url=http://pacs.example/dicom-web"], "https"),
   ],
 )
 def test_flags_that_cannot_be_used(arguments, named):

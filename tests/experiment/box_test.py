@@ -1,0 +1,57 @@
+"""The model in the package: its file is what its card says."""
+
+import numpy as np
+import pytest
+import safetensors
+
+import apppau_jax as ap
+from apppau_jax.experiment import loading, model_file
+
+MOST_BYTES = 3_000_000
+STRUCTURES = {
+  "left_lung", "right_lung", "heart", "left_clavicle", "right_clavicle",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def box():
+  return loading.read(model_file.box())
+
+
+def test_the_file_is_small_and_holds_numbers_of_16_bits():
+  path = model_file.box()
+  assert path.stat().st_size <= MOST_BYTES
+  with safetensors.safe_open(path, framework="np") as file:
+    kinds = {str(file.get_tensor(name).dtype) for name in file.keys()}
+  assert kinds == {"float16"}
+
+
+def test_the_card_states_data_commit_figures_and_limits(box):
+  card = box.card
+  assert {*box.config.data.structures} == STRUCTURES
+  assert box.config.data.dataset == "phantom"
+  assert "no patient" in card["data"]
+  assert len(card["commit"]) >= 7
+  assert len(card["data_sha256"]) == 64
+  assert card["steps"] == box.step > 0
+  assert "not a medical device" in card["not_for"]
+  figures = card["measured"]["phantom"]
+  assert figures["n"] == 200
+  assert figures["cardiothoracic_ratio_error"] <= 0.02
+
+
+def test_new_phantoms_are_outlined_as_well_as_the_card_says(box):
+  """Phantoms of another seed than those of the training and of the card."""
+  model = ap.load()
+  sides = [model.structures.index(f"{side}_lung") for side in ("left", "right")]
+  found = []
+  for index in range(8):
+    phantom = ap.phantoms.make_phantom(
+      seed=1234, index=index, size=(128, 128), wide=True
+    )
+    mask = model.predict(phantom.image).mask
+    for side, name in zip(sides, ("left_lung", "right_lung")):
+      found.append(ap.metrics.dice(mask[..., side], getattr(phantom, name)))
+  figures = box.card["measured"]["phantom"]
+  expected = (figures["left_lung"] + figures["right_lung"]) / 2
+  assert np.median(found) > expected - 0.03
