@@ -34,6 +34,6 @@ def get_config(arg=None):
   per_pass = max(1, config.data.label_count // config.train.batch_size)
   config.train.epochs = STEPS // per_pass
   config.train.eval_every_epochs = config.train.epochs // 6
-  config.model.base_width = 12
+  config.model.base_width = 8
   config.train.start_from = arg.start
   return base.quick(config) if arg.quick else config
