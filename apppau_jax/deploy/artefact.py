@@ -23,7 +23,8 @@ from apppau_jax.deploy import stablehlo
 from apppau_jax.deploy.program import OUTPUTS
 from apppau_jax.errors import CheckpointError
 from apppau_jax.imaging import grey_levels
-from apppau_jax.inference.model import Member, Model
+from apppau_jax.inference.member import Member
+from apppau_jax.inference.model import Model
 from apppau_jax.models.segmentor import SegmentorOutput
 
 FORMAT = "apppau_jax export 1"

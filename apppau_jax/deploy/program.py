@@ -9,7 +9,8 @@ import numpy as np
 from jax.extend import core
 
 from apppau_jax.imaging import grey_levels
-from apppau_jax.inference.model import Member, Model
+from apppau_jax.inference.member import Member
+from apppau_jax.inference.model import Model
 from apppau_jax.models import blocks
 
 # Names of the outputs, of a model without a classifier only the first.

@@ -20,7 +20,8 @@ from apppau_jax.experiment import (
 from apppau_jax.experiment.model_file import ModelFile
 from apppau_jax.experiment.networks import Config
 from apppau_jax.inference import steps
-from apppau_jax.inference.model import Member, Model
+from apppau_jax.inference.member import Member
+from apppau_jax.inference.model import Model
 from apppau_jax.metrics import classification
 from apppau_jax.training import checkpoints, parallel
 from apppau_jax.training.state import (

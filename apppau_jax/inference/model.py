@@ -2,9 +2,8 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import overload
 
-import flax.linen as nn
 import numpy as np
 from scipy import special
 
@@ -15,67 +14,16 @@ from apppau_jax.inference import (
   measurements,
   outputs,
   quality,
-  steps,
 )
 from apppau_jax.inference.image_input import Image, NetworkInput, network_input
+from apppau_jax.inference.member import Member
 from apppau_jax.inference.outputs import Outputs, Prediction
 from apppau_jax.metrics import classification
 from apppau_jax.models.segmentor import SegmentorOutput
 from apppau_jax.training import parallel
-from apppau_jax.training.state import Variables, parameter_count
+from apppau_jax.training.state import parameter_count
 
 _SAMPLED = 512  # longer side at which the masks of members and views are made
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Member:
-  """The networks of one training run, with their weights.
-
-  Attributes:
-    segmentor: the network S.
-    variables: of S, `{"params", "batch_stats"}`.
-    discriminator: the network D where it learnt classes, else None.
-    discriminator_variables: of D.
-    normalization: how S and D see grey levels, see `transforms.normalize`.
-    views: test-time augmentation of S, see `steps.segment_step`.
-    temperature: divides D's logits before they become class probabilities.
-  """
-
-  segmentor: nn.Module
-  variables: Variables
-  _: dataclasses.KW_ONLY
-  discriminator: nn.Module | None = None
-  discriminator_variables: Variables | None = None
-  normalization: str = "minmax"
-  views: tuple[tuple[float, float], ...] = ()
-  temperature: float = 1.0
-
-  def segment(
-    self, image: np.ndarray, *, mesh: parallel.Mesh | None = None
-  ) -> SegmentorOutput:
-    """S's outputs for images `[b, r, r, 1]`."""
-    segment = steps.segment_step(
-      self.segmentor,
-      normalization=self.normalization,
-      views=self.views,
-      mesh=mesh,
-    )
-    return segment(self.variables, image)
-
-  def classify(
-    self,
-    image: np.ndarray,
-    mask: np.ndarray,
-    *,
-    mesh: parallel.Mesh | None = None,
-  ) -> Any:
-    """D's logits `[b, n + 1]` for images and their masks `[b, r, r, k]`."""
-    if self.discriminator is None or self.discriminator_variables is None:
-      raise ValueError("this model has no classifier")
-    classify = steps.classify_step(
-      self.discriminator, normalization=self.normalization, mesh=mesh
-    )
-    return classify(self.discriminator_variables, image, mask)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -102,7 +50,8 @@ class Model:
 
   Example:
     >>> import jax, numpy as np
-    >>> from apppau_jax.inference.model import Member, Model
+    >>> from apppau_jax.inference.member import Member
+    >>> from apppau_jax.inference.model import Model
     >>> from apppau_jax.models.segmentor import Segmentor
     >>> network = Segmentor(base_width=2, depth=1)
     >>> blank = np.zeros((1, 32, 32, 1), np.float32)

@@ -13,7 +13,8 @@ from apppau_jax.deploy.onnx_program import convert
 from apppau_jax.errors import ConfigError
 from apppau_jax.imaging import resample
 from apppau_jax.inference import steps
-from apppau_jax.inference.model import Member, Model
+from apppau_jax.inference.member import Member
+from apppau_jax.inference.model import Model
 from apppau_jax.models import PRESETS, Discriminator, from_preset
 
 onnx = pytest.importorskip("onnx")

@@ -14,7 +14,8 @@ from scipy import special
 
 from apppau_jax.datasets.examples import Examples
 from apppau_jax.errors import DataError
-from apppau_jax.inference.model import Member, Model
+from apppau_jax.inference.member import Member
+from apppau_jax.inference.model import Model
 from apppau_jax.models.discriminator import Discriminator
 from apppau_jax.models.segmentor import Segmentor
 

@@ -19,7 +19,8 @@ from apppau_jax.inference import (
   prediction_folder,
   prediction_table,
 )
-from apppau_jax.inference.model import Member, Model
+from apppau_jax.inference.member import Member
+from apppau_jax.inference.model import Model
 from apppau_jax.models.segmentor import Segmentor
 from apppau_jax.phantoms import make_phantom
 
