@@ -4,7 +4,7 @@ If the probabilities were right and pixels independent, the Dice of a mask and
 an unknown reference would be about twice the probability inside the mask over
 the sum of the mask and of all probability (soft Dice). The estimate is too
 high, since neighbouring pixels err together, but it ranks masks: see
-results/doubt.md.
+results/box.md.
 """
 
 from collections.abc import Mapping, Sequence
