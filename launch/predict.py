@@ -18,6 +18,8 @@ unless --overwrite is given, so an interrupted call can be repeated; masks of
 another model are refused. The exit status is 3 if an image could not be read;
 the others are predicted all the same.
 
+--review also writes review.html, with all films and the most doubtful first.
+
 --dicom=seg,sc,sr also writes DICOM objects for inputs that are DICOM: the masks
 as a Segmentation, the overlay as a Secondary Capture, areas as a Structured
 Report (docs/dicom.md). Text that is burned into a film is not removed.
@@ -47,6 +49,9 @@ _OVERWRITE = flags.DEFINE_bool(
 _SAVE_PROBABILITY = flags.DEFINE_bool(
   "save_probability", False, "Also write maps of the probability, 16-bit PNG."
 )
+_REVIEW = flags.DEFINE_bool(
+  "review", False, "Also write review.html: all films, the doubtful ones first."
+)
 _DICOM = flags.DEFINE_string(
   "dicom", None, "DICOM objects to write, of seg, sc and sr."
 )
@@ -61,7 +66,7 @@ def main() -> None:
   runtime.set_up()
   from apppau_jax.deploy import request
   from apppau_jax.experiment import loading
-  from apppau_jax.inference import predict_files, prediction_table
+  from apppau_jax.inference import predict_files, prediction_table, review
 
   kinds = request.kinds(_DICOM.value)
   source = pathlib.Path(_INPUT.value).expanduser()
@@ -83,6 +88,14 @@ def main() -> None:
       ),
       progress=show,
     )
+  if _REVIEW.value:
+    page = review.write(
+      output,
+      rows,
+      structures=runs.model.structures,
+      class_names=runs.model.class_names,
+    )
+    progress.say(f"review: {page}")
   statuses = ("ok", "remark", "exists")
   counts = {s: sum(r.status == s for r in rows) for s in statuses}
   failed = [row for row in rows if row.status == "failed"]
