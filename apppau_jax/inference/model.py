@@ -237,6 +237,7 @@ class Model:
     return dataclasses.replace(
       self,
       united=tuple(map(self.structures.index, lungs)),
+      largest_components=len(lungs) * self.largest_components,
       structures=(),
       class_names=(),
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 LUNGS = ("lungs", "left_lung", "right_lung")
 # Lungs with a lower estimate are remarked upon.
-LOW = 0.9
+LOW = 0.95
 
 
 def estimate(

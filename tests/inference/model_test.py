@@ -145,7 +145,9 @@ def test_lungs_only_is_the_union_of_the_lungs(radiograph):
     [_member(1, structures=3)], resolution=SIDE, structures=names, batch_size=1
   )
   each = model.predict(radiograph)
+  model = dataclasses.replace(model, largest_components=1)
   lungs = model.lungs_only()
+  assert lungs.largest_components == 2  # one for each lung
   assert lungs.structures == ()
   level = np.tile(radiograph[:SIDE, :SIDE], (1, 1))[None, ..., None]
   logits = np.asarray(model.segment(level).logits)
