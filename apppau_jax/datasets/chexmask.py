@@ -89,7 +89,6 @@ def read(source: RawSource, key: str, *, image: str) -> Masks:
 
 def _rows(stream: IO[bytes], *, where: str) -> Iterator[tuple[int, list[str]]]:
   """Yields the cells of each row, and the byte at which it starts."""
-  tables.allow_wide_cells()
   place = [0]
 
   def lines() -> Iterator[str]:
@@ -99,7 +98,12 @@ def _rows(stream: IO[bytes], *, where: str) -> Iterator[tuple[int, list[str]]]:
 
   start = place[0]
   try:
-    for cells in csv.reader(lines()):
+    reader = csv.reader(lines())
+    while True:
+      with tables.wide_cells():
+        cells = next(reader, None)
+      if cells is None:
+        break
       if cells:
         yield start, cells
       start = place[0]

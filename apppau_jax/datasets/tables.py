@@ -1,5 +1,6 @@
 """Tables and lists among the raw files of a data set."""
 
+import contextlib
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -134,6 +135,11 @@ def parts(
   return found | dict.fromkeys(test, "test")
 
 
-def allow_wide_cells() -> None:
+@contextlib.contextmanager
+def wide_cells() -> Iterator[None]:
   """Lets tables have cells of more than 131,072 characters, as of masks."""
-  csv.field_size_limit(max(csv.field_size_limit(), _WIDEST))
+  before = csv.field_size_limit(_WIDEST)
+  try:
+    yield
+  finally:
+    csv.field_size_limit(before)

@@ -349,9 +349,9 @@ def test_pictures_of_another_form_are_refused(pixels):
     decode.read_prepared(png[:40], side=128)
 
 
-def test_a_set_has_eight_structures_at_most():
+def test_a_set_has_sixteen_structures_at_most():
   fields = {"name": "x", "title": "", "masks": lambda i: ()}
-  names = tuple("abcdefghi")
-  assert spec.DatasetSpec(**fields, structures=names[:8]).structures
-  with pytest.raises(ValueError, match="at most 8"):
+  names = tuple("abcdefghijklmnopq")
+  assert spec.DatasetSpec(**fields, structures=names[:16]).structures
+  with pytest.raises(ValueError, match="at most 16"):
     spec.DatasetSpec(**fields, structures=names)

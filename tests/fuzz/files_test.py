@@ -26,7 +26,11 @@ from apppau_jax.datasets import (
 from apppau_jax.datasets.prepared import FORMAT, Prepared
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.experiment import data, loading, run_files, run_folder
-from apppau_jax.inference import prediction_masks, prediction_table
+from apppau_jax.inference import (
+  prediction_folder,
+  prediction_masks,
+  prediction_table,
+)
 from apppau_jax.paper import comparisons, paper_units, table_rows, tables
 from apppau_jax.training import writer
 from configs import appau_phantom
@@ -146,25 +150,28 @@ def _prepared(rng, folder):
 def _predictions(rng, folder):
   record = folder / "predictions.json"
   _json(rng, record, MODEL)
-  prediction_table.claim(folder, MODEL, columns=COLUMNS, overwrite=False)
+  prediction_folder.claim(folder, MODEL, columns=COLUMNS, overwrite=False)
 
 
 def _prediction_rows(rng, folder):
   row = prediction_table.Row
+  numbers = {"masks": ("m.png",), "fractions": (0.25,), "quality": (0.5,)}
   rows = [
-    row("a.png", "ok", "", (0.25,), (0.5, 0.5)), row("b.png", "failed", "no"),
-    row("c, d.png", "exists", "", (0.5,), (0.0, 1.0)),
-  ]  # fmt: skip
+    row("a.png", "ok", **numbers, probs=(0.5, 0.5)),
+    row("b.png", "failed", "no"),
+    row("c, d.png", "exists", **numbers, probs=(0.0, 1.0)),
+  ]
   path = folder / prediction_table.NAME
   prediction_table.write(path, rows, columns=COLUMNS)
   path.write_bytes(mutations.mutated_table(rng, path.read_text()))
   (folder / "predictions.json").write_text(json.dumps(MODEL))
-  found = prediction_table.claim(
+  found = prediction_folder.claim(
     folder, MODEL, columns=COLUMNS, overwrite=False
   )
   for row in found.values():
     assert len(row.fractions) in (0, 1)
     assert len(row.probs) in (0, 2)
+    assert len(row.quality) in (0, 1)
 
 
 def _prediction_masks(rng, folder):

@@ -304,6 +304,7 @@ class _Model:
   """Predicts every pixel of every file."""
 
   structures, class_names, batch_size = (), (), 2
+  has_samples = False
 
   def read(self, path):
     return network_input(path, resolution=16, bits=8)
@@ -316,6 +317,7 @@ class _Model:
 
 class _Found:
   structures, class_probability, remarks = (), None, ()
+  measurements, quality, spacing = {}, {}, None
 
   def __init__(self, mask):
     self.mask = mask

@@ -19,8 +19,11 @@ def drawn(raw_sets, monkeypatch):
   """The arguments of every call to a replacement of the drawing code."""
   calls = []
 
-  def write(raw_dir, *, count, seed, size, structures, workers=1, progress):
+  def write(
+    raw_dir, *, count, seed, size, structures, wide, workers=1, progress
+  ):
     assert structures
+    assert not wide
     calls.append((count, seed, size, workers))
     raw_sets.montgomery(raw_dir, IDS[:count])
 
@@ -40,7 +43,7 @@ def test_drawn_once_for_the_same_arguments_and_code(
   assert len(list(raw.rglob("CXR_png/*.png"))) == 2
   record = json.loads((raw / "phantom.json").read_text())
   assert record.pop("drawing") == draw_set.DRAWING
-  assert record == {"count": 2, "seed": 1, "size": 40}
+  assert record == {"count": 2, "seed": 1, "size": 40, "wide": False}
   monkeypatch.setattr(draw_set, "DRAWING", draw_set.DRAWING + 1)
   draw_set.draw(tmp_path, count=2, seed=1, size=40)
   assert len(drawn) == 3
