@@ -42,7 +42,12 @@ def trace(model: Model) -> Core:
 
   The convolutions are XLA's own, in float32: an exported program calls no
   library, and means the same on every machine.
+
+  Raises:
+    ValueError: the model unites masks, see `Model.lungs_only`.
   """
+  if model.united:
+    raise ValueError("export the model itself and not its lungs_only()")
   members = [_portable(member) for member in model.members]
 
   def compute(levels: Any) -> tuple[Any, ...]:
