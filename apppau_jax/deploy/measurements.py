@@ -1,9 +1,11 @@
 """Named measurements of a film, as the Structured Report takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from apppau_jax.inference import measurements
 
 
 class Measurement(NamedTuple):
@@ -46,3 +48,28 @@ def areas(
     Measurement("area", float(count * height * width), unit, name)
     for name, count in zip(structures, counts, strict=True)
   ]
+
+
+def of_chest(
+  measured: Mapping[str, measurements.Measurement],
+) -> list[Measurement]:
+  """Returns lengths and ratios of the chest, lengths in mm where possible.
+
+  Args:
+    measured: by name, see `inference.measurements`; areas are left out.
+
+  Example:
+    >>> of_chest({"thorax_width_mm": measurements.Measurement(260.0)})
+    [Measurement(name='thorax_width', value=260.0, unit='mm', structure='')]
+  """
+  found = []
+  for name, one in measured.items():
+    plain, _, unit = name.rpartition("_")
+    if plain.endswith("_area") or (unit == "px" and f"{plain}_mm" in measured):
+      continue
+    if unit in ("px", "mm"):
+      known = {"px": "pixels", "mm": "mm"}[unit]
+      found.append(Measurement(plain, one.value, known))
+    else:
+      found.append(Measurement(name, one.value, "ratio"))
+  return found

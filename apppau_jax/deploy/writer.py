@@ -92,7 +92,7 @@ class DicomWriter:
       )
       results["sr"] = structured_report.build(
         header,
-        measured,
+        [*measured, *measurements.of_chest(found.measurements)],
         maker=maker,
         remarks=found.remarks,
         masks=results.get("seg"),

@@ -19,6 +19,7 @@ from apppau_jax.deploy import (
 )
 from apppau_jax.deploy.identity import Maker
 from apppau_jax.deploy.measurements import Measurement
+from apppau_jax.inference import measurements as inference_measurements
 
 MAKER = Maker("c0ffee" * 10, "0.2.0")
 
@@ -129,6 +130,27 @@ def test_areas_without_spacing_are_pixels():
   assert found == [
     Measurement("area", 0.0, "pixels", "heart"),
     Measurement("area", 6.0, "pixels", "lungs"),
+  ]
+
+
+def test_lengths_of_the_chest_are_in_mm_where_the_spacing_is_known():
+  of = inference_measurements.Measurement
+  found = measurements.of_chest(
+    {
+      "heart_area_px": of(900.0),
+      "heart_area_cm2": of(90.0),
+      "left_lung_share": of(0.45),
+      "thorax_width_px": of(200.0),
+      "thorax_width_mm": of(280.0),
+      "heart_width_px": of(100.0),
+      "cardiothoracic_ratio": of(0.5, 0.01),
+    }
+  )
+  assert found == [
+    Measurement("left_lung_share", 0.45, "ratio"),
+    Measurement("thorax_width", 280.0, "mm"),
+    Measurement("heart_width", 100.0, "pixels"),
+    Measurement("cardiothoracic_ratio", 0.5, "ratio"),
   ]
 
 

@@ -69,6 +69,14 @@ def test_dicom_films_get_objects_and_the_others_a_remark(predict):
   np.testing.assert_array_equal(sc.pixel_array, overlay)
   table = (output / prediction_table.NAME).read_text()
   assert table.count("No DICOM objects were written") == 2
+  report = pydicom.dcmread(output / "a_sr.dcm").to_json()
+  measured = {name for name in ("thorax width", "left lung share")
+              if name in report}  # fmt: skip
+  values = dict(zip(prediction_table.Columns().measurements(),
+                    rows["a.dcm"].measured))  # fmt: skip
+  expected = {"thorax width": values["thorax_width_px"],
+              "left lung share": values["left_lung_share"]}  # fmt: skip
+  assert measured == {k for k, v in expected.items() if v is not None}
 
 
 def test_a_later_call_writes_what_is_missing(predict):
