@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import signal
 import subprocess
 import time
@@ -92,7 +93,8 @@ def _predict_a_picture(call, workdir, tmp_path, *, game):
     assert mask.size == (140, 90)
   table = (tmp_path / "masks/predictions.csv").read_text().splitlines()
   assert ("probability_normal,probability_tb" in table[0]) == game
-  assert table[1].startswith("film.png,film_mask.png,ok,,0.")
+  # Noise to a network of 18 steps: its outline may be called doubtful.
+  assert re.match(r"film\.png,film_mask\.png,(ok,|remark,.+),0\.", table[1])
 
 
 def _two_runs_as_one(call, whole, killed, *, game):
