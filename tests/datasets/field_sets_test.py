@@ -98,7 +98,7 @@ def test_a_copy_trains(name, copy, tmp_path):
   config.optim.learning_rate, config.optim.ema_decay = 1e-2, 0.0
   config.train.batch_size, config.train.epochs = 4, 1
   fitting.fit(config, workdir=tmp_path / "run")
-  assert (tmp_path / "run/report.json").exists()
+  assert (tmp_path / "run/eval/test/report.json").exists()
 
 
 @pytest.mark.parametrize("name", NAMES)
