@@ -52,7 +52,7 @@ def main(argv) -> None:
     "data": f"{trained.config.data.dataset}, procedural phantoms; no patient",
     "data_sha256": manifest.get("data_sha256"),
     "recipe": "configs/box.py",
-    "commit": manifest.get("commit") or provenance.commit(),
+    "commit": manifest["sessions"][-1]["environment"]["commit"],
     "seed": trained.config.seed,
     "steps": trained.step,
     "measured": measured,

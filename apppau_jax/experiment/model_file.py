@@ -4,6 +4,7 @@ The file has the averaged weights of every network and, as text, the
 configuration of the run, the temperature of its classes and a model card.
 """
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -85,13 +86,22 @@ def write(
   }
   text = {
     "format": _FORMAT,
-    "config": json.dumps(model.config.to_dict()),
+    "config": json.dumps(_without_paths(model.config).to_dict()),
     "temperature": repr(float(model.temperature)),
     "step": str(int(model.step)),
     "card": json.dumps(dict(model.card)),
   }
   content = safetensors.numpy.save(arrays, metadata=text)
   files.write_bytes(pathlib.Path(path), content)
+
+
+def _without_paths(config: Config) -> Config:
+  """Returns a configuration that names no folder of the machine."""
+  config, default = copy.deepcopy(config), Config()
+  config.data.data_dir = default.data.data_dir
+  if config.train.start_from not in (default.train.start_from, BOX):
+    config.train.start_from = default.train.start_from
+  return config
 
 
 def read(path: str | os.PathLike[str], shapes_of: Any) -> ModelFile:

@@ -1,5 +1,7 @@
 """A model in one file: what is written is read, all else is refused."""
 
+import copy
+import dataclasses
 import json
 import pathlib
 
@@ -53,6 +55,15 @@ def test_what_is_written_is_read(trained, tmp_path, assert_same):
   before = loading.load_runs([path]).identity()
   model_file.write(path, trained, half=True)
   assert loading.load_runs([path]).identity() != before
+
+
+def test_no_folder_of_the_machine_is_written(trained, tmp_path):
+  config = copy.deepcopy(trained.config)
+  config.data.data_dir = config.train.start_from = "/a/private/place"
+  path = tmp_path / "model.safetensors"
+  model_file.write(path, dataclasses.replace(trained, config=config))
+  assert b"private" not in path.read_bytes()
+  assert config.data.data_dir == "/a/private/place"
 
 
 def test_half_precision_halves_the_file_and_rounds(trained, read, tmp_path):
