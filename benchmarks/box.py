@@ -35,7 +35,7 @@ def main(argv) -> None:
   """Write the file, measure what it predicts, and add the card."""
   del argv
   runtime.set_up()
-  from apppau_jax.experiment import loading, model_file, provenance, run_files
+  from apppau_jax.experiment import loading, model_file, run_files
 
   workdir = pathlib.Path(_WORKDIR.value).expanduser()
   path = pathlib.Path(_FILE.value).expanduser()
