@@ -87,12 +87,14 @@ def _measure(model, config, *, data_dir: str | None) -> dict[str, dict]:
 
 def _structures(model, source) -> dict:
   """Return mean Dice by structure, and the error of heart over thorax."""
+  from apppau_jax import metrics
   from apppau_jax.inference import measurements
 
   dice, errors_of_ratio = [], []
   for out in model.batches(source):
     for mask, prediction in zip(out.mask, out.prediction):
-      dice.append(_dice(prediction, mask))
+      pairs = zip(np.moveaxis(prediction, -1, 0), np.moveaxis(mask, -1, 0))
+      dice.append([metrics.dice(*pair) for pair in pairs])
       ratios = [
         measurements.measure(m, structures=model.structures).get(
           "cardiothoracic_ratio", np.nan
@@ -112,10 +114,12 @@ def _structures(model, source) -> dict:
 
 def _lungs(model, source) -> dict:
   """Return the Dice of the union of the lungs, by image and pooled."""
+  from apppau_jax import metrics
+
   found, sums = [], np.zeros(2)
   for out in model.lungs_only().batches(source):
     for mask, prediction in zip(out.mask, out.prediction):
-      found.append(float(_dice(prediction, mask)[0]))
+      found.append(metrics.dice(prediction, mask))
       both = 2 * np.count_nonzero(mask & prediction)
       sums += (both, np.count_nonzero(mask) + np.count_nonzero(prediction))
   return {
@@ -126,13 +130,6 @@ def _lungs(model, source) -> dict:
     "worst": round(min(found), 4),
     "pooled": round(float(sums[0] / sums[1]), 4),
   }
-
-
-def _dice(prediction: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  """Return the Dice of masks [h, w, k] of one image, 1 where both are empty."""
-  both = 2.0 * (prediction & mask).sum(axis=(0, 1))
-  total = prediction.sum(axis=(0, 1)) + mask.sum(axis=(0, 1))
-  return np.where(total > 0, both / np.maximum(total, 1), 1.0)
 
 
 if __name__ == "__main__":

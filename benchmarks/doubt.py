@@ -48,14 +48,13 @@ def main(argv) -> None:
 
 
 def _measure(model, source) -> dict[str, float]:
+  from apppau_jax import metrics
   from apppau_jax.inference import quality
 
   dice, estimates = [], []
   for out in model.batches(source):
     for mask, prob, prediction in zip(out.mask, out.prob, out.prediction):
-      both = 2 * np.count_nonzero(mask & prediction)
-      total = np.count_nonzero(mask) + np.count_nonzero(prediction)
-      dice.append(both / total)
+      dice.append(metrics.dice(prediction, mask))
       estimates.append(
         quality.estimate(prob[..., 0], prediction[..., 0])["lungs"]
       )

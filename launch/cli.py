@@ -116,6 +116,16 @@ def _explain(message: str, argv: Sequence[str]) -> str:
   return " ".join(message.rpartition("Error: ")[-1].split())
 
 
+def define_models() -> flags.FlagHolder:
+  """Define --workdir of a command that predicts with trained models."""
+  return flags.DEFINE_multi_string(
+    "workdir",
+    ["box"],
+    "Folder of a trained run; repeat it for an ensemble. box: the model that "
+    "the package carries.",
+  )
+
+
 def configuration(flag: flags.FlagHolder) -> "Config":
   """Return the checked configuration of a --config flag.
 

@@ -19,12 +19,7 @@ from apppau_jax import progress, runtime
 from apppau_jax.errors import ConfigError
 from launch import cli
 
-_WORKDIR = flags.DEFINE_multi_string(
-  "workdir",
-  ["box"],
-  "Folder of a trained run; repeat it for an ensemble. box: the model that the "
-  "package carries.",
-)
+_WORKDIR = cli.define_models()
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.")
 _ONNX = flags.DEFINE_bool("onnx", True, "Write model.onnx (extra onnx).")
 

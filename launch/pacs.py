@@ -18,12 +18,7 @@ from apppau_jax import runtime
 from apppau_jax.errors import ConfigError
 from launch import cli
 
-_WORKDIR = flags.DEFINE_multi_string(
-  "workdir",
-  ["box"],
-  "Folder of a trained run; repeat it for an ensemble. box: the model that the "
-  "package carries.",
-)
+_WORKDIR = cli.define_models()
 _URL = flags.DEFINE_string("url", None, "DICOMweb root of the server.")
 _STUDY = flags.DEFINE_string("study", "", "Only this Study Instance UID.")
 _SERIES = flags.DEFINE_string("series", "", "Only this Series Instance UID.")

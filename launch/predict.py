@@ -35,12 +35,7 @@ from apppau_jax import progress, runtime
 from apppau_jax.errors import ConfigError, DataError
 from launch import cli
 
-_WORKDIR = flags.DEFINE_multi_string(
-  "workdir",
-  ["box"],
-  "Folder of a trained run; repeat it for an ensemble. box: the model that the "
-  "package carries.",
-)
+_WORKDIR = cli.define_models()
 _INPUT = flags.DEFINE_string("input", None, "An image, or a folder of images.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.")
 _OVERWRITE = flags.DEFINE_bool(

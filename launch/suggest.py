@@ -22,9 +22,7 @@ _INPUT = flags.DEFINE_string("input", None, "A folder of images.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.")
 _COUNT = flags.DEFINE_integer("count", 10, "Number of films to suggest.", 1)
 _MASKS = flags.DEFINE_string("masks", None, "Folder of masks that exist.")
-_WORKDIR = flags.DEFINE_multi_string(
-  "workdir", ["box"], "Trained runs; box: the model that the package carries."
-)
+_WORKDIR = cli.define_models()
 
 
 def main() -> None:

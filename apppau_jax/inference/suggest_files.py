@@ -104,10 +104,17 @@ def write(
     ("id", "label", "patient", "split"),
     [(name, "", "", "") for name in ids],
   )
-  tiles = [
-    _tile(images[found.names[i]], f"{rank}: {found.names[i]}", model)
-    for rank, i in enumerate(chosen, start=1)
-  ]
+  names = [found.names[i] for i in chosen]
+  tiles: list[np.ndarray] = []
+  failed: dict[str, str] = {}
+  shown = {name: images[name] for name in names}
+  for batch in _batches(shown, model, failed=failed):
+    probs = _probabilities(np.stack([level for _, level in batch]), model)
+    for (name, level), prob in zip(batch, probs.mean(axis=0)):
+      title = f"{names.index(name) + 1}: {name}"
+      tiles.append(_tile(level, prob, title=title, model=model))
+  if failed:
+    raise DataError(next(iter(failed.values())))
   file = io.BytesIO()
   Image.fromarray(_sheet(tiles)).save(file, "PNG")
   files.write_bytes(output / SHEET, file.getvalue())
@@ -158,13 +165,13 @@ def _csv(
   files.write_bytes(path, text.getvalue().encode())
 
 
-def _tile(path: Path, title: str, model: Model) -> np.ndarray:
+def _tile(
+  film: np.ndarray, probs: np.ndarray, *, title: str, model: Model
+) -> np.ndarray:
   """Draws a film with the outline that the model suggests, and its name."""
-  film = model.read(path)
-  probs = _probabilities(film.levels[None], model).mean(axis=0)[0]
   shape = (_SIDE, _SIDE)
   mask = resample.resize_mask(model.binarize(probs), shape)
-  levels = resample.resize_area(film.levels, shape).astype(float)
+  levels = resample.resize_area(film, shape).astype(float)
   drawn = overlay.compare(
     levels / max(levels.max(), 1.0), mask=mask, prediction=mask
   )
