@@ -1,4 +1,4 @@
-"""Images are told by their content."""
+"""Images are recognised by their content."""
 
 import io
 
