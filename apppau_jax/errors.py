@@ -57,6 +57,12 @@ class ResourceError(UserError):
   exit_code = 6
 
 
+class DownloadError(UserError):
+  """A package could not be fetched from its registry (status 7)."""
+
+  exit_code = 7
+
+
 class Interrupted(UserError):  # noqa: N818 - the run did not fail
   """A signal stopped the run after its state was saved (status 128 + signal).
 

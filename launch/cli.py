@@ -201,9 +201,9 @@ def run(main: Callable[[], None]) -> None:
   """Run `main` under absl's flags and exit with a status.
 
   The status is 0 for success, 2 for usage or configuration, 3 for data, 4 for
-  checkpoints, 5 for numbers, 6 for resources, and 128 + n for signal n. A
-  user's mistake is one paragraph on standard error, with its traceback only
-  under --debug.
+  checkpoints, 5 for numbers, 6 for resources, 7 for downloads, and 128 + n for
+  signal n. A user's mistake is one paragraph on standard error, with its
+  traceback only under --debug.
   """
   absl_logging.get_absl_handler().setFormatter(progress.Formatter())
   sys.excepthook = _show_traceback

@@ -51,14 +51,14 @@ def write(
   if onnx:
     contents[artefact.ONNX] = onnx_model.build(core)
   versions = {"apppau_jax": version, **_versions(onnx=onnx)}
-  facts = _facts(model) | {"versions": versions, "identity": dict(identity)}
-  contents[artefact.CARD] = model_card.render(card, facts).encode()
+  stated = facts(model) | {"versions": versions, "identity": dict(identity)}
+  contents[artefact.CARD] = model_card.render(card, stated).encode()
   for name, content in contents.items():
     files.write_bytes(folder / name, content)
   if not onnx:
     (folder / artefact.ONNX).unlink(missing_ok=True)
   described = {name: artefact.describe(c) for name, c in contents.items()}
-  files.write_json(folder / artefact.FACTS, facts | {"files": described})
+  files.write_json(folder / artefact.FACTS, stated | {"files": described})
 
 
 def check(folder: pathlib.Path, *, onnx: bool) -> None:
@@ -77,8 +77,8 @@ def check(folder: pathlib.Path, *, onnx: bool) -> None:
     )
 
 
-def _facts(model: Model) -> dict[str, Any]:
-  """What model.json states of a model."""
+def facts(model: Model) -> dict[str, Any]:
+  """What model.json states of a model, in JSON's types."""
   shapes = [["h", "w", len(model.structures) or 1], [len(model.class_names)]]
   count = 2 if model.class_names else 1
   return {

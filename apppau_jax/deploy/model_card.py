@@ -73,7 +73,7 @@ def render(card: Card, facts: Mapping[str, Any]) -> str:
     "## Evaluation",
     metrics,
     "## Limits",
-    _list([*_limits(facts), *card.notes]),
+    _list([*limits(facts), *card.notes]),
     "## Terms of the data",
     _table(("Data set", "Terms", "Cite"), card.terms),
     "The code is under the Apache License 2.0. Whether weights trained on data "
@@ -103,7 +103,8 @@ def _outputs(facts: Mapping[str, Any]) -> str:
   return _list(lines)
 
 
-def _limits(facts: Mapping[str, Any]) -> list[str]:
+def limits(facts: Mapping[str, Any]) -> list[str]:
+  """What limits the use of a model, by what model.json states of it."""
   side, count = facts["resolution"], len(facts["views"])
   lines = [
     f"The image is stretched to {side} × {side} pixels; finer detail is lost.",

@@ -6,7 +6,7 @@ from typing import Any
 
 from apppau_jax import __version__
 from apppau_jax.datasets import registry
-from apppau_jax.deploy import export
+from apppau_jax.deploy import export, page_runtime, page_writer
 from apppau_jax.deploy.model_card import Card
 from apppau_jax.experiment import loading, networks, provenance, run_files
 
@@ -43,6 +43,34 @@ def export_runs(
     identity=identity,
     card=card(runs),
     onnx=onnx,
+  )
+
+
+def export_page(
+  workdirs: Sequence[loading.PathLike],
+  folder: pathlib.Path,
+  *,
+  package: pathlib.Path | None = None,
+) -> None:
+  """Writes the page of a run or an ensemble; see `deploy.page_writer.write`.
+
+  Args:
+    workdirs: run folders or model files, as for `loading.load_runs`.
+    folder: to write to.
+    package: file of ONNX Runtime for browsers; npm fetches it by default.
+
+  Raises:
+    CheckpointError: no trained run there.
+    ConfigError: runs that cannot be averaged, or a folder that cannot be
+      written.
+    DataError: another package.
+    DownloadError: the package cannot be fetched.
+  """
+  page_writer.check(folder)
+  runtime = page_runtime.read(package) if package else page_runtime.fetch()
+  runs = loading.load_runs(workdirs)
+  page_writer.write(
+    runs.model, folder, runtime, version=__version__, card=card(runs)
   )
 
 

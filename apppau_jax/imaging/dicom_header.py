@@ -11,7 +11,7 @@ _UPRIGHT = ("L", "F")  # directions of rows and columns: left, foot
 _SHOWN = 16  # letters of a value that a message quotes
 # The first one that is usable counts. The second one holds at the detector.
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing")
-_SIDES = (50.0, 1000.0)  # millimetres that a side of a chest film can have
+SIDES = (50.0, 1000.0)  # millimetres that a side of a chest film can have
 
 
 class ElementError(ValueError):
@@ -87,7 +87,7 @@ def _unusable(header: Any, pair: tuple[float, float]) -> str:
   if not all(math.isfinite(value) and value > 0 for value in pair):
     return "is not two positive numbers"
   height, width = header.Rows * pair[0], header.Columns * pair[1]
-  if _SIDES[0] <= min(height, width) and max(height, width) <= _SIDES[1]:
+  if SIDES[0] <= min(height, width) and max(height, width) <= SIDES[1]:
     return ""
   return f"states an image of {width:.4g} x {height:.4g} mm"
 

@@ -12,7 +12,7 @@ from apppau_jax.errors import DataError
 
 # Grey levels (of 255) that decide which of the two is darker.
 DECISIVE = 8.0
-_RING = 16  # the surroundings reach 1/16 of the side beyond the lungs
+RING = 16  # the surroundings reach 1/16 of the side beyond the lungs
 
 
 def lung_contrast(image: np.ndarray, lungs: np.ndarray) -> float:
@@ -30,7 +30,7 @@ def lung_contrast(image: np.ndarray, lungs: np.ndarray) -> float:
 
 def surroundings(lungs: np.ndarray) -> np.ndarray:
   """Returns the ring around the lungs, bool [h, w]."""
-  reach = 2 * max(1, len(lungs) // _RING) + 1
+  reach = 2 * max(1, len(lungs) // RING) + 1
   return ndimage.maximum_filter(lungs, size=reach) & ~lungs
 
 

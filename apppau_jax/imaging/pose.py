@@ -23,14 +23,19 @@ UPENDED, NEGATIVE = "upside down", "a negative"
 BOTH = "a negative upside down"
 
 
+def mean_film() -> np.ndarray:
+  """Returns the mean of frontal films in fields, float64 [8, 8]."""
+  left = np.array(_MEAN, float)
+  return np.concatenate([left, left[:, ::-1]], axis=1)
+
+
 def describe(image: np.ndarray) -> str:
   """Returns what a film seems to be other than upright and positive, or "".
 
   Args:
     image: uint8 or uint16 [h, w].
   """
-  left = np.array(_MEAN, float)
-  mean = np.concatenate([left, left[:, ::-1]], axis=1)
+  mean = mean_film()
   fields = resample.resize_area(image, mean.shape).astype(float)
   fields -= fields.mean()
   norm = np.linalg.norm(fields) * np.linalg.norm(mean)

@@ -17,7 +17,7 @@ LONGEST = 2.0  # times the shorter side; measured: 1.22
 FEWEST_LEVELS = 32  # of 256; measured: 224 or more
 SMALLEST_SPREAD = 64  # grey levels; measured: 173 or more
 MOST_EXTREME = 0.7  # of the pixels; measured: 0.59 or less (black borders)
-_SMALL = (128, 128)  # at which lungs are compared with their surroundings
+SMALL = (128, 128)  # at which lungs are compared with their surroundings
 
 
 class Histogram(NamedTuple):
@@ -94,8 +94,8 @@ def on_lungs(image: np.ndarray, lungs: np.ndarray) -> tuple[str, ...]:
       "film.",
     )
   found = []
-  small = resample.resize_area(grey_levels.shallow(image), _SMALL)
-  outline = resample.resize_mask(lungs, _SMALL)
+  small = resample.resize_area(grey_levels.shallow(image), SMALL)
+  outline = resample.resize_mask(lungs, SMALL)
   if outline.any() and not outline.all():
     contrast = polarity.lung_contrast(small, outline)
     found += [f"{r.capitalize()}." for r in (polarity.describe(contrast),) if r]

@@ -27,7 +27,7 @@ from apppau_jax.imaging.film import Spacing
 
 LEFT, RIGHT, HEART = "left_lung", "right_lung", "heart"
 LUNGS = "lungs"  # one mask for both
-_SMALLER = 0.2  # of the larger lung's area, at least, has the smaller one
+SMALLER = 0.2  # of the larger lung's area, at least, has the smaller one
 
 
 class Measurement(NamedTuple):
@@ -178,7 +178,7 @@ def _parts(
 def _sides(lungs: np.ndarray) -> dict[str, np.ndarray]:
   """Returns each lung of a mask that has two such parts side by side."""
   pair = _largest(lungs, count=2)
-  if len(pair) < 2 or pair[1].sum() < _SMALLER * pair[0].sum():
+  if len(pair) < 2 or pair[1].sum() < SMALLER * pair[0].sum():
     return {}
   centres = np.array([ndimage.center_of_mass(part) for part in pair])
   down, across = centres[0] - centres[1]
