@@ -51,7 +51,9 @@ def main() -> None:
     _say(output)
   if _PAGE.value:
     page = pathlib.Path(_PAGE.value).expanduser()
-    package = _RUNTIME.value and pathlib.Path(_RUNTIME.value).expanduser()
+    package = None
+    if _RUNTIME.value:
+      package = pathlib.Path(_RUNTIME.value).expanduser()
     export_run.export_page(_WORKDIR.value, page, package=package)
     _say(page)
 

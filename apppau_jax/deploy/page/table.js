@@ -7,11 +7,15 @@ const CONTROL = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069
 const FORMULA = /^[\s"']*[=+\-@\t\r＝＋－＠]/;
 
 function textCell(text) {
-  const plain = text.replace(CONTROL, (mark) => {
-    const code = mark.charCodeAt(0).toString(16);
-    return code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
-  });
+  const plain = text.replace(CONTROL, escaped);
   return FORMULA.test(plain) ? `'${plain}` : plain;
+}
+
+function escaped(mark) {
+  const known = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}[mark];
+  const code = mark.charCodeAt(0).toString(16);
+  return known ?? (code.length > 2
+    ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`);
 }
 
 /** A number with six significant digits, as C's %g. */
