@@ -20,6 +20,7 @@ export function newCard(file) {
   const card = document.getElementById("film").content.firstElementChild
     .cloneNode(true);
   card.querySelector(".name").textContent = file;
+  card.querySelector(".facts .scroll").setAttribute("aria-label", `Masks of ${file}`);
   setStatus(card, "waiting");
   return card;
 }
@@ -105,7 +106,7 @@ function pairs(measured, {columns, mask_names}) {
 }
 
 const labelOf = (name) => capital(shown(
-  name.replace(/_(px|mm)$/, "").replace(/_share$/, " of both lungs’ area")));
+  name.replace(/_(px|mm)$/, "").replace(/_share$/, "’s share of the area")));
 
 function valueOf(name, value) {
   const [, unit, digits] = UNITS.find(([end]) => name.endsWith(end)) ?? [];
