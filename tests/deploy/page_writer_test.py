@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -80,7 +81,7 @@ def test_facts_are_those_of_the_package(page):
   columns = Columns(
     structures=("left_lung", "right_lung"), class_names=("normal", "tb")
   )
-  assert sum(facts["columns"], []) == columns.header()
+  assert [*itertools.chain(*facts["columns"])] == columns.header()
   assert facts["threshold"] == 0.4
   assert facts["largest_components"] == 1
   assert facts["rules"]["pose_mean"] == page_facts.rules()["pose_mean"]
@@ -120,7 +121,7 @@ def test_a_package_is_read_if_it_is_the_one_that_is_stated(tmp_path):
   found = page_runtime.read(path, integrity=integrity)
   assert found.script == b"ort.wasm.bundle.min.mjs"
   assert found.wasm == b"ort-wasm-simd-threaded.wasm"
-  with pytest.raises(DataError, match="SHA-512.*npm pack onnxruntime-web@"):
+  with pytest.raises(DataError, match=r"SHA-512.*npm pack onnxruntime-web@"):
     page_runtime.read(path)
 
 
@@ -154,10 +155,12 @@ def test_npm_that_is_offline_or_absent_has_a_status_of_its_own(
   npm, tmp_path, monkeypatch
 ):
   npm("echo ENOTFOUND registry >&2; exit 1")
-  with pytest.raises(DownloadError, match="ENOTFOUND.*--page_runtime") as error:
+  with pytest.raises(
+    DownloadError, match=r"ENOTFOUND.*--page_runtime"
+  ) as error:
     page_runtime.fetch()
   assert error.value.exit_code == 7
   os.remove(tmp_path / "npm")
   monkeypatch.setenv("PATH", str(tmp_path))
-  with pytest.raises(DownloadError, match="npm.*not installed"):
+  with pytest.raises(DownloadError, match=r"npm.*not installed"):
     page_runtime.fetch()
