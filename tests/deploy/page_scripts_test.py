@@ -19,7 +19,8 @@ from pydicom import uid
 from apppau_jax import escapes
 from apppau_jax.deploy import export, page_facts, page_writer
 from apppau_jax.errors import DataError
-from apppau_jax.imaging import decode, resample
+from apppau_jax.imaging import decode, remarks, resample
+from apppau_jax.imaging.film import Film
 from apppau_jax.inference import overlay, prediction_table
 from apppau_jax.inference.model import Model
 from apppau_jax.inference.prediction_table import Columns
@@ -380,6 +381,45 @@ def test_a_film_has_the_row_and_masks_of_the_command(
   )
   grey = np.fromfile(tmp_path / "film.dcm.grey", np.uint8)
   np.testing.assert_allclose(grey, small.ravel() / (2**bits - 1) * 255, atol=1)
+
+
+def _odd_images():
+  y, x = np.mgrid[:140, :130]
+  chest = make_phantom(seed=3, index=1, size=(140, 130)).image
+  wave = (127 + 100 * np.sin(x / 9) * np.cos(y / 7)).astype(np.uint8)
+  return {
+    "usual": chest,
+    "dull": 100 + chest // 5,
+    "few levels": wave // 16 * 16,
+    "black": np.where(y < 110, 0, wave).astype(np.uint8),
+    "small": wave[:100, :90],
+    "long": np.tile(wave, (3, 1)),
+    "negative": 255 - chest,
+    "upside down": chest[::-1],
+    "both": 255 - chest[::-1],
+  }
+
+
+def test_unusual_images_get_the_remarks_of_the_package(run, tmp_path):
+  facts = page_facts.facts({
+    "resolution": 16, "bits": 8, "structures": [], "classes": [],
+    "threshold": 0.5, "largest_components": 0,
+  })  # fmt: skip
+  (tmp_path / "none").write_bytes(bytes(16 * 16 * 4))  # no lung anywhere
+  jobs, images = [], _odd_images()
+  for name, image in images.items():
+    (tmp_path / name).write_bytes(image.astype(np.uint8).tobytes())
+    height, width = image.shape
+    film = {"height": height, "width": width, "remarks": [], "spacing": None}
+    jobs.append({
+      "kind": "predict", "name": name, "film": film, "facts": facts,
+      "probability": "none", "classes": None, "files": {"lungs": "mask.png"},
+      "longest": 8,
+    })  # fmt: skip
+  for image, found in zip(images.values(), run(jobs)):
+    reason = [*csv.DictReader(io.StringIO(found["csv"]))][0]["reason"]
+    wanted = remarks.on_image(Film(image.astype(np.uint8)))
+    assert reason.startswith(" ".join([*wanted, "Lungs cover 0.0%"]))
 
 
 def test_outlines_are_those_of_the_overlay(run, tmp_path):

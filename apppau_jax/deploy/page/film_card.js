@@ -155,7 +155,7 @@ function paint(canvas, {grey, height, width}, layers) {
       if (layer.halo[i]) level *= 1 - HALO;
       if (layer.rim[i]) colour = layer.colour;
     }
-    image.data.set(colour ?? [level, level, level], 4 * i);
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = colour ? colour[c] : level;
     image.data[4 * i + 3] = 255;
   }
   context.putImageData(image, 0, 0);

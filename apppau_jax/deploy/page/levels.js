@@ -56,8 +56,9 @@ export function resizeArea(image, height, width) {
 /** 1 where at least half of the area of a new pixel is in the mask, else 0. */
 export function resizeMask(mask, height, width) {
   const area = mask.height * mask.width;
-  const total = areaSums(mask, height, width);
-  return {data: Uint8Array.from(total, (sum) => +(2 * sum >= area)), height, width};
+  const total = areaSums(mask, height, width), data = new Uint8Array(total.length);
+  for (let i = 0; i < data.length; i++) data[i] = +(2 * total[i] >= area);
+  return {data, height, width};
 }
 
 /** Values times covered area, in 1 / (height * width) pixels; exact. */

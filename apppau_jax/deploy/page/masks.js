@@ -4,7 +4,8 @@
 /** The mask of probabilities, and of it the largest connected parts. */
 export function binarize(plane, {threshold, largest_components: count}) {
   const least = Math.fround(threshold), {height, width} = plane;
-  const mask = {data: Uint8Array.from(plane.data, (p) => +(p >= least)), height, width};
+  const mask = {data: new Uint8Array(height * width), height, width};
+  for (let i = 0; i < mask.data.length; i++) mask.data[i] = +(plane.data[i] >= least);
   return count ? unite(largest(mask, count), mask) : mask;
 }
 
@@ -15,23 +16,28 @@ function unite(parts, {height, width}) {
 }
 
 /** Places of the largest 4-connected parts, at most `count`, largest first. */
-export function largest({data, height, width}, count) {
-  const seen = new Uint8Array(data.length), parts = [];
-  for (let start = 0; start < data.length; start++) {
-    if (!data[start] || seen[start]) continue;
-    const part = [start];
-    seen[start] = 1;
-    for (let next = 0; next < part.length; next++) {
-      const i = part[next], x = i % width;
-      const visit = (j) => {
-        if (data[j] && !seen[j]) { seen[j] = 1; part.push(j); }
-      };
-      if (x > 0) visit(i - 1);
-      if (x < width - 1) visit(i + 1);
-      if (i >= width) visit(i - width);
-      if (i < width * (height - 1)) visit(i + width);
+export function largest(mask, count) {
+  const {height, width} = mask, last = width * (height - 1);
+  const left = mask.data.slice(); // what is not in a part yet
+  const places = new Int32Array(area(mask)), parts = [];
+  let end = 0;
+  const take = (i) => {
+    if (!left[i]) return;
+    left[i] = 0;
+    places[end++] = i;
+  };
+  for (let start = 0; start < left.length; start++) {
+    if (!left[start]) continue;
+    const begin = end;
+    take(start);
+    for (let next = begin; next < end; next++) {
+      const i = places[next], x = i % width;
+      if (x > 0) take(i - 1);
+      if (x < width - 1) take(i + 1);
+      if (i >= width) take(i - width);
+      if (i < last) take(i + width);
     }
-    parts.push(part);
+    parts.push(places.subarray(begin, end));
   }
   return parts.sort((a, b) => b.length - a.length).slice(0, count);
 }
@@ -127,7 +133,8 @@ function rowEnds(part, width) {
   for (const i of part) {
     const row = Math.floor(i / width), x = i % width, known = ends.get(row);
     if (!known) ends.set(row, [x, x]);
-    else ends.set(row, [Math.min(known[0], x), Math.max(known[1], x)]);
+    else if (x < known[0]) known[0] = x;
+    else if (x > known[1]) known[1] = x;
   }
   return ends;
 }

@@ -181,15 +181,17 @@ function unfilter(block, line, back) {
     if (filter > 4) throw damaged("it has an unknown filter");
     for (let i = 0; filter && i < line; i++) {
       const a = i < back ? 0 : row[i - back], b = above[i];
-      const c = i < back ? 0 : above[i - back];
-      row[i] += [0, a, b, a + b >> 1, filter === 4 ? paeth(a, b, c) : 0][filter];
+      if (filter === 1) row[i] += a;
+      else if (filter === 2) row[i] += b;
+      else if (filter === 3) row[i] += a + b >> 1;
+      else row[i] += paeth(a, b, i < back ? 0 : above[i - back]);
     }
     above = row;
   }
 }
 
 function paeth(a, b, c) {
-  const [pa, pb, pc] = [Math.abs(b - c), Math.abs(a - c), Math.abs(a + b - 2 * c)];
+  const pa = Math.abs(b - c), pb = Math.abs(a - c), pc = Math.abs(a + b - 2 * c);
   if (pa <= pb && pa <= pc) return a;
   return pb <= pc ? b : c;
 }
@@ -235,9 +237,9 @@ function fromPalette(samples, palette, clear = []) {
 /** The level of pixels whose red, green and blue differ by `tolerance` at most. */
 export function equalChannels(samples, channels, tolerance) {
   const found = new Uint8Array(samples.length / channels);
+  const [green, blue] = channels < 3 ? [0, 0] : [1, 2];
   for (let i = 0, at = 0; i < found.length; i++, at += channels) {
-    const [r, g, b] = channels < 3
-      ? Array(3).fill(samples[at]) : samples.subarray(at, at + 3);
+    const r = samples[at], g = samples[at + green], b = samples[at + blue];
     if (Math.max(r, g, b) - Math.min(r, g, b) > tolerance) {
       throw new Refusal("The picture is in colour, and a radiograph is grey. " +
         "Check that it is not an overlay, a photograph or the wrong file.");
