@@ -417,7 +417,7 @@ def test_unusual_images_get_the_remarks_of_the_package(run, tmp_path):
       "longest": 8,
     })  # fmt: skip
   for image, found in zip(images.values(), run(jobs)):
-    reason = [*csv.DictReader(io.StringIO(found["csv"]))][0]["reason"]
+    reason = next(csv.DictReader(io.StringIO(found["csv"])))["reason"]
     wanted = remarks.on_image(Film(image.astype(np.uint8)))
     assert reason.startswith(" ".join([*wanted, "Lungs cover 0.0%"]))
 
