@@ -5,8 +5,9 @@ other seed too, or of another fold. Two rows are therefore compared image by
 image: d_i is the mean of (a - b) on image i over the common seeds that measured
 it. The p-value is that of Wilcoxon's signed-rank test of the d_i. The interval
 is a percentile bootstrap of their mean that resamples images and seeds, within
-each fold where there are folds. Several p-values are corrected by Holm's method. The test concerns other
-images, the spread over seeds concerns other trainings, so both are reported.
+each fold where there are folds. Several p-values are corrected by Holm's
+method. The test concerns other images, the spread over seeds concerns other
+trainings, so both are reported.
 """
 
 import dataclasses

@@ -250,8 +250,9 @@ def _table2(dataset: str, protocol: str) -> Iterator[Row]:
 def _table_semi(dataset: str, protocol: str) -> Iterator[Row]:
   if dataset not in few_masks.RECIPES or protocol != "best":
     raise ConfigError(
-      f"--table=semi compares our recipes for {' and '.join(few_masks.RECIPES)}:"
-      f" pass --protocol=best and one of these, not {protocol} and {dataset}."
+      "--table=semi compares our recipes for "
+      f"{' and '.join(few_masks.RECIPES)}: pass --protocol=best and one of "
+      f"these, not {protocol} and {dataset}."
     )
   for masks, start, method in itertools.product(
     MASKS, ("box", "none"), few_masks.METHODS
