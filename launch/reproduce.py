@@ -1,4 +1,7 @@
-"""Reproduces the paper's Table 1 or 2: every row, every seed, one table.
+"""Reproduces a table: every row, every seed.
+
+--table is 1 or 2 of the paper, or semi: methods of semi-supervision with 3 and
+10 masks, where seed s is draw s of the masks and fold s mod 3.
 
   python -m launch.reproduce --table=2 --protocol=best --out=runs/tables \
     --datasets=montgomery,shenzhen --seeds=0,1,2 --data_dir=data
@@ -15,10 +18,12 @@ from absl import flags
 
 from apppau_jax import progress, runtime
 from apppau_jax.errors import ConfigError
-from apppau_jax.paper import printed_numbers, sweep
+from apppau_jax.paper import printed_numbers, sweep, table_rows
 from launch import cli
 
-_TABLE = flags.DEFINE_enum("table", "2", ("1", "2"), "The paper's table.")
+_TABLE = flags.DEFINE_enum(
+  "table", "2", table_rows.TABLES, "The paper's 1 or 2; semi: few masks."
+)
 _PROTOCOL = flags.DEFINE_string(
   "protocol", "best", "paper, or best: our recipe."
 )
@@ -48,7 +53,7 @@ def main() -> None:
   if not _OUT.value:
     raise ConfigError("--out is needed: the folder of the table and its runs.")
   plan = sweep.Sweep(
-    table=int(_TABLE.value),
+    table=_TABLE.value,
     protocol=_PROTOCOL.value,
     datasets=_DATASETS.value,
     seeds=_SEEDS.value,

@@ -128,9 +128,10 @@ def make_split(
     seed: of `paper` and the folds.
     label_fraction: share of the training images whose masks are used, in
       (0, 1], rounded half up; a whole number above 1, or the integer 1, is a
-      count. At least one image of each class, as far as the count allows. It
-      is chosen from the complete training part by class (of a combination by
-      set and class); smaller choices are contained in larger ones.
+      count. At least one image of each class, as far as the count allows. A
+      share is chosen from the complete training part by class (of a
+      combination by set and class), a count from its available images in the
+      same order; smaller choices are contained in larger ones.
     label_seed: another choice of the labelled images in the same split.
     given: train, validation or test by id, for `given`.
     sources: the member of a combination of each id; without it an id that is
@@ -170,6 +171,8 @@ def make_split(
   order = stratified_split.even_order(
     train, labels=strata, salt=f"labelled:{label_seed}"
   )
+  if isinstance(label_fraction, int) or label_fraction > 1:
+    order = [i for i in order if i in {*ids}]
   count = _label_count(label_fraction, train=order, labels=strata)
   chosen = (order[:count], order[count:], validation, test)
   parts = Parts(*(tuple(sorted({*part} & {*ids})) for part in chosen))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,9 +12,18 @@ from apppau_jax import progress
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment import loading, model_file, run_folder
 from apppau_jax.experiment.networks import Config
-from apppau_jax.training.state import SEGMENTOR, Player, TrainState
+from apppau_jax.training.state import (
+  SEGMENTOR,
+  Player,
+  TrainState,
+  Variables,
+)
 
 NOTHING = "none"
+_LUNGS = ("left_lung", "right_lung")
+# Minus the logit of one lung inside the other one, by the model in the package
+# (median on training films of Montgomery).
+_ELSEWHERE = 12.0
 
 
 def source(config: Config) -> pathlib.Path | None:
@@ -37,8 +46,9 @@ def start(config: Config, state: TrainState) -> TrainState:
 
   The weights and the running statistics of each network come from the network
   of the same name; further segmentors start from random weights, since they
-  must differ. Arrays that do not fit keep their random start, and a message
-  says which.
+  must differ. One mask of both lungs starts from the masks of each, see
+  `united`. Arrays that do not fit keep their random start, and a message says
+  which.
 
   Args:
     config: of the run.
@@ -51,7 +61,11 @@ def start(config: Config, state: TrainState) -> TrainState:
   path = source(config)
   if path is None:
     return state
-  other = loading.read(path, calibrated=False).variables
+  source_run = loading.read(path, calibrated=False)
+  other = dict(source_run.variables)
+  if not config.data.structures and SEGMENTOR in other:
+    structures = source_run.config.data.structures
+    other[SEGMENTOR] = united(other[SEGMENTOR], structures)
   players = dict(state.players)
   for name in players.keys() & other.keys():
     players[name], missed = _taken(players[name], other[name])
@@ -71,6 +85,34 @@ def start(config: Config, state: TrainState) -> TrainState:
         "same model.preset and model.base_width, or start from none."
       )
   return dataclasses.replace(state, players=players)
+
+
+def united(variables: Variables, structures: Sequence[str]) -> Variables:
+  """Returns a segmentor with one mask of both lungs in place of several.
+
+  Where the logit of one lung is 0 that of the other is about -`_ELSEWHERE`.
+  Their mean plus half of that is therefore a logit of the union, and since the
+  side outputs are sums of heads, it is one of every side output if the constant
+  is added to the coarsest head.
+
+  Args:
+    variables: of a segmentor whose heads are named head1 (finest), head2, ...
+    structures: names of its masks; unless both lungs are among them, the
+      variables are returned as they are.
+  """
+  if not {*_LUNGS} <= {*structures}:
+    return variables
+  both = [structures.index(name) for name in _LUNGS]
+  params = dict(variables["params"])
+  heads = sorted(name for name in params if name.startswith("head"))
+  for name in heads:
+    params[name] = {
+      key: np.asarray(value)[..., both].mean(axis=-1, keepdims=True)
+      for key, value in params[name].items()
+    }
+  if heads:
+    params[heads[-1]]["bias"] += _ELSEWHERE / 2
+  return {**variables, "params": params}
 
 
 def _taken(

@@ -11,6 +11,9 @@ import chex
 import flax.linen as nn
 import jax
 
+# Name of the random key with which a segmentor in training sets half of the
+# channels of its encoder's outputs to zero; without the key it drops nothing.
+FEATURE_DROPOUT = "feature_dropout"
 # Standard deviation of a normal that is truncated at 2 of its own.
 _TRUNCATED_SD = 0.87962566103423978
 

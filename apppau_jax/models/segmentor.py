@@ -33,7 +33,11 @@ import jax.numpy as jnp
 from apppau_jax.hints import did_you_mean
 from apppau_jax.models import attention as attention_lib
 from apppau_jax.models import blocks
-from apppau_jax.models.network import Network, SegmentorOutput
+from apppau_jax.models.network import (
+  FEATURE_DROPOUT,
+  Network,
+  SegmentorOutput,
+)
 
 
 class Segmentor(Network):
@@ -86,11 +90,16 @@ class Segmentor(Network):
       image: Float `[b, h, w, 1]`, normalised as in training.
       train: Whether BatchNorm uses the batch's statistics.
 
+    A random key `network.FEATURE_DROPOUT` drops channels of what the encoder
+    passes to the decoder.
+
     Raises:
       ValueError: Height or width is no multiple of 2**depth.
     """
     self._check(image)
     features, skips = self._encode(image.astype(self.dtype), train=train)
+    if self.has_rng(FEATURE_DROPOUT):
+      features, skips = jax.tree.map(_drop_channels, (features, skips))
     side_logits, attention = [], {}
     for level in range(self.depth, 0, -1):
       skip = skips[level]
@@ -165,6 +174,12 @@ class Segmentor(Network):
     head = self._layers.conv(self.num_structures, (1, 1), name=f"head{level}")
     logits = head(features).astype(jnp.float32)
     return logits + blocks.upsample(coarser[-1]) if coarser else logits
+
+
+def _drop_channels(features: jax.Array) -> jax.Array:
+  """Set half of the channels of each image to zero and double the others."""
+  drop = nn.Dropout(0.5, broadcast_dims=(1, 2), rng_collection=FEATURE_DROPOUT)
+  return drop(features, deterministic=False)
 
 
 # The menu of the authors' README, and further architectures.

@@ -1,11 +1,13 @@
 """Statistics of several runs: mean and spread over seeds, and paired tests.
 
-All runs on a data set are measured on the same images. Two rows are therefore
-compared image by image: d_i is the mean over the common seeds of (a - b) on
-image i. The p-value is that of Wilcoxon's signed-rank test of the d_i. The
-interval is a percentile bootstrap of their mean that resamples images and
-seeds. Several p-values are corrected by Holm's method. The test concerns other
-images, the spread over seeds concerns other trainings, so both are reported.
+All runs of a seed on a data set are measured on the same images: those of every
+other seed too, or of another fold. Two rows are therefore compared image by
+image: d_i is the mean of (a - b) on image i over the common seeds that measured
+it. The p-value is that of Wilcoxon's signed-rank test of the d_i. The interval
+is a percentile bootstrap of their mean that resamples images and seeds, within
+each fold where there are folds. Several p-values are corrected by Holm's
+method. The test concerns other images, the spread over seeds concerns other
+trainings, so both are reported.
 """
 
 import dataclasses
@@ -93,12 +95,13 @@ def summary(
 
 def on_different_images(results: Iterable[Result]) -> list[str]:
   """Returns data sets whose runs were measured on different images."""
-  measured: dict[str, set] = {}
+  measured: dict[tuple[str, str], set] = {}
   for result in results:
-    ids = tuple(image["id"] for image in result.report.get("per_image", ()))
-    images = (result.report.get("data_sha256"), ids)
-    measured.setdefault(result.dataset, set()).add(images)
-  return sorted(name for name, found in measured.items() if len(found) > 1)
+    report = result.report
+    ids = tuple(image["id"] for image in report.get("per_image", ()))
+    part = (result.dataset, report.get("split_name", ""))
+    measured.setdefault(part, set()).add((report.get("data_sha256"), ids))
+  return sorted({part[0] for part, seen in measured.items() if len(seen) > 1})
 
 
 def paired(
@@ -118,16 +121,26 @@ def paired(
   seeds = sorted(left.keys() & right.keys())
   if not seeds:
     return None
-  ids = left[seeds[0]].keys()
-  if any(side[s].keys() != ids for side in (left, right) for s in seeds):
-    raise ValueError("the runs to compare were measured on different images")
-  each = np.array([[left[s][i] - right[s][i] for i in ids] for s in seeds])
+  folds: dict[frozenset[str], list[list[float]]] = {}
+  for s in seeds:
+    if left[s].keys() != right[s].keys():
+      raise ValueError("the runs to compare were measured on different images")
+    ids = left[s]
+    folds.setdefault(frozenset(ids), []).append(
+      [left[s][i] - right[s][i] for i in sorted(ids)]
+    )
+  if sum(map(len, folds)) != len(frozenset().union(*folds)):
+    raise ValueError("the runs to compare share some of their images only")
+  blocks = [np.array(block) for block in folds.values()]
+  each = np.concatenate([block.mean(axis=0) for block in blocks])
   return {
     "difference": float(each.mean()),
-    "ci95": _interval(each),
-    "p": _signed_rank(each.mean(axis=0)),
+    "ci95": _interval(blocks),
+    "p": _signed_rank(each),
     "seeds": seeds,
-    "by_seed": each.mean(axis=1).tolist(),
+    "by_seed": [
+      float(np.mean([left[s][i] - right[s][i] for i in left[s]])) for s in seeds
+    ],
   }
 
 
@@ -151,18 +164,25 @@ def _signed_rank(differences: np.ndarray) -> float:
   return float(stats.wilcoxon(differences).pvalue)
 
 
-def _interval(each: np.ndarray) -> list[float]:
-  """Percentile bootstrap of the mean of `[seeds, images]`, both resampled."""
-  rows, columns = _counts(*each.shape)
-  means = np.sum((rows @ each) * columns, axis=1) / each.size
-  low, high = bootstrap.interval(means)
+def _interval(blocks: Sequence[np.ndarray]) -> list[float]:
+  """Percentile bootstrap of the mean over the images of all folds.
+
+  Each block is `[seeds, images]`, both of which are resampled.
+  """
+  total = np.zeros(_RESAMPLES)
+  for number, each in enumerate(blocks):
+    rows, columns = _counts(*each.shape, number)
+    total += np.sum((rows @ each) * columns, axis=1) / len(each)
+  low, high = bootstrap.interval(total / sum(b.shape[1] for b in blocks))
   return [float(low), float(high)]
 
 
-@functools.lru_cache(maxsize=4)
-def _counts(seeds: int, images: int) -> tuple[np.ndarray, np.ndarray]:
+@functools.lru_cache(maxsize=16)
+def _counts(
+  seeds: int, images: int, number: int
+) -> tuple[np.ndarray, np.ndarray]:
   """How often a resample has each seed and image; the same for every pair."""
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(number)
   rows, columns = (
     np.concatenate([*bootstrap.resamples(n, seed=rng, count=_RESAMPLES)])
     for n in (seeds, images)

@@ -23,7 +23,7 @@ _CLASS_F1 = ("class_PR", "class_RE")  # two decimals, other columns have three
 class PrintedRow:
   """A row of Table 1 or 2; `name` and `dataset` as in `table_rows.Row`."""
 
-  table: int
+  table: str
   dataset: str
   name: str
   values: Mapping[str, float]  # by column, see paper_tables.json
@@ -79,12 +79,12 @@ def rows() -> tuple[PrintedRow, ...]:
       name=", ".join(row["row"].rsplit("-", 1)),
       values={k: v for k, v in row.items() if isinstance(v, float)},
     )
-    for table in (1, 2)
+    for table in ("1", "2")
     for row in read()[f"table{table}"]
   )
 
 
-def find(table: int, *, dataset: str, name: str) -> PrintedRow | None:
+def find(table: str, *, dataset: str, name: str) -> PrintedRow | None:
   """Returns the row of a table, or None if the paper has no such row."""
   wanted = (table, dataset, name)
   found = (r for r in rows() if (r.table, r.dataset, r.name) == wanted)
@@ -253,7 +253,7 @@ def markdown() -> str:
   for row in rows():
     wrong = [formula.partition(" ")[0] for formula in contradictions(row)]
     numbers = (*row.solved, row.values["JS"], row.lung_dice)
-    cells = [str(row.table), row.dataset, row.name]
+    cells = [row.table, row.dataset, row.name]
     cells += ["lung" if row.lung_is_positive else "background"]
     cells += [f"{number:.3f}" for number in numbers]
     lines.append(f"| {' | '.join([*cells, ', '.join(wrong) or '–'])} |")

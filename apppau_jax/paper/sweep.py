@@ -53,7 +53,7 @@ class Sweep:
   """What one command reproduces.
 
   Attributes:
-    table: 1 or 2.
+    table: one of `table_rows.TABLES`.
     protocol: `paper`, `best` or either with `:quick`.
     datasets: names of data sets.
     seeds: different whole numbers, as text.
@@ -64,7 +64,7 @@ class Sweep:
     overrides: `key=value` texts for every run.
   """
 
-  table: int
+  table: str
   protocol: str
   datasets: Sequence[str]
   seeds: Sequence[str]

@@ -1,14 +1,19 @@
-"""The rows of the paper's tables: networks, losses and their configurations.
+"""The rows of the tables: networks, losses, methods and their configurations.
 
 The protocol `paper` follows the text (configs/paper_table1.py, paper_table2.py)
 and `best` uses the same networks and losses with this project's recipes. The
 rows that the paper lacks follow its own: cross-entropy and Dice (its Fig. 5),
 the other presets, and for Table 2 ablations and baselines.
+
+The table `semi` compares what S learns from images without masks, with few
+masks, from the model in the package and from random weights. Its seed is the
+draw of the masks and chooses the fold.
 """
 
 import copy
 import dataclasses
 import importlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,10 +24,18 @@ from apppau_jax.errors import ConfigError
 from apppau_jax.keys import did_you_mean
 from apppau_jax.models.segmentor import PRESETS
 from apppau_jax.reports import report
-from configs import base
+from configs import base, few_masks
 
 PROTOCOLS = ("paper", "best")
-PROPOSED = {1: "PPAU-Net, KLTV", 2: "APPAU-Net, KLTV"}  # by the paper
+TABLES = ("1", "2", "semi")
+# The row that others are compared with: that of the paper, and supervision.
+PROPOSED = {
+  "1": "PPAU-Net, KLTV",
+  "2": "APPAU-Net, KLTV",
+  "semi": "supervised, 3 masks",
+}
+FOLDS = 3  # of the table `semi`
+MASKS = (3, 10)
 # Keys that rows and runs set themselves.
 _RESERVED = (
   *("seed", "data.dataset", "data.data_dir", "data.label_seed"),
@@ -47,12 +60,14 @@ class Row:
     dataset: name of the data set.
     in_paper: whether the paper's table has this row.
     config: the configuration without seeds.
+    folds: their number, if the seed chooses the fold; else 0.
   """
 
   name: str
   dataset: str
   in_paper: bool
   config: Any
+  folds: int = 0
 
   def run_config(
     self,
@@ -73,6 +88,8 @@ class Row:
     config = Config.from_dict({**flat, **overrides})
     config.data.data_dir = data_dir
     config.seed = config.data.label_seed = seed
+    if self.folds:
+      config.data.split = f"fold-{seed % self.folds}-of-{self.folds}"
     return config
 
   @property
@@ -125,22 +142,24 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
 
 
 def rows(
-  table: int, *, protocol: str, datasets: Sequence[str], extra: bool
+  table: str, *, protocol: str, datasets: Sequence[str], extra: bool
 ) -> list[Row]:
   """Returns the rows of a table, data set by data set.
 
   Args:
-    table: 1 (segmentation alone) or 2 (both tasks, a tenth of the labels).
+    table: "1" (segmentation alone), "2" (both tasks, a tenth of the labels)
+      or "semi" (few masks), which has the protocol `best` and no row of the
+      paper.
     protocol: one of `PROTOCOLS`.
     datasets: names of data sets.
     extra: whether to add the rows that the paper lacks.
 
   Raises:
-    ConfigError: no such data set.
+    ConfigError: no such data set, or one without such a table.
   """
   for dataset in datasets:
     registry.members(dataset)  # refuses unknown names
-  generate = {1: _table1, 2: _table2}[table]
+  generate = {"1": _table1, "2": _table2, "semi": _table_semi}[table]
   return [
     row
     for dataset in datasets
@@ -226,6 +245,27 @@ def _table2(dataset: str, protocol: str) -> Iterator[Row]:
     yield row("PPAU-Net with pseudo-labels", loss, base.without_discriminator)
     yield row("PPAU-Net with all masks", loss, alone, base.all_labelled)
     yield row("APPAU-Net with all labels", loss, base.all_labelled)
+
+
+def _table_semi(dataset: str, protocol: str) -> Iterator[Row]:
+  if dataset not in few_masks.RECIPES or protocol != "best":
+    raise ConfigError(
+      "--table=semi compares our recipes for "
+      f"{' and '.join(few_masks.RECIPES)}: pass --protocol=best and one of "
+      f"these, not {protocol} and {dataset}."
+    )
+  for masks, start, method in itertools.product(
+    MASKS, ("box", "none"), few_masks.METHODS
+  ):
+    arg = f"dataset={dataset},masks={masks},start={start},method={method}"
+    scratch = " from scratch" if start == "none" else ""
+    yield Row(
+      name=f"{method.replace('_', ' ')}{scratch}, {masks} masks",
+      dataset=dataset,
+      in_paper=False,
+      config=few_masks.get_config(arg),
+      folds=FOLDS,
+    )
 
 
 def _set_loss(config: Any, loss: str) -> None:

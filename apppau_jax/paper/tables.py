@@ -50,7 +50,7 @@ def make(results: Iterable[Result], *, facts: Mapping[str, Any]) -> dict:
     contradicts no JS) and `positive` (the class that SN, SP, PR, RC and F1
     count as positive).
   """
-  table = facts.get("table", 0)
+  table = facts.get("table", "")
   results = [_with_units(result, table) for result in results]
   names = [*LUNG_METRICS, *(f"paper_units.{name}" for name in PAPER_COLUMNS)]
   entries = comparisons.summary(results, names)
@@ -65,7 +65,7 @@ def make(results: Iterable[Result], *, facts: Mapping[str, Any]) -> dict:
   }
 
 
-def _with_units(result: Result, table: int) -> Result:
+def _with_units(result: Result, table: str) -> Result:
   """The result with our values of the paper's columns in its report."""
   row = printed_numbers.find(table, dataset=result.dataset, name=result.row)
   units = paper_units.measure(
@@ -76,7 +76,7 @@ def _with_units(result: Result, table: int) -> Result:
   )
 
 
-def _printed(table: int, dataset: str, name: str) -> dict[str, Any]:
+def _printed(table: str, dataset: str, name: str) -> dict[str, Any]:
   row = printed_numbers.find(table, dataset=dataset, name=name)
   if row is None:
     return {"printed": {}, "solved": {}, "positive": "background"}

@@ -10,10 +10,17 @@ from apppau_jax.semi.mean_teacher import MeanTeacher, mean_teacher_loss
 from apppau_jax.semi.method import Method
 from apppau_jax.semi.pseudo_label import PseudoLabel, pseudo_label_loss
 from apppau_jax.semi.strong_views import strong_view
+from apppau_jax.semi.uncertainty_mean_teacher import (
+  UncertaintyMeanTeacher,
+  certain_mean_teacher_loss,
+)
+from apppau_jax.semi.unimatch import UniMatch
 
 METHODS: dict[str, type[Method]] = {
   "mean_teacher": MeanTeacher,
+  "uncertainty_mean_teacher": UncertaintyMeanTeacher,
   "pseudo_label": PseudoLabel,
+  "unimatch": UniMatch,
   "cross_pseudo_supervision": CrossPseudoSupervision,
 }
 
@@ -23,6 +30,9 @@ __all__ = [
   "MeanTeacher",
   "Method",
   "PseudoLabel",
+  "UncertaintyMeanTeacher",
+  "UniMatch",
+  "certain_mean_teacher_loss",
   "mean_teacher_loss",
   "pseudo_label_loss",
   "strong_view",

@@ -13,8 +13,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 
-# A network in training mode: images `[u, h, w, 1]` to its output.
-Student = Callable[[jax.Array], Any]
+# student(image, feature_dropout=None): the output of a network in training mode
+# for images `[u, h, w, 1]`; a key drops features, see `models.network`.
+Student = Callable[..., Any]
 # predict(image, player=name, averaged=flag): the output of a segmentor in
 # inference mode, by its averaged or its current weights.
 Predict = Callable[..., Any]

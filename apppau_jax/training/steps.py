@@ -26,6 +26,7 @@ import optax
 
 from apppau_jax.batch import Batch
 from apppau_jax.losses import adversarial, objectives
+from apppau_jax.models.network import FEATURE_DROPOUT
 from apppau_jax.training import state as state_lib
 from apppau_jax.training.state import (
   DISCRIMINATOR,
@@ -249,8 +250,13 @@ class TrainStep:
     of images as they are.
     """
 
-    def student(image: jax.Array) -> Any:
-      return _train(self.segmentor, variables, image)[0]
+    def student(
+      image: jax.Array, *, feature_dropout: jax.Array | None = None
+    ) -> Any:
+      rngs = (
+        None if feature_dropout is None else {FEATURE_DROPOUT: feature_dropout}
+      )
+      return _train(self.segmentor, variables, image, rngs=rngs)[0]
 
     return objectives.consistency_objective(
       spec.method.loss(student, views), weight=spec.weight(step)

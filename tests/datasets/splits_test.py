@@ -130,6 +130,17 @@ def test_missing_files_move_no_other_image(name, dataset, data):
     assert getattr(partial, part) == tuple(n for n in names if n in here)
 
 
+def test_a_count_is_of_the_available_images():
+  """Three masks are three, whichever files are missing, in the same order."""
+  complete = make("fold-0-of-3", label_fraction=6)
+  ids = list(registry.spec("montgomery").masked_ids)
+  missing = complete.train_labelled[:2]
+  rest = [i for i in ids if i not in missing]
+  partial = make("fold-0-of-3", ids=rest, label_fraction=6)
+  assert len(partial.train_labelled) == 6
+  assert {*complete.train_labelled[2:]} < {*partial.train_labelled}
+
+
 @pytest.mark.parametrize(
   ("count", "expected"),
   [

@@ -11,6 +11,7 @@ from apppau_jax.config import Config
 from apppau_jax.errors import CheckpointError, ConfigError
 from apppau_jax.experiment import loading, model_file, start_from
 from apppau_jax.experiment.model_file import ModelFile
+from apppau_jax.models.segmentor import Segmentor
 
 
 def _config(**model):
@@ -36,7 +37,7 @@ def _state(config):
 def source(tmp_path):
   """A file with two structures, so that its last layer fits no united lungs."""
   config = _config()
-  config.data.structures = ("left_lung", "right_lung")
+  config.data.structures = ("heart", "left_lung")
   variables = jax.device_get(_drawn(loading.shapes(config).averages, 0))
   path = tmp_path / "source.safetensors"
   model_file.write(path, ModelFile(config=config, variables=variables))
@@ -72,6 +73,20 @@ def test_arrays_that_fit_are_taken_and_the_others_named(source, caplog):
   # The optimiser starts afresh.
   jax.tree.map(np.testing.assert_array_equal, player.opt_state, old.opt_state)
   assert start_from.identity(config)["start_from"]["name"] == str(path)
+
+
+def test_one_mask_starts_from_the_mean_of_both_lungs():
+  """Every side output is the mean logit of both lungs, plus 6."""
+  several = Segmentor(progressive=True, base_width=2, depth=2, num_structures=3)
+  image = np.random.default_rng(0).random((1, 16, 16, 1)).astype(np.float32)
+  variables = several.init(jax.random.key(0), image, train=False)
+  before = several.apply(variables, image, train=False)
+  found = start_from.united(variables, ("left_lung", "heart", "right_lung"))
+  after = several.clone(num_structures=1).apply(found, image, train=False)
+  for old, new in zip(before.side_logits, after.side_logits, strict=True):
+    expected = (np.asarray(old[..., :1]) + np.asarray(old[..., 2:])) / 2 + 6
+    np.testing.assert_allclose(new, expected, rtol=1e-5)
+  assert start_from.united(variables, ("heart", "left_lung")) is variables
 
 
 def test_nothing_is_changed_by_default():

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import pathlib
-import resource
 import signal
 import subprocess
 import sys
@@ -27,13 +26,14 @@ with quiet.second_signal_ends():
   hashlib.pbkdf2_hmac("sha256", b"x", b"y", 10**9)
 """
 SAVE = """
-import pathlib, sys
+import pathlib, resource, sys
 import jax.numpy as jnp
 from apppau_jax.training import checkpoints
 from launch import cli
 
 def main():
   store = checkpoints.Store(FOLDER)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
   store.save({f"a{i}": jnp.full(9999, i) for i in range(9)}, step=1, meta={})
   store.wait()
 
@@ -132,11 +132,9 @@ def test_a_log_without_traceback_is_kept(silent):
 @pytest.mark.slow
 def test_a_full_disk_is_one_paragraph(tmp_path):
   """Many threads of Orbax fail at once; files may have 1,000 bytes."""
-  limit = (1000, 1000)
   done = subprocess.run(
     [sys.executable, "-c", SAVE, str(tmp_path)],
     cwd=ROOT,
-    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
     capture_output=True,
     text=True,
     check=False,

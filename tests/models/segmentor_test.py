@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from apppau_jax.models import segmentor
+from apppau_jax.models import network, segmentor
 
 GOLDEN = json.loads(
   (pathlib.Path(__file__).parents[1] / "golden" / "segmentor.json").read_text()
@@ -255,3 +255,28 @@ def test_rematerialisation_changes_memory_not_numbers():
   largest = max(np.abs(g).max() for g in jax.tree.leaves(expected[1]))
   chex.assert_trees_all_close(expected, found, rtol=1e-4, atol=1e-6 * largest)
   assert "remat" in text or "checkpoint" in text
+
+
+def test_feature_dropout_passes_half_of_the_channels_doubled(variables):
+  """What the decoder gets of the encoder, channel by channel; no parameter."""
+  output, state = PPAU.apply(
+    variables,
+    IMAGE,
+    train=False,
+    rngs={network.FEATURE_DROPOUT: jax.random.key(0)},
+    capture_intermediates=True,
+  )
+  outputs = dict(state["intermediates"])
+  del outputs["__call__"]
+  found = {name: value["__call__"][0] for name, value in outputs.items()}
+  dropped = [v for k, v in found.items() if k.startswith("Dropout")]
+  whole = [found[name] for name in ("B", *(f"E{level}" for level in LEVELS))]
+  assert len(dropped) == len(whole) == DEPTH + 1
+  kept = []
+  for after in dropped:
+    before = next(v for v in whole if v.shape == after.shape)
+    passed = np.asarray((after != 0).any(axis=(1, 2), keepdims=True))
+    np.testing.assert_array_equal(after, 2 * before * passed)
+    kept.append(passed.mean())
+  assert 0.1 < np.mean(kept) < 0.9
+  assert not np.allclose(output.logits, apply(variables, IMAGE).logits)

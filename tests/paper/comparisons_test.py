@@ -64,6 +64,41 @@ def test_only_common_seeds_and_the_same_images_compare(make_run):
     comparisons.paired(a, other)
 
 
+def test_folds_are_compared_over_the_images_of_all(make_run):
+  """Seeds 0 and 2 measure one fold, seed 1 another with twice the images."""
+  rng = np.random.default_rng(0)
+  gaps = {0: rng.normal(0.01, 0.01, 8), 1: rng.normal(0.03, 0.01, 16)}
+  gaps[2] = gaps[0] + 0.01
+  ids = {s: [f"{s % 2}-{k}" for k in range(len(g))] for s, g in gaps.items()}
+
+  def runs(row, factor):
+    return [
+      make_run(row, s, 0.9 + factor * g, ids=ids[s], split_name=f"fold-{s % 2}")
+      for s, g in gaps.items()
+    ]
+
+  first, second = runs("a", 1), runs("b", 0)
+  found = comparisons.paired(first, second)
+  each = np.concatenate([(gaps[0] + gaps[2]) / 2, gaps[1]])
+  assert found["difference"] == pytest.approx(each.mean())
+  assert found["p"] == pytest.approx(stats.wilcoxon(each).pvalue)
+  assert found["by_seed"] == pytest.approx([gaps[s].mean() for s in range(3)])
+  one = np.array([gaps[0], gaps[2]])
+  # A plain loop that redraws images in each fold, and the seeds of fold 0.
+  means = [
+    (8 * one[np.ix_(rng.choice(2, 2), rng.choice(8, 8))].mean()
+     + rng.choice(gaps[1], 16).sum()) / 24
+    for _ in range(4000)
+  ]  # fmt: skip
+  spread = np.ptp(np.percentile(means, [2.5, 97.5]))
+  assert np.ptp(found["ci95"]) == pytest.approx(spread, rel=0.1)
+  assert comparisons.on_different_images([*first, *second]) == []
+  halves = [make_run(r, s, [1.0, 1.0], ids=["x", f"y{s}"])
+            for r, s in (("a", 0), ("a", 1))]  # fmt: skip
+  with pytest.raises(ValueError, match="some of their images"):
+    comparisons.paired(halves, halves)
+
+
 def test_equal_rows_do_not_differ(make_run):
   runs = [make_run("a", 0, [0.9, 0.8, 0.7])]
   found = comparisons.paired(runs, runs)

@@ -21,7 +21,7 @@ def _pair(first, second, p=0.5):
 
 @pytest.mark.parametrize(
   ("table", "networks", "losses"),
-  [(1, 8, ["TV", "KLTV", "XE", "Dice"]), (2, 2, ["TV", "XETV", "KLTV"])],
+  [("1", 8, ["TV", "KLTV", "XE", "Dice"]), ("2", 2, ["TV", "XETV", "KLTV"])],
 )
 def test_networks_share_a_loss_and_losses_a_network(table, networks, losses):
   rows = table_rows.rows(

@@ -46,22 +46,22 @@ def _row(**changes):
   }
   values = {name: round(float(v), 3) for name, v in values.items()}
   return printed_numbers.PrintedRow(
-    table=1, dataset="x", name="x", values=values | changes
+    table="1", dataset="x", name="x", values=values | changes
   )
 
 
 def test_every_row_of_both_tables_is_there_with_every_column():
   segmentation = {"DS", "JS", "SSIM", "F1", "HD", "SN", "SP", "PR", "RC"}
-  for table, count in ((1, 24), (2, 12)):
+  for table, count in (("1", 24), ("2", 12)):
     own = [row for row in ROWS if row.table == table]
     assert len({(row.dataset, row.name) for row in own}) == len(own) == count
     columns = segmentation | (
-      {"Acc", "class_PR", "class_RE"} if table == 2 else set()
+      {"Acc", "class_PR", "class_RE"} if table == "2" else set()
     )
     assert all(row.values.keys() == columns for row in own)
 
 
-@pytest.mark.parametrize("table", [1, 2])
+@pytest.mark.parametrize("table", ["1", "2"])
 def test_printed_rows_have_the_names_of_our_rows(table):
   ours = table_rows.rows(
     table, protocol="paper", datasets=[*LUNGS, "ccx"], extra=False
@@ -146,7 +146,7 @@ def test_the_document_has_the_computed_tables():
     (line,) = [line[1:] for line in tables if line[0] == formula]
     assert [int(number) for number in line] == list(counts)
   for row in ROWS:
-    key = [str(row.table), row.dataset, row.name]
+    key = [row.table, row.dataset, row.name]
     (line,) = [line[3:] for line in tables if line[:3] == key]
     numbers = [*row.solved, row.values["JS"], row.lung_dice]
     assert [float(x) for x in line[1:5]] == pytest.approx(numbers, abs=5.1e-4)
@@ -160,20 +160,20 @@ def test_the_document_has_the_computed_counts_and_ranges():
   assert _numbers(r"In (.+) rows JS is") == [sum(near), len(near)]
 
   ranges = []
-  for table in (1, 2):
+  for table in ("1", "2"):
     for dataset in ("montgomery", "shenzhen", "jsrt", "ccx"):
       found = [round(r.lung_dice, 3) for r in _select(table, dataset)]
       ranges += [min(found), max(found)]
   said = _numbers(r"Lung Dice of Table 1:(.+)\|")
   assert [number for number in said if number < 1] == ranges
 
-  shenzhen = _select(2, "shenzhen")
+  shenzhen = _select("2", "shenzhen")
   recalls = [row.values["SP"] for row in shenzhen]  # background is positive
   highest = [f(row.values["DS"] for row in shenzhen) for f in (min, max)]
   said = _numbers(r"semi-supervised rows of Shenzhen have(.+)\|")
   assert said == [*recalls, *ranges[10:12], *highest]
 
-  rows = _select(1, "shenzhen", "jsrt", "ccx")
+  rows = _select("1", "shenzhen", "jsrt", "ccx")
   pairs = list(zip(rows[::2], rows[1::2]))  # TV, KLTV
   falls = sum(b.values["SN"] < a.values["SN"] for a, b in pairs)
   rises = sum(b.values["SP"] > a.values["SP"] for a, b in pairs)
@@ -186,7 +186,7 @@ def test_the_document_has_the_computed_counts_and_ranges():
 
 
 def test_the_document_has_the_computed_answers():
-  rows = _select(2, *LUNGS)
+  rows = _select("2", *LUNGS)
   found = [printed_numbers.answers(row) for row in rows]
   assert found == [
     *([(17, 3)], [], [(17, 2)]),
@@ -198,11 +198,11 @@ def test_the_document_has_the_computed_answers():
   assert _numbers(r"in (\d of \d) rows exactly one") == [unique, len(rows)]
   without = sum(not _has_precision_and_recall(row) for row in rows)
   assert _numbers(r"one class (\d of \d) rows") == [without, len(rows)]
-  for row in _select(2, *LUNGS, "ccx"):
+  for row in _select("2", *LUNGS, "ccx"):
     images = PUBLIC[row.dataset].test
     acc = row.values["Acc"]
     assert round(round(acc * images) / images, 3) == acc
-  pairs = [(r.values["Acc"], r.values["class_RE"]) for r in _select(2, "ccx")]
+  pairs = [(r.values["Acc"], r.values["class_RE"]) for r in _select("2", "ccx")]
   equal = sum(abs(a - b) <= 0.005 for a, b in pairs)
   assert _numbers(r"equals Acc in (\d of \d)") == [equal, len(pairs)]
 
@@ -221,9 +221,9 @@ def _has_precision_and_recall(row):
 
 
 def test_rows_that_are_copies_and_rows_that_lead():
-  *_, tv, kltv = _select(1, "montgomery")
+  *_, tv, kltv = _select("1", "montgomery")
   assert tv.values == kltv.values
-  *_, last = _select(2, "montgomery")
+  *_, last = _select("2", "montgomery")
   assert last.values["SP"] == last.values["PR"] == 0.944
   # Without SP the row has the lung share of its set; with it, it has not.
   assert last.lung_is_positive
@@ -232,14 +232,14 @@ def test_rows_that_are_copies_and_rows_that_lead():
     ("shenzhen", "Attention U-Net, KLTV"),
     ("ccx", "U-Net, TV"),
   ):
-    best = max(_select(1, dataset), key=lambda row: row.values["JS"])
+    best = max(_select("1", dataset), key=lambda row: row.values["JS"])
     assert best.name == name
 
 
 def test_positive_is_the_background_and_ccx_mixes_both():
   shares = {}
   for dataset in (*LUNGS, "ccx"):
-    rows = _select(1, dataset)[:4]  # those of Montgomery with lung positive
+    rows = _select("1", dataset)[:4]  # those of Montgomery with lung positive
     assert {r.lung_is_positive for r in rows} == {dataset == "montgomery"}
     shares[dataset] = np.median([row.solved.positive for row in rows])
   assert shares["montgomery"] == pytest.approx(LUNGS["montgomery"], abs=0.01)
@@ -270,7 +270,7 @@ def _lungs(scale):
 def test_hd_can_be_between_rows_but_not_between_boundaries():
   lungs, part = _lungs(1.0), _lungs(0.4)
   recall = (lungs & part).sum() / lungs.sum()
-  printed = _select(2, "shenzhen")[0].values
+  printed = _select("2", "shenzhen")[0].values
   assert recall == pytest.approx(printed["SP"], abs=0.05)
   units = paper_compat.of_tallies([paper_compat.tally(part, lungs)])
   assert units["js_pixel_accuracy"] == pytest.approx(printed["JS"], abs=0.05)
@@ -293,7 +293,7 @@ def test_jsrt_is_always_nodule_and_its_split_was_not_stratified():
   jsrt = PUBLIC["jsrt"]
   normal, _, nodules = jsrt.classes
   always = 2 * 47 / (2 * 47 + (jsrt.test - 47))  # F1 of answering nodule
-  for row in _select(2, "jsrt"):
+  for row in _select("2", "jsrt"):
     assert row.values["Acc"] == round(47 / jsrt.test, 3)
     f1 = (row.values["class_PR"], row.values["class_RE"])
     assert f1 == (0.0, round(always, 2))
@@ -306,7 +306,7 @@ def test_jsrt_is_always_nodule_and_its_split_was_not_stratified():
 def test_montgomery_and_shenzhen_are_classified_no_better_than_the_majority():
   for dataset in ("montgomery", "shenzhen"):
     public = PUBLIC[dataset]
-    best = max(row.values["Acc"] for row in _select(2, dataset))
+    best = max(row.values["Acc"] for row in _select("2", dataset))
     p = stats.binomtest(
       round(best * public.test),
       public.test,
@@ -337,5 +337,5 @@ def test_in_the_papers_units_a_public_u_net_would_lead():
   for dataset, dice in public.items():
     # As many pixels missed as added: wrong = 2 l (1 - D).
     accuracy = 1 - 2 * LUNGS[dataset] * (1 - dice)
-    printed = max(row.values["DS"] for row in _select(1, dataset))
+    printed = max(row.values["DS"] for row in _select("1", dataset))
     assert printed_numbers.ds_from_js(accuracy) > printed + 2e-3

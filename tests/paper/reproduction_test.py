@@ -30,7 +30,7 @@ class World:
   def plan(self, **changes):
     return sweep.Sweep(
       **{
-        "table": 2,
+        "table": "2",
         "protocol": "best",
         "datasets": ["montgomery"],
         "seeds": ["0", "1"],
@@ -99,7 +99,9 @@ def test_all_rows_and_a_table_with_the_printed_numbers(world):
   assert len(table["comparisons"]) == 3
   assert table["part"] == "validation"
   assert "optimistic" in table["caption"]
-  paper = printed_numbers.find(2, dataset="montgomery", name="APPAU-Net, KLTV")
+  paper = printed_numbers.find(
+    "2", dataset="montgomery", name="APPAU-Net, KLTV"
+  )
   assert table["rows"][2]["printed"] == paper.values
   for name in ("table.md", "table.tex", "table.html"):
     text = (world.out / name).read_text()

@@ -9,7 +9,7 @@ from apppau_jax.metrics import paper_compat
 from apppau_jax.metrics.masks import overlap_metrics
 from apppau_jax.paper import paper_units, table_page, table_text, tables
 
-FACTS = {"title": "Table 1", "caption": "a & b < c", "table": 1, "failed": {}}
+FACTS = {"title": "Table 1", "caption": "a & b < c", "table": "1", "failed": {}}
 EVIL = '<script>alert("1")</script>'
 
 
@@ -157,7 +157,7 @@ def test_each_cell_has_our_value_and_the_printed_one(make_run):
   assert [cell["positive"] for cell in cells] == ["lung", *["background"] * 3]
   assert values[0]["paper_units.SN"] != values[1]["paper_units.SN"]
   # Rows of the other table have other names.
-  other = tables.make(runs, facts={**FACTS, "table": 2})
+  other = tables.make(runs, facts={**FACTS, "table": "2"})
   assert not any(row["printed"] for row in other["rows"])
   for text in (table_text.latex(made), table_page.page(made)):
     assert "0.983" in text
@@ -166,7 +166,7 @@ def test_each_cell_has_our_value_and_the_printed_one(make_run):
 def test_two_decimals_are_printed_as_two(make_run):
   report = {"classification": {"confusion": [[17, 3], [12, 3]]}}
   run = make_run("APPAU-Net, KLTV", 0, [0.9], **report)
-  made = tables.make([run], facts={**FACTS, "table": 2})
+  made = tables.make([run], facts={**FACTS, "table": "2"})
   block = table_text.blocks(made)[1]
   cells = dict(zip(block.titles, block.lines[0]))
   assert cells["class RE"] == "0.286 / 0.20"

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import test_util
-from scipy import special
+from scipy import optimize, special
 
 from apppau_jax import semi
 
@@ -17,6 +17,7 @@ SHAPE = (3, 4, 5, 2)
 RNG = np.random.default_rng(0)
 LOGITS = np.float32(RNG.normal(0, 3, SHAPE))
 TEACHER = np.float32(RNG.beta(0.3, 0.3, SHAPE))  # mostly confident
+CERTAIN = np.float32(RNG.random(SHAPE) < 0.6)
 
 
 # The oracle: float64, one example and one pixel at a time.
@@ -35,7 +36,16 @@ def _pseudo_label(logits, teacher, *, threshold):
   return np.array(totals)
 
 
+def _certain(logits, teacher):
+  gap = special.expit(np.float64(logits)) - np.float64(teacher)
+  return np.array([(g[c > 0] ** 2).mean() for g, c in zip(gap, CERTAIN)])
+
+
 CASES = {
+  "certain_mean_teacher": (
+    lambda s, q: semi.certain_mean_teacher_loss(s, q, CERTAIN),
+    _certain,
+  ),
   "mean_teacher": (semi.mean_teacher_loss, _mean_teacher),
   **{
     f"pseudo_label_{threshold}": (
@@ -125,3 +135,23 @@ def test_a_threshold_of_a_half_takes_every_pixel():
     [math.log(4 / 3), math.log(4 / 3), math.log(4)],
     rtol=1e-6,
   )
+
+
+def test_pixels_are_certain_by_the_entropy_of_the_mean():
+  """0.75 log 2 is the entropy at a probability of 0.2145 (SciPy's root)."""
+  edge = optimize.brentq(
+    lambda p: -p * math.log(p) - (1 - p) * math.log1p(-p) - 0.75 * math.log(2),
+    1e-3,
+    0.5,
+  )
+  mean = np.array([0.0, edge - 1e-3, edge + 1e-3, 0.5, 1 - edge + 1e-3, 1.0])
+  spread = np.minimum(mean, 1 - mean) / 2  # the copies differ, the mean counts
+  probs = np.float32([mean - spread, mean + spread]).reshape(2, 1, 1, -1, 1)
+  found = semi.uncertainty_mean_teacher.certain_pixels(probs)
+  assert np.ravel(found).tolist() == [1, 1, 0, 0, 1, 1]
+
+
+def test_an_image_without_certain_pixels_has_no_loss():
+  none = np.zeros_like(CERTAIN)
+  loss = semi.certain_mean_teacher_loss(LOGITS, TEACHER, none)
+  assert not np.any(loss)

@@ -39,6 +39,12 @@ def _replace(state, name, **changes):
   return dataclasses.replace(state, players=state.players | {name: player})
 
 
+def _views_key():
+  """The key of the strong views in the first step, see `TrainStep`."""
+  key = jax.random.fold_in(jax.random.key(0), 0)
+  return jax.random.split(jax.random.split(key)[0])[1]
+
+
 def _same(a, b):
   equal = jax.tree.map(lambda x, y: bool(np.array_equal(x, y)), a, b)
   return all(jax.tree.leaves(equal))
@@ -219,6 +225,56 @@ def test_unlabelled_masks_do_not_matter(game, s_alone, pseudo_labels):
       state, metrics = pseudo_labels(state, data.take(game.rows[1]))
     ends.append((state, metrics))
   assert _same(*ends)
+
+
+def test_unimatch_by_hand(game, s_alone, mine):
+  """A quarter of each strong view and half of the weak one, which this network
+  has no features to drop from."""
+
+  def darken(key, image, target, *, labelled):
+    return jax.random.uniform(key) * image, target
+
+  method = _method("unimatch", view=darken, threshold=0.52)
+  _, metrics = jax.jit(game.alone(semi=method))(s_alone, mine)
+  player, weak = s_alone.players["segmentor"], game.prepared().image[LABELLED:]
+  q = _expit(tiny_network.predict(game.module, player.ema, weak).logits)
+
+  def term(image):
+    p = _expit(_train(game, player, image)[0].logits)
+    each = -np.log(np.where(q >= 0.5, p, 1 - p))
+    return (each * (np.maximum(q, 1 - q) >= 0.52)).mean()
+
+  dark = [jax.random.uniform(k) for k in jax.random.split(_views_key(), 3)]
+  assert dark[0] != dark[1]
+  expected = (term(dark[0] * weak) + term(dark[1] * weak)) / 4 + term(weak) / 2
+  assert float(metrics["consistency"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_uncertain_teacher_by_hand(game, s_alone, mine):
+  """Its certain pixels and their targets go through the strong view alike."""
+
+  def shift(key, image, target, *, labelled):
+    assert labelled[1].shape[-1] == target.shape[-1] == 2
+    return image, target[:, ::-1]
+
+  method = _method("uncertainty_mean_teacher", view=shift)
+  _, metrics = jax.jit(game.alone(semi=method))(s_alone, mine)
+  player, weak = s_alone.players["segmentor"], game.prepared().image[LABELLED:]
+  noise = jax.random.truncated_normal(
+    jax.random.split(_views_key())[1], -2.0, 2.0, (4, *weak.shape)
+  )
+  copies = [weak + 0.1 * each for each in noise]
+
+  def prob(image):
+    return _expit(tiny_network.predict(game.module, player.ema, image).logits)
+
+  mean = np.mean([prob(image) for image in copies], axis=0)
+  entropy = special.entr(mean) + special.entr(1 - mean)
+  certain = (entropy < 0.75 * np.log(2))[:, ::-1]
+  gap = _expit(_train(game, player, weak)[0].logits) - prob(weak)[:, ::-1]
+  count = np.maximum(certain.sum(axis=(1, 2, 3)), 1)
+  expected = ((gap**2 * certain).sum(axis=(1, 2, 3)) / count).mean()
+  assert float(metrics["consistency"]) == pytest.approx(expected, rel=1e-4)
 
 
 # Cross pseudo supervision: two segmentors.
