@@ -42,6 +42,7 @@ setuptools.setup(
       "box/*.safetensors",
       "checks/*.jinja",
       "datasets/split_lists/*.json",
+      "imaging/*.safetensors",
       "inference/*.jinja",
       "paper/*.jinja",
       "paper/*.json",
