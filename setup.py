@@ -43,6 +43,7 @@ setuptools.setup(
       "checks/*.jinja",
       "datasets/split_lists/*.json",
       "deploy/page/*",
+      "imaging/*.safetensors",
       "inference/*.jinja",
       "paper/*.jinja",
       "paper/*.json",

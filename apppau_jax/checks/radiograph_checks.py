@@ -7,7 +7,8 @@ hand (resampled copies), whose extreme values are given beside them.
 from apppau_jax.checks.findings import Finding, error, warning
 from apppau_jax.checks.radiograph import Radiograph
 from apppau_jax.imaging import polarity as polarity_lib
-from apppau_jax.imaging import pose, remarks
+from apppau_jax.imaging import remarks
+from apppau_jax.imaging import view as view_lib
 from apppau_jax.imaging.polarity import DECISIVE
 from apppau_jax.imaging.structure import LUNGS
 
@@ -40,13 +41,13 @@ def contrast(image: Radiograph) -> list[Finding]:
 
 
 def view(image: Radiograph) -> list[Finding]:
-  """Finds headers of another view, and images upside down or negative.
+  """Finds headers of another view, and images that `imaging.view` doubts.
 
   Whether an image with a mask is a negative is left to `polarity`.
   """
   found = [f"{image.name}: {remark}" for remark in image.remarks]
-  seems = pose.describe(image.sketch)
-  if seems and not (image.lungs and seems == pose.NEGATIVE):
+  seems = view_lib.describe(image.sketch)
+  if seems and not (image.lungs and seems == view_lib.NEGATIVE):
     found.append(f"{image.name} may be {seems}")
   return [warning("view", what, image.id) for what in found]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from apppau_jax.datasets.features import Form
+from apppau_jax.datasets.features import SPACING, Form
 from apppau_jax.datasets.raw_index import RawExample
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.datasets.spec import Annotation, DatasetSpec, Drawn, Reading
@@ -20,7 +20,7 @@ from apppau_jax.imaging import (
   polarity,
   resample,
 )
-from apppau_jax.imaging.film import Film
+from apppau_jax.imaging.film import Film, Spacing
 
 _PNG = b"\x89PNG"
 
@@ -97,6 +97,7 @@ def _pictures(
     "mask": _png(lungs.astype(np.uint8)),
     "height": image.shape[0],
     "width": image.shape[1],
+    **_spacing(film.spacing or spec.documented_spacing(image.shape)),
   }
   if spec.structures:
     structures = drawn.structures if drawn else ()
@@ -107,6 +108,10 @@ def _pictures(
     features["structures"] = _png(inside)
     features["has_structures"] = bool(structures)
   return features, remarks
+
+
+def _spacing(spacing: Spacing | None) -> dict[str, float | str]:
+  return dict(zip(SPACING, spacing or (0.0, 0.0, "")))
 
 
 def _png(image: np.ndarray) -> io.BytesIO:

@@ -14,6 +14,9 @@ from apppau_jax.imaging import decode, grey_levels
 
 SPLIT = "full"  # "all" is a reserved word of TFDS
 PICTURES = ("image", "mask", "structures")  # encoded as PNG
+# Millimetres between the rows and columns of the raw image, 0 where unknown,
+# and what states them, see `film.Spacing`.
+SPACING = ("row_mm", "column_mm", "spacing_from")
 
 
 class Form(Protocol):
@@ -31,6 +34,7 @@ def features(
   *,
   form: Form,
   class_names: Sequence[str] | None = None,
+  spacing: bool = True,
 ) -> tfds.features.FeaturesDict:
   """Returns the features of one example of a prepared set.
 
@@ -38,6 +42,8 @@ def features(
     specs: the set, or the sets of a combination.
     form: states the resolution and the bits of the pictures.
     class_names: the classes; those of the specs by default.
+    spacing: whether there are the features `SPACING`, which sets of format 1
+      lack.
   """
   side = form.resolution
   if class_names is None:
@@ -59,6 +65,8 @@ def features(
     "age": text,
     "finding": text,
   }
+  if spacing:
+    stated |= dict(zip(SPACING, (np.float32, np.float32, text)))
   if any(spec.structures for spec in specs):
     # Bit k: inside structure k of the one set that has structures.
     stated["structures"] = picture(dtype=_structure_dtype(specs))

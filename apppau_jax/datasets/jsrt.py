@@ -196,6 +196,7 @@ JSRT = DatasetSpec(
     *("left clavicle", "right clavicle"),
   ),
   read_raw=read_raw,
+  millimetres={(SIDE, SIDE): 0.175},
   tables=METADATA
   + tuple(
     (stem + suffix, parse)

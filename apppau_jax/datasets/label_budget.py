@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from apppau_jax.datasets import phantom, registry, splits
 from apppau_jax.datasets.splits import Parts
 from apppau_jax.errors import ConfigError, DataError
+from apppau_jax.imaging.film import Spacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Entry:
     finding: the text of the clinical reading, or "".
     source: the prepared set that holds it.
     structures: names of the structures outlined besides the lungs.
+    spacing: of the raw image's pixels; None if unknown.
     details: features that only its set has, such as JSRT's nodules.
   """
 
@@ -39,6 +41,7 @@ class Entry:
   finding: str = ""
   source: str = ""
   structures: tuple[str, ...] = ()
+  spacing: Spacing | None = None
   details: Mapping[str, int | str] = dataclasses.field(
     default_factory=dict, hash=False
   )

@@ -16,8 +16,10 @@ from apppau_jax.datasets import registry
 from apppau_jax.imaging import grey_levels
 
 RECORD = "prepare.json"
-# Raise it when the same raw files give other prepared bytes.
-FORMAT = 1
+# Raise it when the same raw files give other prepared bytes. Sets of format 1
+# have no spacing of pixels and are read as well.
+FORMAT = 2
+_READABLE = (1, 2)
 _FORM = {"format?": int, "content_sha256?": str, "files": {str: str}}
 _ALWAYS = ("features.json", "label.labels.txt")
 RESOLUTIONS = (128, 256, 512)
@@ -111,11 +113,11 @@ class Prepared:
         "it lies elsewhere set data_dir to that folder; else prepare it with: "
         f"{self.command}"
       )
-    if record.get("format") != FORMAT:
+    if record.get("format") not in _READABLE:
       raise errors.DataError(
         f"The prepared dataset {self.dataset} in {self.folder} was written by "
-        f"another version of this code (format {record.get('format')}, not "
-        f"{FORMAT}). Rebuild it with: {self.command}"
+        f"another version of this code (format {record.get('format')}, not one "
+        f"of {_READABLE}). Rebuild it with: {self.command}"
       )
     if bad := self.damaged(record):
       raise errors.DataError(

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python import array_record_data_source
 from google.protobuf import json_format, message
@@ -20,6 +21,7 @@ from apppau_jax.datasets import features as features_lib
 from apppau_jax.datasets import registry
 from apppau_jax.datasets.label_budget import Entry
 from apppau_jax.datasets.prepared import Prepared
+from apppau_jax.imaging.film import Spacing
 
 _DAMAGE = (
   *(ValueError, KeyError, AttributeError, TypeError, RuntimeError),
@@ -58,14 +60,7 @@ class Shards:
         f"its classes are {', '.join(self.class_names) or '(none)'}, not "
         f"{', '.join(stated)}"
       )
-    try:
-      self._features = features_lib.features(
-        [self.spec], form=prepared, class_names=self.class_names
-      )
-    except ValueError as error:
-      raise self._refusal("it names a class twice") from error
-    if self._read_features() != _as_json(self._features):
-      raise self._refusal("its features.json states other features")
+    self._features = self._matching_features()
     skip = tfds.decode.SkipDecoding()
     self._decoders = {
       name: skip for name in features_lib.PICTURES if name in self._features
@@ -93,14 +88,35 @@ class Shards:
     other = (*features_lib.PICTURES, "has_mask", "has_structures")
     values = {n: value for n, value in record.items() if n not in other}
     details = {name: values.pop(name) for name in self.spec.details}
+    spacing = _spacing(*(values.pop(n, 0) for n in features_lib.SPACING))
     outlined = record.get("has_structures")
     return Entry(
       **values,
       has_mask=bool(record["has_mask"]),
       source=self.member,
+      spacing=spacing,
       structures=self.spec.structure_names if outlined else (),
       details=details,
     )
+
+  def _matching_features(self) -> tfds.features.FeaturesDict:
+    stated = self._read_features()
+    try:
+      possible = [
+        features_lib.features(
+          [self.spec],
+          form=self._prepared,
+          class_names=self.class_names,
+          spacing=spacing,
+        )
+        for spacing in (True, False)
+      ]
+    except ValueError as error:
+      raise self._refusal("it names a class twice") from error
+    for features in possible:
+      if stated == _as_json(features):
+        return features
+    raise self._refusal("its features.json states other features")
 
   def _parse(self, record: bytes) -> Record:
     example: Any = self._features.deserialize_example_np(
@@ -108,13 +124,14 @@ class Shards:
     )
     return {name: self._typed(name, example[name]) for name in self._features}
 
-  def _typed(self, name: str, value: Any) -> bytes | str | int:
+  def _typed(self, name: str, value: Any) -> bytes | str | int | float:
     is_text = isinstance(self._features[name], tfds.features.Text)
     if is_text or name in self._decoders:
       if not isinstance(value, bytes):
         raise TypeError(name)
       return value.decode() if is_text else value
-    return int(value)
+    is_float = self._features[name].np_dtype == np.float32
+    return float(value) if is_float else int(value)
 
   def _read_class_names(self) -> tuple[str, ...]:
     path = self._prepared.folder / "label.labels.txt"
@@ -150,6 +167,13 @@ class Shards:
       f"version of this code: {reason}. Rebuild it with: "
       f"{self._prepared.command}"
     )
+
+
+def _spacing(rows: float, columns: float, element: str) -> Spacing | None:
+  """Returns a spacing of a record, which has six digits; None for zeros."""
+  if not (rows > 0 and columns > 0):
+    return None
+  return Spacing(*(float(f"{x:.6g}") for x in (rows, columns)), element)
 
 
 def _as_json(features: tfds.features.FeaturesDict) -> Any:

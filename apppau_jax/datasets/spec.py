@@ -13,6 +13,7 @@ import numpy as np
 from apppau_jax import reading
 from apppau_jax.datasets.raw_source import SUFFIXES, RawSource
 from apppau_jax.errors import DataError
+from apppau_jax.imaging.film import DOCUMENTED, Spacing
 from apppau_jax.imaging.masks import Frames
 from apppau_jax.imaging.structure import LUNGS, Structure
 
@@ -150,6 +151,8 @@ class DatasetSpec:
     outlined: what the masks outline.
     scaled: masks may be coarser or finer than their image, by an integer.
     frames: sizes of an image and of its mask that show the same frame.
+    millimetres: between pixels, by the (height, width) of images for which
+      the owner states it.
     annotations: masks of ids that are no pictures.
     annotated_in: the files of the annotations.
     counts: images of the complete set by class, where ids are not published;
@@ -193,6 +196,9 @@ class DatasetSpec:
   outlined: Structure = LUNGS
   scaled: bool = False
   frames: Frames | None = None
+  millimetres: Mapping[tuple[int, ...], float] = dataclasses.field(
+    default_factory=dict
+  )
   annotations: Mapping[str, Annotation] = dataclasses.field(
     default_factory=dict
   )
@@ -238,6 +244,14 @@ class DatasetSpec:
   def structure_names(self) -> tuple[str, ...]:
     """The structures as a configuration names them, such as left_lung."""
     return tuple(name.replace(" ", "_") for name in self.structures)
+
+  def documented_spacing(self, size: tuple[int, ...]) -> Spacing | None:
+    """Returns the spacing of images of a (height, width) by the owner's words.
+
+    It is None for other sizes, such as that of resampled copies.
+    """
+    side = self.millimetres.get(size)
+    return Spacing(side, side, DOCUMENTED) if side else None
 
   def of(self, source: RawSource) -> "DatasetSpec":
     """Returns the spec for these raw files (see `complete`)."""

@@ -23,7 +23,6 @@ _STRUCTURES: dict[str, tuple[Code, Code | None]] = {
 _MEASUREMENTS = {"area": _SCT.Area}
 _UNITS = {
   "mm": codes.UCUM.Millimeter,
-  "mm2": codes.UCUM.SquareMillimeter,
   "cm2": codes.UCUM.SquareCentimeter,
   "ratio": codes.UCUM.Ratio,
   "pixels": Code("{pixels}", "UCUM", "pixels"),
@@ -52,7 +51,7 @@ def unit(name: str) -> CodedConcept:
   """Returns the code of a unit.
 
   Raises:
-    ValueError: it is none of mm, mm2, cm2, ratio and pixels.
+    ValueError: it is none of mm, cm2, ratio and pixels.
   """
   if name not in _UNITS:
     raise ValueError(f"the unit {name!r} is none of {', '.join(_UNITS)}")

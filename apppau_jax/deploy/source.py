@@ -6,9 +6,7 @@ so that a result belongs to the same patient and study. docs/dicom.md lists
 them.
 """
 
-import math
 from pathlib import Path
-from typing import Any
 
 import pydicom
 
@@ -24,15 +22,14 @@ PATIENT_AND_STUDY = (
 # How the letters of these are encoded.
 CHARACTER_SET = "SpecificCharacterSet"
 _REFERENCED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
-# Of the image, taken over or used for measurements.
+# Of the image, taken over or checked.
 _LOSSY = (
   *("LossyImageCompression", "LossyImageCompressionRatio"),
   "LossyImageCompressionMethod",
 )
 _IMAGE = (
   *("Modality", "Rows", "Columns", "InstanceNumber", "BurnedInAnnotation"),
-  *("ViewPosition", "PatientOrientation", "PixelSpacing"),
-  *("ImagerPixelSpacing", *_LOSSY),
+  *("ViewPosition", "PatientOrientation", *_LOSSY),
 )
 _NEEDED = ("StudyInstanceUID", *_REFERENCED, "Rows", "Columns")
 
@@ -116,19 +113,3 @@ def instance_number(header: pydicom.Dataset) -> int:
     return max(1, int(header.get("InstanceNumber") or 1))
   except (TypeError, ValueError):
     return 1
-
-
-def spacing(header: Any) -> tuple[float, float] | None:
-  """Returns the distances of rows and of columns in mm; None if not stated.
-
-  They are those of `PixelSpacing`, else of `ImagerPixelSpacing`, which are
-  measured at the detector and not corrected for the magnification.
-  """
-  for name in ("PixelSpacing", "ImagerPixelSpacing"):
-    try:
-      height, width = map(float, header.get(name) or ())
-    except (TypeError, ValueError):
-      continue
-    if all(math.isfinite(x) and x > 0 for x in (height, width)):
-      return height, width
-  return None

@@ -87,12 +87,9 @@ class DicomWriter:
         overlay = np.asarray(drawn.convert("RGB"))
       results["sc"] = secondary_capture.build(header, overlay, maker=maker)
     if "sr" in self.kinds:
-      measured = measurements.areas(
-        mask, structures=names, spacing=source.spacing(header)
-      )
       results["sr"] = structured_report.build(
         header,
-        [*measured, *measurements.of_chest(found.measurements)],
+        measurements.reported(found.measurements),
         maker=maker,
         remarks=found.remarks,
         masks=results.get("seg"),

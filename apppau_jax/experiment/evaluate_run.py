@@ -79,6 +79,11 @@ def evaluate(
     model.batches(source, oracle=True),
     ids=source.ids,
     structures=model.structures,
+    frames={
+      entry.id: evaluation.Frame((entry.height, entry.width), entry.spacing)
+      for entry in dataset.entries
+      if entry.spacing
+    },
   )
   labels = None
   if model.class_names:

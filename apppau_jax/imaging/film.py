@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+DOCUMENTED = "documentation"
+
 
 class Spacing(NamedTuple):
   """Millimetres between the centres of neighbouring pixels.
@@ -12,7 +14,8 @@ class Spacing(NamedTuple):
     rows: from one row to the next, vertically.
     columns: from one column to the next, horizontally.
     element: keyword of the DICOM element that states it: `PixelSpacing`, or
-      `ImagerPixelSpacing`, which holds at the detector and not in the body.
+      `ImagerPixelSpacing`, which holds at the detector and not in the body;
+      or `DOCUMENTED`, if the owner of a data set states it.
   """
 
   rows: float

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from apppau_jax.imaging import grey_levels, masks, polarity, pose, resample
+from apppau_jax.imaging import grey_levels, masks, polarity, resample, view
 from apppau_jax.imaging.film import Film
 from apppau_jax.imaging.structure import LUNGS
 
@@ -73,7 +73,7 @@ def on_image(film: Film) -> tuple[str, ...]:
       grey_levels.shallow(film.levels)
     ).describe(),
     "The image has an unusual size, {}.": describe_size((height, width)),
-    "The image may be {}.": pose.describe(film.levels),
+    "The image may be {}.": view.describe(film.levels),
   }
   found = [text.format(what) for text, what in sentences.items() if what]
   return (*film.remarks, *found)

@@ -24,8 +24,9 @@ def write(
 ) -> Path:
   """Writes `review.html` beside the predictions.
 
-  Failed images come first, then the others by the estimated Dice of their
-  worst lung, or of their worst mask if no mask is a lung.
+  Failed images come first, then those with a remark, then the others. Those
+  of either group are ordered by the estimated Dice of their worst lung, or of
+  their worst mask if no mask is a lung.
 
   Args:
     folder: of the predictions.
@@ -49,13 +50,13 @@ def write(
   return folder / NAME
 
 
-def _doubt(row: Row, names: Sequence[str]) -> float:
+def _doubt(row: Row, names: Sequence[str]) -> tuple[bool, float]:
   """Orders rows; lower comes first."""
   if not row.quality:
-    return -1.0
+    return False, -1.0
   estimates = dict(zip(names, row.quality))
   of_lungs = [estimates[name] for name in LUNGS if name in estimates]
-  return min(of_lungs or row.quality)
+  return not row.reason, min(of_lungs or row.quality)
 
 
 def _shown(

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -19,7 +20,8 @@ from apppau_jax.metrics import (
   paper_compat,
   statistics,
 )
-from apppau_jax.reports import figures
+from apppau_jax.reports import figures, measured_masks
+from apppau_jax.reports.measured_masks import Frame
 
 _ORACLE = (
   "Diagnostic only, not a result: the discriminator was given the reference "
@@ -37,6 +39,7 @@ class Scored:
       structures.
     structures: the same of each structure by its name; empty for the lungs.
     paper_compat: see `metrics.paper_compat`; empty with structures.
+    measured: by image, see `measured_masks.measure`.
     packed: `[n, h, w / 8]` uint8, the predicted lungs as `numpy.packbits` has
       them; empty with structures.
     logits: `[n, c + 1]` of D(x, S(x)), c classes; None without a classifier.
@@ -47,6 +50,7 @@ class Scored:
   per_image: list[dict[str, float]]
   structures: Mapping[str, list[dict[str, float]]]
   paper_compat: Mapping[str, float]
+  measured: Mapping[str, Mapping[str, Any]]
   packed: np.ndarray
   logits: np.ndarray | None = None
   oracle_logits: np.ndarray | None = None
@@ -72,6 +76,7 @@ def score(
   *,
   ids: Sequence[str],
   structures: Sequence[str] = (),
+  frames: Mapping[str, Frame] = MappingProxyType({}),
 ) -> Scored:
   """Measures n images, a batch at a time.
 
@@ -80,11 +85,17 @@ def score(
       masks too.
     ids: the images' names.
     structures: names of the masks; empty for the lungs.
+    frames: of the raw images whose spacing is known, by id.
   """
+  measured: dict[str, Mapping[str, Any]] = {}
   rows: list[list[dict[str, float]]] = []  # [n] [k]
   tallies, packed, logits, oracle = [], [], [], []
   for part in batches:
     for found, mask in zip(part.prediction, part.mask):
+      if frame := frames.get(ids[len(rows)]):
+        measured[ids[len(rows)]] = measured_masks.measure(
+          found, mask, structures=structures, frame=frame
+        )
       planes = zip(np.moveaxis(found, -1, 0), np.moveaxis(mask, -1, 0))
       rows.append([masks.segmentation_metrics(*pair) for pair in planes])
       if not structures:
@@ -101,6 +112,7 @@ def score(
       name: [row[k] for row in rows] for k, name in enumerate(structures)
     },
     paper_compat=paper_compat.of_tallies(tallies) if tallies else {},
+    measured=measured,
     packed=np.concatenate(packed) if packed else np.empty(0, np.uint8),
     logits=np.concatenate(logits) if classified else None,
     oracle_logits=np.concatenate(oracle) if classified else None,
@@ -125,7 +137,8 @@ def make_report(
   `temperature`), `classification_oracle_mask` (the same with the reference
   masks, and a `note` that it is no result) and, in `per_image`, `label` and
   `probs` of each of them. With structures there is a summary of each under
-  `structures`, in `per_image` too, and no `paper_compat`. Of a combined data
+  `structures`, in `per_image` too, and no `paper_compat`. Images whose spacing
+  is known have `measurements` in `per_image`. Of a combined data
   set there are the same numbers `by_source`, and `classification.source_only`.
 
   Args:
@@ -167,9 +180,12 @@ def make_report(
 
 
 def _row(scored: Scored, i: int) -> dict[str, Any]:
-  """One image's values: the headline's, then each structure's."""
-  apart = {name: rows[i] for name, rows in scored.structures.items()}
-  return {**scored.per_image[i], **({"structures": apart} if apart else {})}
+  """One image's values: the headline's, each structure's, measurements."""
+  apart = {
+    "structures": {name: rows[i] for name, rows in scored.structures.items()},
+    "measurements": scored.measured.get(scored.ids[i], {}),
+  }
+  return {**scored.per_image[i], **{k: v for k, v in apart.items() if v}}
 
 
 def _classification(

@@ -188,6 +188,6 @@ def test_a_flipped_byte_is_noticed_in_every_file(data_dir, tmp_path):
 
 
 def test_another_format_is_refused(data_dir, monkeypatch):
-  monkeypatch.setattr(prepared, "FORMAT", 99)
-  with pytest.raises(DataError, match="format 1, not 99"):
+  monkeypatch.setattr(prepared, "_READABLE", (98, 99))
+  with pytest.raises(DataError, match=r"format 2, not one of \(98, 99\)"):
     Dataset("shenzhen", data_dir=data_dir)

@@ -50,21 +50,6 @@ def test_a_deflated_file_is_not_inflated(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("elements", "expected"),
-  [
-    ({}, (0.5, 0.4)),
-    ({"ImagerPixelSpacing": [0.3, 0.2]}, (0.5, 0.4)),
-    ({"PixelSpacing": None, "ImagerPixelSpacing": [0.3, 0.2]}, (0.3, 0.2)),
-    ({"PixelSpacing": [0, 0.4], "ImagerPixelSpacing": [0.3, 0.2]}, (0.3, 0.2)),
-    ({"PixelSpacing": None}, None),
-    ({"PixelSpacing": [0.5]}, None),
-  ],
-)
-def test_spacing(read, elements, expected):
-  assert source.spacing(read(**elements)) == expected
-
-
-@pytest.mark.parametrize(
   ("number", "expected"), [(7, 7), (0, 1), (-3, 1), (None, 1), ("", 1)]
 )
 def test_instance_number(read, number, expected):

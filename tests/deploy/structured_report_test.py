@@ -4,7 +4,6 @@ import shutil
 import subprocess
 
 import highdicom as hd
-import numpy as np
 import pydicom
 import pytest
 from fixtures import chest_films
@@ -48,9 +47,9 @@ def write(header, tmp_path):
 
 
 def _areas(phantom):
-  """Pixels of 0.5 by 0.4 mm, counted here."""
+  """cm2 of pixels of 2.5 by 2 mm, counted here."""
   return {
-    name.replace("_", " "): getattr(phantom, name).sum() * 0.2
+    name.replace("_", " "): getattr(phantom, name).sum() * 0.05
     for name in chest_films.STRUCTURES
   }
 
@@ -60,15 +59,17 @@ def test_areas_refer_to_segments(write, header, phantom):
   masks = segmentation.build(
     header, found.mask, structures=found.structures, maker=MAKER
   )
-  measured = measurements.areas(
-    found.mask, structures=found.structures, spacing=source.spacing(header)
-  )
+  measured = [
+    one
+    for one in measurements.reported(found.measurements)
+    if one.name == "area"
+  ]
   report = hd.sr.srread(write(measured, masks=masks))
   groups = report.content.get_planar_roi_measurement_groups()
   values = {}
   for number, group in enumerate(groups, 1):
     (area,) = group.get_measurements(name=codes.SCT.Area)
-    assert area.unit == CodedConcept("mm2", "UCUM", "square millimeter")
+    assert area.unit == CodedConcept("cm2", "UCUM", "square centimeter")
     values[group.tracking_identifier] = area.value
     frame, film = group.referenced_segmentation_frame
     item = frame.ReferencedSOPSequence[0]
@@ -100,7 +101,7 @@ def test_without_a_segmentation_the_report_refers_to_the_film(write):
 
 def test_remarks_are_a_comment_of_ascii(write):
   path = write(
-    [Measurement("area", 1.0, "mm2", "heart")], remarks=("Lungs – odd.",)
+    [Measurement("area", 1.0, "cm2", "heart")], remarks=("Lungs – odd.",)
   )
   texts = [
     item.TextValue
@@ -112,7 +113,7 @@ def test_remarks_are_a_comment_of_ascii(write):
 
 
 def test_status_is_preliminary(write):
-  read = pydicom.dcmread(write([Measurement("area", 1.0, "mm2", "heart")]))
+  read = pydicom.dcmread(write([Measurement("area", 1.0, "cm2", "heart")]))
   flags = (read.CompletionFlag, read.PreliminaryFlag, read.VerificationFlag)
   assert flags == ("COMPLETE", "PRELIMINARY", "UNVERIFIED")
   assert read.ContentTemplateSequence[0].TemplateIdentifier == "1500"
@@ -123,22 +124,13 @@ def test_a_unit_without_a_code_is_refused(write):
     write([Measurement("area", 1.0, "inch", "heart")])
 
 
-def test_areas_without_spacing_are_pixels():
-  mask = np.zeros((4, 5, 2), bool)
-  mask[:2, :3, 1] = True
-  found = measurements.areas(mask, structures=("heart", "lungs"), spacing=None)
-  assert found == [
-    Measurement("area", 0.0, "pixels", "heart"),
-    Measurement("area", 6.0, "pixels", "lungs"),
-  ]
-
-
-def test_lengths_of_the_chest_are_in_mm_where_the_spacing_is_known():
+def test_numbers_are_in_pixels_only_where_the_spacing_is_unknown():
   of = inference_measurements.Measurement
-  found = measurements.of_chest(
+  found = measurements.reported(
     {
       "heart_area_px": of(900.0),
       "heart_area_cm2": of(90.0),
+      "left_lung_area_px": of(8.0),
       "left_lung_share": of(0.45),
       "thorax_width_px": of(200.0),
       "thorax_width_mm": of(280.0),
@@ -147,6 +139,8 @@ def test_lengths_of_the_chest_are_in_mm_where_the_spacing_is_known():
     }
   )
   assert found == [
+    Measurement("area", 90.0, "cm2", "heart"),
+    Measurement("area", 8.0, "pixels", "left_lung"),
     Measurement("left_lung_share", 0.45, "ratio"),
     Measurement("thorax_width", 280.0, "mm"),
     Measurement("heart_width", 100.0, "pixels"),
@@ -156,10 +150,10 @@ def test_lengths_of_the_chest_are_in_mm_where_the_spacing_is_known():
 
 @pytest.mark.skipif(not shutil.which("dsrdump"), reason="needs DCMTK")
 def test_dcmtk_reads_the_report(write):
-  path = write([Measurement("area", 1602.4, "mm2", "heart")])
+  path = write([Measurement("area", 1602.4, "cm2", "heart")])
   done = subprocess.run(
     ["dsrdump", path], capture_output=True, text=True, check=True
   )
-  assert 'NUM:(,,"Area")="1602.4" (mm2,UCUM' in done.stdout
+  assert 'NUM:(,,"Area")="1602.4" (cm2,UCUM' in done.stdout
   assert "W:" not in done.stderr
   assert "E:" not in done.stderr

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from apppau_jax.imaging import pose, remarks
+from apppau_jax.imaging import remarks, view
 from apppau_jax.imaging.film import Film
 from apppau_jax.phantoms import make_phantom
 
@@ -19,15 +19,38 @@ def test_upright_films_have_no_remark(film):
 
 @pytest.mark.parametrize("film", FILMS)
 @pytest.mark.parametrize("bits", [8, 16])
-def test_other_poses_are_recognised(film, bits):
+def test_other_views_are_recognised(film, bits):
   image = film.image if bits == 8 else film.image.astype(np.uint16) * 257
-  assert pose.describe(image) == ""
-  assert pose.describe(image[::-1]) == pose.UPENDED
-  assert pose.describe(~image) == pose.NEGATIVE
-  assert pose.describe(~image[::-1]) == pose.BOTH
-  assert pose.describe(np.zeros_like(image)) == ""
+  assert view.describe(image) == ""
+  assert view.doubt(image) < 0 < view.doubt(image[::-1])
+  assert view.describe(image[::-1]) == "upside down"
+  assert view.describe(~image) == view.NEGATIVE
+  assert view.describe(~image[::-1]) == "a negative upside down"
+  assert view.describe(np.rot90(image)) == "rotated by 90 degrees"
+  assert view.describe(~np.rot90(image, 3)).endswith("rotated by 90 degrees")
+  quarter = image[: len(image) // 2, : image.shape[1] // 2]
+  assert "cropped" in view.describe(quarter) or view.doubt(quarter) > 0
+  assert view.describe(np.zeros_like(image)) == ""
   (remark,) = remarks.on_image(Film(image[::-1]))
   assert "upside down" in remark
+
+
+def test_gradients_by_hand():
+  """A ramp to the right has one direction; brightness does not matter."""
+  ramp = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
+  found = view.features(ramp).reshape(8, 8, 8)
+  np.testing.assert_allclose(found[..., 0], 1 / 8, rtol=1e-5)
+  assert not found[..., 1:].any()
+  up = view.features(ramp.T[::-1]).reshape(8, 8, 8)
+  np.testing.assert_allclose(up[..., 6], 1 / 8, rtol=1e-5)
+  np.testing.assert_allclose(
+    view.features(3 * ramp + 9), view.features(ramp), rtol=1e-5
+  )
+
+
+def test_noise_is_no_chest_film():
+  noise = np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)
+  assert view.describe(noise) == "no chest film"
 
 
 @pytest.mark.parametrize(

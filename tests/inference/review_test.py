@@ -23,17 +23,19 @@ def test_failed_and_doubtful_films_come_first(tmp_path):
     _row("sure", 0.99, 0.98, 0.50),
     _row("heart", 0.97, 0.96, 0.01),
     _row("doubtful", 0.99, 0.61, 0.99, status="remark", reason="look here"),
+    _row("turned", 0.99, 0.99, 0.99, status="remark", reason="upside down"),
     _row("broken", status="failed", reason="it is cut"),
   ]
   path = review.write(
     tmp_path, rows, structures=("left_lung", "right_lung", "heart")
   )
   page = path.read_text()
-  assert _order(page) == ["broken", "doubtful", "heart", "sure"]
+  assert _order(page) == ["broken", "doubtful", "turned", "heart", "sure"]
   assert "look here" in page
   assert "it is cut" in page
   links = re.findall(r'src="(.*?)"', page)
-  assert links == [f"{n}_overlay.png" for n in ("doubtful", "heart", "sure")]
+  names = ("doubtful", "turned", "heart", "sure")
+  assert links == [f"{n}_overlay.png" for n in names]
 
 
 def test_without_lungs_the_worst_mask_counts(tmp_path):
