@@ -91,10 +91,7 @@ def commands() -> str:
     rows = ["| Flag | Default | Meaning |", "|---|---|---|"]
     for flag in flags_of(module):
       form = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
-      choices = getattr(flag.parser, "enum_values", None) or ()
-      help_ = (
-        f"{flag.help} One of {', '.join(choices)}." if choices else flag.help
-      )
+      help_ = re.sub(r"\.?;\s+repeat this option.*", ".", flag.help)
       default = "" if flag.default is None else _code(_text(flag.default))
       cells = (_code(form), default, _text(help_))
       rows.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
@@ -155,7 +152,10 @@ def _code(text: object) -> str:
 
 
 def _cell(text: str) -> str:
-  return " ".join(str(text).split()).replace("|", "\\|")
+  """Return a cell; a bar within code does not end it, others are escaped."""
+  parts = " ".join(str(text).split()).split("`")
+  parts[::2] = (part.replace("|", "\\|") for part in parts[::2])
+  return "`".join(parts)
 
 
 PARTS = {

@@ -1,5 +1,5 @@
 // Browsers start no Worker from file://. The search then runs in a hidden frame,
-// so that it works in a copy of the site on a disk, without a server.
+// so that it works in a copy of the site on a disk, without a server or a network.
 if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
