@@ -67,28 +67,37 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
   """Insert the generated parts and adapt the links."""
-  source = _source(page.file.src_uri)
-
-  def link(found: re.Match) -> str:
-    path, _, anchor = found[3].partition("#")
-    if not path:
-      return found[0]
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-    target = _page(path)
-    if target is None or files.get_file_from_path(target) is None:
-      if target is not None and not (ROOT / path).exists():
-        return found[0]  # MkDocs reports it
-      return found[2]
-    here = posixpath.dirname(page.file.src_uri)
-    relative = posixpath.relpath(target, here or ".")
-    return f"{found[1]}[{found[2]}]({relative}{'#' * bool(anchor)}{anchor})"
-
-  parts = _FENCE.split(markdown)
-  parts[::2] = (_LINK.sub(link, part) for part in parts[::2])
-  text = "".join(parts)
+  pages = {file.src_uri for file in files}
+  text = adapt_links(markdown, uri=page.file.src_uri, pages=pages)
   return re.sub(
     r"<!-- generated: (\w+) -->", lambda m: generated.PARTS[m[1]](), text
   )
+
+
+def adapt_links(markdown: str, *, uri: str, pages: set[str]) -> str:
+  """Return a page whose links between files lead to pages of the site.
+
+  Args:
+    markdown: the page as it is in the repository.
+    uri: its path in the site.
+    pages: the paths of all files of the site.
+  """
+  folder = posixpath.dirname(_source(uri))
+
+  def link(found: re.Match) -> str:
+    path, hash_, anchor = found[3].partition("#")
+    if not path:
+      return found[0]
+    path = posixpath.normpath(posixpath.join(folder, path))
+    target = _page(path)
+    if target not in pages:  # no page; what does not exist MkDocs reports
+      return found[2] if (ROOT / path).exists() else found[0]
+    relative = posixpath.relpath(target, posixpath.dirname(uri) or ".")
+    return f"{found[1]}[{found[2]}]({relative}{hash_}{anchor})"
+
+  parts = _FENCE.split(markdown)
+  parts[::2] = (_LINK.sub(link, part) for part in parts[::2])
+  return "".join(parts)
 
 
 def on_post_build(config):
