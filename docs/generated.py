@@ -136,8 +136,8 @@ def _prose(text: str) -> str:
   text = re.sub(r"(?m)^(Prepare|Run|Draw): (?=python)", "\n", text)
 
   def block(found: re.Match) -> str:
-    lines = [line.strip() for line in found[0].splitlines()]
-    return "\n```sh\n" + "\n  ".join(lines) + "\n```\n"
+    lines = re.split(r" *\\?\n *| {3,}", found[0].strip())
+    return "\n```sh\n" + " \\\n  ".join(lines) + "\n```\n"
 
   parts = re.split(r"(```sh\n.*?\n```)", _COMMAND.sub(block, text), flags=re.S)
   return "".join(p if p.startswith("```") else _text(p) for p in parts)

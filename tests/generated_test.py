@@ -44,6 +44,18 @@ def test_every_recipe_is_there(generated):
       assert f"## {path.stem}\n" in text
 
 
+def test_commands_in_docstrings_can_be_copied(generated):
+  text = generated.recipes()
+  blocks = re.findall(r"(?s)```sh\n(.*?)\n```", text)
+  assert len(blocks) > 15
+  for block in blocks:
+    first, *others = block.split("\n")
+    assert first.startswith("python -m launch.")
+    lines = block.split("\n")[:-1]
+    assert all(line.endswith(" \\") for line in lines), block
+    assert all(line.startswith("  --") for line in others), block
+
+
 def test_every_flag_of_every_command_is_there():
   """The sources name the flags; a child process makes the page."""
   code = "import sys; sys.path.insert(0, 'docs'); import generated; "
