@@ -88,6 +88,11 @@ setuptools.setup(
       "python-gdcm>=3.0.24",  # decompresses
       "requests>=2.32",
     ],
+    "docs": [
+      "jupytext>=1.16",
+      "mkdocs-material>=9.6",
+      "mkdocstrings[python]>=0.29",
+    ],
     "onnx": ["onnx>=1.17"],  # launch.export writes it
     "streaming": ["grain>=0.2.18"],
     "test": [
@@ -96,6 +101,7 @@ setuptools.setup(
       "highdicom>=0.27",
       "hypothesis>=6.100",
       "import-linter>=2.0",
+      "jupytext>=1.16",
       "onnx>=1.17",
       "onnxruntime>=1.20",
       "pydicom>=3.0.1",

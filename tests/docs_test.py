@@ -4,10 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+from fixtures import book
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-  [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/**/*.md")]
+  [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/**/*.md"),
+    *ROOT.glob("results/**/*.md"),
+  ]
 )
 # Notes of the past keep the commands and options of their commit.
 CURRENT = [p for p in PAGES if "archive" not in p.parts]
@@ -74,10 +79,10 @@ def test_named_commands_and_files_exist(pattern):
 
 
 def test_quoted_examples_are_those_of_the_tests():
-  page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-  quoted = re.findall(
-    r"<!-- example: (\S+) -->\n```python\n(.*?)```", page, re.DOTALL
-  )
-  assert quoted
-  for name, code in quoted:
-    assert code in (ROOT / name).read_text(encoding="utf-8"), name
+  blocks = [b for page in book.PAGES for b in book.blocks(page)]
+  quoted = [b for b in blocks if b.mark.startswith("example: ")]
+  assert len(quoted) >= 6
+  for block in quoted:
+    name = block.mark.removeprefix("example: ")
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert block.code in text, f"{block}: {name}"

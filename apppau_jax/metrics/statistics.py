@@ -39,8 +39,9 @@ def summarise(
     seed: Seed of the resampling; the same seed gives the same intervals.
 
   Returns:
-    {metric: {"mean", "sd", "ci95": [low, high]}} of Python floats, in the key
-    order of the first image; ready for JSON.
+    For each metric a dictionary of Python floats with the keys `mean`, `sd`
+    and `ci95` (the lower and the upper bound), in the key order of the first
+    image; ready for JSON.
 
   Raises:
     ValueError: There is no image, keys differ, or a value is not finite.

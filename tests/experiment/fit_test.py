@@ -2,9 +2,6 @@
 
 import json
 import pathlib
-import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -65,22 +62,3 @@ def test_fit_is_quiet_and_resumes_what_is_done(run, capfd):
 def test_recipes_are_named_by_their_path(tmp_path):
   with pytest.raises(ConfigError, match=r"no recipe nowhere\.py"):
     ap.fit("nowhere.py", workdir=tmp_path)
-
-
-@pytest.mark.slow
-def test_the_python_lines_of_the_readme_run(tmp_path):
-  text = (ROOT / "README.md").read_text(encoding="utf-8")
-  (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-  (tmp_path / "configs").symlink_to(ROOT / "configs")
-  done = subprocess.run(
-    [sys.executable, "-c", code],
-    cwd=tmp_path,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert done.returncode == 0, done.stderr
-  trained, predicted, budget = done.stdout.splitlines()
-  assert 0.6 < float(trained) <= 1.0
-  assert 0.6 < float(predicted) <= 1.0
-  assert budget.endswith("14 of 135")  # a tenth, rounded up

@@ -1,7 +1,7 @@
 """A new segmentation loss needs one function and one line in a registry.
 
-CONTRIBUTING.md quotes the function. Its value and its gradient are compared
-with NumPy; nothing trains.
+docs/how_to/add_loss.md quotes the function. Its value and its gradient are
+compared with NumPy; nothing trains.
 """
 
 import inspect

@@ -1,6 +1,6 @@
 """A new segmentor needs one class and one line in a registry.
 
-CONTRIBUTING.md quotes the class. Nothing trains.
+docs/how_to/add_network.md quotes the class. Nothing trains.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""A new method is one class and one line of `METHODS`, as CONTRIBUTING says."""
+"""A new method is one class and one line (docs/how_to/add_method.md)."""
 
 import dataclasses
 from typing import Any
