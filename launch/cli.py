@@ -38,6 +38,10 @@ _PLACES = (
 )
 # Read from sys.argv, because errors in the flags occur before they are parsed.
 flags.DEFINE_bool("debug", False, "Show the whole traceback of an error.")
+flags.DEFINE_bool(
+  "verbose", False, "Also show what XLA and the other libraries report."
+)
+_HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull", "--helpxml")
 
 
 def _complain(error: UserError) -> int:
@@ -203,11 +207,14 @@ def run(main: Callable[[], None]) -> None:
   The status is 0 for success, 2 for usage or configuration, 3 for data, 4 for
   checkpoints, 5 for numbers, 6 for resources, and 128 + n for signal n. A
   user's mistake is one paragraph on standard error, with its traceback only
-  under --debug.
+  under --debug. --help exits with 0.
   """
   absl_logging.get_absl_handler().setFormatter(progress.Formatter())
   sys.excepthook = _show_traceback
   _silence_decoders()
+  details = not {"--debug", "--verbose"}.isdisjoint(sys.argv[1:])
+  if not details:
+    quiet.silence_compiler()
   if "--debug" not in sys.argv[1:]:
     quiet.silence_threads()
   # The flags --config.KEY exist once the file is read, and config_flags looks
@@ -216,9 +223,11 @@ def run(main: Callable[[], None]) -> None:
 
   def guarded(argv) -> None:
     del argv
-    absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and TFDS chatter
+    if not details:
+      absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and TFDS chatter
+    shown = progress.verbose(details=details)
     try:
-      with quiet.second_signal_ends(), translated(), progress.verbose():
+      with quiet.second_signal_ends(), translated(), shown:
         main()
     except UserError as error:
       sys.exit(_complain(error))
@@ -231,6 +240,10 @@ def run(main: Callable[[], None]) -> None:
 
   try:
     app.run(guarded, flags_parser=parse)
+  except SystemExit as ended:  # absl calls its help a usage error
+    if ended.code == 1 and not {*_HELP}.isdisjoint(sys.argv[1:]):
+      sys.exit(0)
+    raise
   except BrokenPipeError:  # the reader of the output ended
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)

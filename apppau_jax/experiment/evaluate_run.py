@@ -21,11 +21,12 @@ from apppau_jax.experiment import (
   provenance,
   run_files,
   run_folder,
+  small_parts,
 )
 from apppau_jax.inference import prediction_masks
 from apppau_jax.metrics import classification
 from apppau_jax.reports import evaluate as evaluation
-from apppau_jax.reports import figures, report
+from apppau_jax.reports import figures, metric_names, report
 from apppau_jax.training import writer
 
 
@@ -97,6 +98,12 @@ def evaluate(
   if registry.is_combined(config.data.dataset):
     for image in numbers["per_image"]:
       image["source"] = sources[image["id"]]
+  numbers["notes"] += small_parts.notes(
+    part,
+    numbers,
+    label=labels.label if labels else (),
+    class_names=labels.class_names if labels else (),
+  )
   folder = output or runs.workdirs[0] / "eval" / part
   cases = evaluation.pick_cases(model, scored, source)
   _write(folder, runs, scored=scored, numbers=numbers, cases=cases)
@@ -259,9 +266,20 @@ def _notes_of_config(config: networks.Config) -> list[str]:
 
 def summary(numbers: dict[str, Any]) -> str:
   """Returns the main figures of a report in one line."""
-  values = numbers["segmentation"]
-  text = "  ".join(
-    f"{name} {values[name]['mean']:.4f} ± {values[name]['sd']:.4f}"
-    for name in ("dice", "jaccard", "average_hausdorff", "hausdorff95")
-  )
-  return f"{numbers['split']} (n = {numbers['n']}): {text}"
+  values, texts = numbers["segmentation"], []
+  for name in ("dice", "jaccard", "average_hausdorff", "hausdorff95"):
+    metric, value = metric_names.SEGMENTATION[name], values[name]
+    spread = [
+      metric_names.number(value[key], metric.unit) for key in ("mean", "sd")
+    ]
+    unit = f" {metric.unit}" if metric.unit else ""
+    texts.append(f"{metric.label} {' ± '.join(spread)}{unit}")
+  found = numbers.get("classification", {})
+  texts += [
+    f"{metric_names.CLASSIFICATION[name].label} {found[name]:.4f}"
+    for name in ("auroc", "accuracy", "balanced_accuracy")
+    if found.get(name) is not None
+  ]
+  n = numbers["n"]
+  images = "1 image" if n == 1 else f"{n} images"
+  return f"{numbers['split']}, {images}: {', '.join(texts)}"

@@ -32,14 +32,16 @@ from apppau_jax.experiment import (
   recipe_file,
   run_files,
   run_folder,
+  small_parts,
   start_from,
 )
 from apppau_jax.inference import Model
 from apppau_jax.phantoms import draw_set
-from apppau_jax.training import distributed, loop, writer
+from apppau_jax.training import compile_notice, distributed, loop, writer
 from apppau_jax.training.state import parameter_count
 
 PARTS = ("validation", "test")
+_SHORT = 50  # steps, of a recipe's `:quick`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +216,7 @@ def _train(config, folder, *, dataset, parts, settings) -> None:
     config, parts, dataset=dataset, workdir=folder, meta={"config": settings}
   )
   _announce(config, parts, run, state)
+  compile_notice.announce(minutes=3 if len(state.players) > 1 else 1)
   if not run_folder.is_trained(folder):
     state = start_from.start(config, state)
   try:
@@ -282,22 +285,30 @@ def ensure_phantoms(config: Config) -> None:
 
 
 def _announce(config, parts, run, state) -> None:
-  counts = {name: len(ids) for name, ids in parts.as_dict().items()}
   sizes = ", ".join(
     f"{name.replace('_', ' ')} {parameter_count(player.params):,} parameters"
     for name, player in state.players.items()
   )
   progress.LOG.info(
-    "%s (base width %d; %s), loss %s, %s at %d px, split %s %s, %d steps, "
-    "convolutions by %s",
+    "%s (base width %d; %s), loss %s, convolutions by %s",
     config.model.preset,
     config.model.base_width,
     sizes,
     config.loss.name,
+    networks.convolutions_by(config),
+  )
+  progress.LOG.info(
+    "%s at %d px, split %s: %s; %d steps",
     config.data.dataset,
     config.data.resolution,
     config.data.split,
-    counts,
+    parts.counts(),
     run.plan.steps,
-    networks.convolutions_by(config),
   )
+  if run.plan.steps <= _SHORT:
+    progress.LOG.info(
+      "note: this run is so short that most of its time goes into compiling"
+    )
+  for part in PARTS:
+    if note := small_parts.few_images(part, len(getattr(parts, part))):
+      progress.LOG.info("note: %s", note)

@@ -23,7 +23,7 @@ from apppau_jax.inference import steps
 from apppau_jax.inference.member import Member
 from apppau_jax.inference.model import Model
 from apppau_jax.metrics import classification
-from apppau_jax.training import checkpoints, parallel
+from apppau_jax.training import checkpoints, compile_notice, parallel
 from apppau_jax.training.state import (
   TrainState,
   Variables,
@@ -123,6 +123,7 @@ def load_runs(
     calibrated: whether to apply the runs' temperatures; False where that of a
       single run is about to be fitted.
   """
+  compile_notice.announce(minutes=1)
   folders = [model_file.find(folder) for folder in workdirs]
   if len({folder.resolve() for folder in folders}) < len(folders):
     raise ConfigError(

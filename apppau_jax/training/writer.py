@@ -123,7 +123,10 @@ class Silence(Writer):
 
 
 class Progress:
-  """A progress bar with an estimate; without a terminal, one line an epoch."""
+  """A progress bar with an estimate; without a terminal, one line an epoch.
+
+  The loss of the line is the mean over the steps of the epoch.
+  """
 
   def __init__(
     self, *, steps: int, steps_per_epoch: int, start_step: int, silent=False
@@ -144,7 +147,7 @@ class Progress:
     )
     self._task = self._bar.add_task("train", total=steps, completed=start_step)
     self._shown: dict[str, float] = {}
-    self._words = ""
+    self._losses: dict[int, float] = {}  # by step
     self._epoch = start_step // steps_per_epoch
 
   def __enter__(self) -> "Progress":
@@ -154,28 +157,59 @@ class Progress:
   def __exit__(self, *exc) -> None:
     self._bar.stop()
 
-  def update(self, step: int, values: Mapping[str, float]) -> None:
-    """Show that `step` steps are done, with the latest values by name."""
+  def update(
+    self,
+    step: int,
+    values: Mapping[str, float],
+    *,
+    losses: Mapping[int, float] | None = None,
+  ) -> None:
+    """Show that `step` steps are done.
+
+    Args:
+      step: the last step that was made.
+      values: the latest validation, in words.
+      losses: of the steps that were read since the last call; the device may
+        be ahead of them.
+    """
     if self._began is None:  # the first step pays for the compilation
       self._began, self._start = time.monotonic(), step
     self._shown |= values
-    self._words = " ".join(f"{k} {v:.4f}" for k, v in self._shown.items())
-    self._bar.update(
-      self._task, completed=step, description=f"train {self._words}"
-    )
-    if self._silent or not self._bar.disable:
-      return
+    self._losses |= losses or {}
+    loss = [f"loss {value:.4f}" for value in [*self._losses.values()][-1:]]
+    words = ", ".join(["train", *loss, *self._words()])
+    self._bar.update(self._task, completed=step, description=words)
     # A call of many steps may end in mid-epoch, several epochs on.
-    if step // self._per_epoch > self._epoch:
-      self._epoch = step // self._per_epoch
-      self._print_epoch(step)
+    epoch = max(self._losses, default=0) // self._per_epoch
+    if epoch > self._epoch:
+      self._epoch = epoch
+      if self._bar.disable and not self._silent:
+        self._print_epoch(step)
+      done = epoch * self._per_epoch
+      self._losses = {k: v for k, v in self._losses.items() if k > done}
+
+  def _words(self) -> list[str]:
+    return [f"{name} {value:.4f}" for name, value in self._shown.items()]
 
   def _print_epoch(self, step: int) -> None:
     elapsed = time.monotonic() - (self._began or 0.0)
     left = elapsed / max(1, step - self._start) * (self._steps - step)
-    epoch, epochs = step // self._per_epoch, self._steps // self._per_epoch
+    last, epochs = self._epoch, self._steps // self._per_epoch
+    own = range((last - 1) * self._per_epoch + 1, last * self._per_epoch + 1)
+    losses = [self._losses[k] for k in own if k in self._losses]
+    mean = f"mean loss {sum(losses) / len(losses):.4f}"
+    words = ", ".join([mean, *self._words()])
     progress.say(
-      f"epoch {epoch}/{epochs} step {step}/{self._steps} {self._words} "
-      f"eta {left:.0f}s",
+      f"epoch {last}/{epochs}, step {last * self._per_epoch}/{self._steps}: "
+      f"{words}, {_duration(left)} left",
       error=True,
     )
+
+
+def _duration(seconds: float) -> str:
+  """Returns seconds as 40 s, 12 min or 3.5 h."""
+  if seconds < 100:
+    return f"{seconds:.0f} s"
+  return (
+    f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+  )
