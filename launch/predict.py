@@ -18,6 +18,9 @@ unless --overwrite is given, so an interrupted call can be repeated; masks of
 another model are refused. The exit status is 3 if an image could not be read;
 the others are predicted all the same.
 
+--config.eval.KEY changes how the masks are made, for instance
+--config.eval.threshold=0.4 or --config.eval.test_time_augmentation=True.
+
 --review also writes review.html, with all films and the most doubtful first.
 
 --dicom=seg,sc,sr also writes DICOM objects for inputs that are DICOM: the masks
@@ -68,7 +71,7 @@ def main() -> None:
   output = pathlib.Path(_OUTPUT.value).expanduser()
   images = predict_files.find_images(source, output=output)
   others = predict_files.find_others(source)
-  runs = loading.load_runs(_WORKDIR.value)
+  runs = loading.load_runs(_WORKDIR.value, changes=cli.evaluation_changes())
   with progress.bar("predicting") as show:
     rows = predict_files.predict_files(
       images,
@@ -120,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  cli.run(main)
+  cli.run(main, evaluates=True)

@@ -23,6 +23,11 @@ _DOUBTFUL = ("none", "other", "undefined", "not available")
 _NUMBER = re.compile(
   r"([0-9]{1,15})\.0+"
 )  # a whole number, as floats are shown
+# Classes without a finding, in small letters and without blanks.
+_NORMAL = (
+  *("normal", "healthy", "negative", "nofinding", "nofindings", "control"),
+  *("0", "no"),
+)
 _DELIMITER = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # a line of Excel's
 # Columns that are likely meant, in small letters and without blanks.
 _LIKELY = {
@@ -57,7 +62,8 @@ class Labels:
 
   Attributes:
     rows: by id, in Unicode's composed form.
-    class_names: the labels that occur, sorted.
+    class_names: the labels that occur, sorted, a normal one first: the class
+      that others are told from.
     unread: names of columns that are not used.
     remarks: what a user should know about how the table was read.
   """
@@ -102,7 +108,7 @@ def read_labels(content: bytes, *, where: str) -> Labels:
       f"{where} has {len(faults)} lines that cannot be used: "
       f"{summarise(faults)}"
     )
-  names = sorted({r.label for r in rows.values()} - {""})
+  names = sorted({r.label for r in rows.values()} - {""}, key=_normal_first)
   _check_spellings(names, where=where)
   _check_patients({r.patient for r in rows.values()} - {""}, where=where)
   if unknown:
@@ -119,6 +125,10 @@ def read_labels(content: bytes, *, where: str) -> Labels:
     unread=tuple(name for name in header if name and name not in COLUMNS),
     remarks=tuple(remarks),
   )
+
+
+def _normal_first(name: str) -> tuple[bool, str]:
+  return re.sub(r"[\s_.-]", "", name.casefold()) not in _NORMAL, name
 
 
 def _decoded(content: bytes) -> str:

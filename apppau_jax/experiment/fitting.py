@@ -27,6 +27,7 @@ from apppau_jax.experiment import (
   data_gate,
   evaluate_run,
   loading,
+  model_file,
   networks,
   provenance,
   recipe_file,
@@ -34,6 +35,7 @@ from apppau_jax.experiment import (
   run_folder,
   small_parts,
   start_from,
+  weights_file,
 )
 from apppau_jax.inference import Model
 from apppau_jax.phantoms import draw_set
@@ -136,8 +138,9 @@ def _fit(config: Config, folder: pathlib.Path) -> None:
   dataset = data.open_dataset(config)
   config = data.settled(config, dataset)
   settings = json.loads(json.dumps(config.to_dict()))  # as config.json has it
+  before = None
   if first:
-    run_folder.claim(folder, settings)
+    before = run_folder.claim(folder, settings, may_lengthen=True)
   parts = data.parts(config, dataset)
   _check_processes_agree(settings, dataset)
   run_folder.check_same_data(
@@ -148,18 +151,23 @@ def _fit(config: Config, folder: pathlib.Path) -> None:
     run_folder.write_findings(folder, findings)
     run_folder.write_parts(folder, parts)
   record = _Record(folder, settings, dataset=dataset, config=config)
+  if before is not None:
+    record.lengthen(before, config)
   record.write("running")
   try:
     with record.session():
       _train(config, folder, dataset=dataset, parts=parts, settings=settings)
     if first:
       _evaluate(config, folder, dataset=dataset, parts=parts)
+      _keep_weights(config, folder)
   except BaseException as error:
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     with contextlib.suppress(OSError):  # such as a full disk, the error itself
       record.write("interrupted" if stopped else "failed", error=str(error))
     raise
   record.write("done")
+  if first and not config.train.keep_checkpoints:
+    weights_file.clear(folder)
 
 
 class _Record:
@@ -180,7 +188,8 @@ class _Record:
     }
     manifest = run_files.read_manifest(folder)
     earlier = manifest.get("sessions", [])
-    began = {k: v for k, v in manifest.items() if k == "start_from"}
+    history = ("start_from", "lengthened")
+    began = {k: v for k, v in manifest.items() if k in history}
     if not run_folder.is_trained(folder):
       began = start_from.identity(config)
     self._facts: dict[str, Any] = {
@@ -189,6 +198,21 @@ class _Record:
       # Every process that worked on this run, the latest last.
       "sessions": [*earlier, self._session],
     }
+
+  def lengthen(self, before: int, config: Config) -> None:
+    """Notes that a finished run gets more epochs, and says what follows."""
+    earlier = self._facts.get("lengthened", [])
+    change = {"from": before, "to": config.train.epochs}
+    self._facts["lengthened"] = [*earlier, change]
+    progress.LOG.info(
+      "note: a finished run of %d epochs goes on to %d; from here on its "
+      "schedule (%s) is that of a run of %d epochs, so it is not the same as "
+      "one that was that long from the start",
+      before,
+      config.train.epochs,
+      config.optim.schedule,
+      config.train.epochs,
+    )
 
   def write(self, status: str, **more: str) -> None:
     """Replaces manifest.json."""
@@ -212,6 +236,12 @@ class _Record:
 
 
 def _train(config, folder, *, dataset, parts, settings) -> None:
+  if weights_file.is_alone(folder):
+    progress.LOG.info(
+      "note: this run is finished and its checkpoints were cleared; it is "
+      "evaluated only"
+    )
+    return
   run, state = assemble.assemble(
     config, parts, dataset=dataset, workdir=folder, meta={"config": settings}
   )
@@ -237,6 +267,18 @@ def _evaluate(config, folder, *, dataset, parts) -> None:
         part,
         config.data.split,
       )
+
+
+def _keep_weights(config: Config, folder: pathlib.Path) -> None:
+  """Writes model.safetensors, the weights that are evaluated."""
+  if weights_file.is_alone(folder):
+    return
+  calibrated = bool(run_files.read_report(folder, "validation"))
+  found = loading.read(folder, calibrated=calibrated)
+  card = weights_file.card(config.eval.checkpoint)
+  model_file.write(
+    weights_file.path(folder), dataclasses.replace(found, card=card)
+  )
 
 
 def _check_processes_agree(settings: dict[str, Any], dataset: Dataset) -> None:

@@ -101,7 +101,12 @@ def _classes(report: Mapping[str, Any]) -> dict[str, Any] | None:
   label = np.array([names.index(x["label"]) for x in images])
   plots = []
   if images:
-    roc = classification_figures.roc(probs, label, class_names=names)
+    roc = classification_figures.roc(
+      probs,
+      label,
+      class_names=names,
+      positive=block.get("positive_class", ""),
+    )
     plots = [roc, classification_figures.reliability(probs, label)]
   return {
     "block": block,

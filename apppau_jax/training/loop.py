@@ -28,6 +28,7 @@ from apppau_jax.batch import Batch
 from apppau_jax.errors import Interrupted, NumericError
 from apppau_jax.training import distributed, saturation_warning
 from apppau_jax.training.checkpoints import Store
+from apppau_jax.training.mirror import Mirror
 from apppau_jax.training.signals import StopRequest
 from apppau_jax.training.state import TrainState
 from apppau_jax.training.writer import Progress, Silence, Writer
@@ -113,6 +114,7 @@ class Run:
     best: store of the averaged weights of all players at the best validation.
     meta: saved with every checkpoint (the configuration among it).
     workdir: the folder of metrics.jsonl and TensorBoard's files.
+    make_mirror: starts the copy of the scalars in an experiment tracker.
   """
 
   plan: Plan
@@ -127,6 +129,7 @@ class Run:
   best: Store
   meta: Mapping[str, Any]
   workdir: pathlib.Path
+  make_mirror: Callable[[], Mirror] | None = None
 
 
 def restore(run: Run, state: TrainState) -> tuple[TrainState, float]:
@@ -147,7 +150,7 @@ def run(run: Run, state: TrainState) -> TrainState:
   state, best = restore(run, state)
   start = int(state.step)
   first = distributed.is_first()
-  writer = Writer(run.workdir, start_step=start) if first else Silence()
+  writer = _writer(run, start) if first else Silence()
   progress = Progress(
     steps=run.plan.steps,
     steps_per_epoch=run.plan.steps_per_epoch,
@@ -192,6 +195,11 @@ def run(run: Run, state: TrainState) -> TrainState:
         last.callback(run.best.wait)
         last.callback(run.latest.wait)
   return state
+
+
+def _writer(run: Run, start: int) -> Writer:
+  mirror = run.make_mirror() if run.make_mirror else None
+  return Writer(run.workdir, start_step=start, mirror=mirror)
 
 
 def advance(

@@ -13,6 +13,7 @@ import rich.console
 import rich.progress
 
 from apppau_jax import files, progress, reading
+from apppau_jax.training.mirror import Mirror
 from apppau_jax.training.tensorboard import Board
 
 _FORM = {"kind": str, "step": int}
@@ -51,9 +52,16 @@ class Writer:
   Args:
     workdir: gets `metrics.jsonl` and TensorBoard's files in `tensorboard/`.
     start_step: steps done before this process; later lines are dropped.
+    mirror: gets the scalars too.
   """
 
-  def __init__(self, workdir: str | pathlib.Path, *, start_step: int):
+  def __init__(
+    self,
+    workdir: str | pathlib.Path,
+    *,
+    start_step: int,
+    mirror: Mirror | None = None,
+  ):
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "metrics.jsonl"
@@ -61,6 +69,7 @@ class Writer:
     lines = [json.dumps(h) + "\n" for h in kept]
     files.write_bytes(path, "".join(lines).encode())
     self._file = path.open("a", encoding="utf-8")
+    self._mirror = mirror
     # A failure of TensorBoard must not stop the training.
     self._board: Board | None = None
     with self._tolerate():
@@ -87,6 +96,9 @@ class Writer:
         for name, value in values.items():
           self._board.scalar(f"{kind}/{name}", value, step=step)
 
+    if self._mirror is not None:
+      self._mirror.scalars(kind, step=step, values=values)
+
   def image(self, name: str, picture: np.ndarray, *, step: int) -> None:
     """Add a uint8 picture `[h, w, 3]` to TensorBoard."""
     if self._board is not None:
@@ -105,6 +117,8 @@ class Writer:
     """Flush and close both."""
     self.sync()
     self._file.close()
+    if self._mirror is not None:
+      self._mirror.close()
     if self._board is not None:
       with self._tolerate():
         self._board.close()
