@@ -8,7 +8,7 @@ on phantoms alone. No data set is needed; several runs, --workdir=A --workdir=B,
 are averaged.
 
 Writes a mask for each image (with structures one for each of them, since they
-may overlap), an overlay, and predictions.csv with the status, areas, class and
+may overlap), an overlay, index.html with all overlays, and predictions.csv with the status, areas, class and
 measurements of every file; the status "remark" marks images or lungs that are
 unusual, such as a black film, a negative or a lateral one. With
 --save_probability also maps of 16 bits, 65535 where the probability is 1. A
@@ -86,14 +86,15 @@ def main() -> None:
       ),
       progress=show,
     )
-  if _REVIEW.value:
+  for name in (review.INDEX, *[review.NAME] * _REVIEW.value):
     page = review.write(
       output,
       rows,
       structures=runs.model.structures,
       class_names=runs.model.class_names,
+      name=name,
     )
-    progress.say(f"review: {page}")
+    progress.say(f"{page.stem}: {page}")
   statuses = ("ok", "remark", "exists")
   counts = {s: sum(r.status == s for r in rows) for s in statuses}
   failed = [row for row in rows if row.status == "failed"]
