@@ -8,9 +8,10 @@ on phantoms alone. No data set is needed; several runs, --workdir=A --workdir=B,
 are averaged.
 
 Writes a mask for each image (with structures one for each of them, since they
-may overlap), an overlay, index.html with all overlays, and predictions.csv with the status, areas, class and
-measurements of every file; the status "remark" marks images or lungs that are
-unusual, such as a black film, a negative or a lateral one. With
+may overlap), an overlay, index.html with all overlays, and predictions.csv with
+the status, areas, class and measurements of every file; the status "remark"
+marks images or lungs that are unusual, such as a black film, a negative or a
+lateral one. With
 --save_probability also maps of 16 bits, 65535 where the probability is 1. A
 file is an image by its suffix, else by its content; others are counted, and
 listed as skipped. Images that this model has predicted already are skipped

@@ -178,9 +178,9 @@ def test_a_bare_evaluation_has_no_empty_sections(
 
 
 def test_paper_units_stand_apart(report_page):
-  assert not [row for row in report_page.rows if "js_pixel_accuracy" in row[0]]
+  assert not [row for row in report_page.rows if "pixel accuracy" in row[0]]
   section = report_page.text.partition("paper’s units")[2]
-  assert "js_pixel_accuracy 0.9877" in section
+  assert "JS: pixel accuracy a 0.9877" in section
 
 
 def test_config_environment_and_command(report_page):
