@@ -160,7 +160,7 @@ def test_a_run_is_read_from_its_one_file_once_its_checkpoints_are_gone(
     weights_file.path(folder), dataclasses.replace(before, card=card)
   )
   weights_file.clear(folder)
-  assert [p.name for p in folder.iterdir()] == [
+  assert sorted(p.name for p in folder.iterdir()) == [
     "config.json",
     "model.safetensors",
   ]
