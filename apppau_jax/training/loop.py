@@ -31,7 +31,7 @@ from apppau_jax.training.checkpoints import Store
 from apppau_jax.training.mirror import Mirror
 from apppau_jax.training.signals import StopRequest
 from apppau_jax.training.state import TrainState
-from apppau_jax.training.writer import Progress, Silence, Writer
+from apppau_jax.training.writer import Progress, Silence, Writer, in_words
 
 TrainStep = Callable[[TrainState, Batch, Any], tuple[TrainState, Any]]
 # Maps a start step to the inputs of each call, on the device: the examples that
@@ -39,14 +39,6 @@ TrainStep = Callable[[TrainState, Batch, Any], tuple[TrainState, Any]]
 Feed = Callable[[int], Generator[tuple[Batch, jax.Array | None], None, None]]
 # Returns metrics, and pictures by name for TensorBoard.
 EvaluateFn = Callable[[TrainState], tuple[dict[str, float], dict]]
-
-
-_WORDS = {
-  "dice": "Dice",
-  "auroc": "AUROC",
-  "balanced_accuracy": "balanced accuracy",
-  "dice_auroc": "mean of Dice and AUROC",
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,7 +170,7 @@ def run(run: Run, state: TrainState) -> TrainState:
           if run.plan.evaluates_at(step):
             values = _validate(run, state, step=step, writer=writer)
             best = _keep_best(run, state, values, step=step, best=best)
-            shown = _in_words(values, select_by=run.select_by, best=best)
+            shown = in_words(values, select_by=run.select_by, best=best)
           writer.sync()
           meta = {**run.meta, "step": step, "best": best}
           # First the best, on disk; then the state that refers to it.
@@ -245,18 +237,6 @@ def _validate(
   for name, picture in pictures.items():
     writer.image(name, picture, step=step)
   return values
-
-
-def _in_words(
-  values: Mapping[str, float], *, select_by: str, best: float
-) -> dict[str, float]:
-  """Return the validation for the terminal."""
-  shown = {
-    f"validation {_WORDS[name]}": values[name]
-    for name in ("dice", "auroc", "balanced_accuracy")
-    if name in values
-  }
-  return {**shown, f"best {_WORDS.get(select_by, select_by)}": best}
 
 
 def _keep_best(

@@ -17,7 +17,7 @@ class _Mlflow:
   """MLflow's fluent functions; `MLFLOW_TRACKING_URI` says where to."""
 
   def __init__(self, name: str, config: Mapping[str, Any]):
-    import mlflow
+    import mlflow  # pyrefly: ignore[missing-import]
 
     self._mlflow = mlflow
     mlflow.start_run(run_name=name)
@@ -34,7 +34,7 @@ class _Trackio:
   """Trackio, whose files lie in the user's cache folder."""
 
   def __init__(self, name: str, config: Mapping[str, Any]):
-    import trackio
+    import trackio  # pyrefly: ignore[missing-import]
 
     self._trackio = trackio
     trackio.init(project="apppau_jax", name=name, config=dict(config))

@@ -18,6 +18,12 @@ from apppau_jax.training.tensorboard import Board
 
 _FORM = {"kind": str, "step": int}
 _LOG = logging.getLogger(__name__)
+_WORDS = {
+  "dice": "Dice",
+  "auroc": "AUROC",
+  "balanced_accuracy": "balanced accuracy",
+  "dice_auroc": "mean of Dice and AUROC",
+}
 
 
 def read_history(path: str | pathlib.Path) -> list[dict]:
@@ -134,6 +140,24 @@ class Silence(Writer):
     pass
 
   scalars = image = sync = close = _nothing
+
+
+def in_words(
+  values: Mapping[str, float], *, select_by: str, best: float
+) -> dict[str, float]:
+  """Return a validation as the terminal shows it.
+
+  Args:
+    values: by the names in metrics.jsonl.
+    select_by: the name of the metric that selects the best weights.
+    best: its best value so far.
+  """
+  shown = {
+    f"validation {_WORDS[name]}": values[name]
+    for name in ("dice", "auroc", "balanced_accuracy")
+    if name in values
+  }
+  return {**shown, f"best {_WORDS.get(select_by, select_by)}": best}
 
 
 class Progress:
