@@ -25,7 +25,7 @@ from apppau_jax.datasets import registry
 from apppau_jax.keys import key, section
 from apppau_jax.losses import objectives
 from apppau_jax.models import blocks, discriminator, segmentor
-from apppau_jax.training import optimizers
+from apppau_jax.training import mirror, optimizers
 from apppau_jax.transforms import normalize
 
 # Options that were removed, and the value at which an older configuration that
@@ -211,6 +211,12 @@ class Train(keys.Section):
     "none: random; box: the model in the package; or a run, a model file",
   )
   batch_size: int = _count(16, unit="images", source="paper")
+  keep_checkpoints: bool = key(
+    True, "False: at the end only model.safetensors remains"
+  )
+  mirror: str = key(
+    "none", "also log there, if installed", choices=("none", *mirror.NAMES)
+  )
   unlabelled_in_batch: int = _count(0, "paper: 8", low=0, unit="images")
   steps_per_call: int = key(
     0, "0: 1 on a CPU, else about 50", low=0, high=100000, unit="steps"
@@ -306,6 +312,9 @@ class Eval(keys.Section):
   threshold: float = _share(0.5, "of a structure's probability")
   largest_components: int = _count(0, "kept of a mask; 0: all", low=0, high=99)
   test_time_augmentation: bool = key(False, "masks: mean of six views")
+  positive_class: str = key(
+    "auto", "of two, that of ROC and AUROC; auto: the second", used_by=_CLASSES
+  )
   temperature_scaling: bool = key(False, "of D's classes", used_by=_CLASSES)
   batch_size: int = _count(16, unit="images")
 

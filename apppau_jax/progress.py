@@ -47,13 +47,17 @@ class Formatter(logging.Formatter):
 
 
 @contextlib.contextmanager
-def verbose() -> Iterator[None]:
-  """Shows the package's messages and progress on standard error."""
+def verbose(*, details: bool = False) -> Iterator[None]:
+  """Shows the package's messages and progress on standard error.
+
+  Args:
+    details: also show what matters to developers only.
+  """
   handler = logging.StreamHandler()
   handler.setFormatter(Formatter())
   level, propagate = LOG.level, LOG.propagate
   LOG.addHandler(handler)
-  LOG.setLevel(logging.INFO)
+  LOG.setLevel(logging.DEBUG if details else logging.INFO)
   LOG.propagate = False
   try:
     yield

@@ -22,6 +22,7 @@ _KEEP_MEMORY = (
   (-1, -1),  # M_TRIM_THRESHOLD: the end of the heap is not returned
   (-2, 2**26),  # M_TOP_PAD: the heap grows by 64 MiB or more
 )
+_KEPT: list[bool] = []  # one entry once `set_up` changed malloc's options
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 # Device files of NVIDIA's driver, AMD's driver and TPUs.
 _DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")
@@ -58,6 +59,11 @@ def keep_memory() -> bool:
   )
 
 
+def describe_memory() -> str:
+  """Returns what `set_up` made of malloc, for the record of a run."""
+  return "freed memory is kept" if _KEPT else "by malloc's defaults"
+
+
 def has_accelerator() -> bool:
   """Returns whether JAX will use a GPU or a TPU, without importing JAX.
 
@@ -85,16 +91,16 @@ def set_up() -> None:
     # oneDNN's threads, waiting, leave the cores to XLA's.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
   if wants_memory() and keep_memory():
-    progress.say(
+    _KEPT[:] = [True]
+    progress.LOG.debug(
       "for speed freed memory is kept (GLIBC_TUNABLES= in the environment "
-      "returns it)",
-      error=True,
+      "returns it)"
     )
   flags = cpu_flags(importlib.metadata.version("jaxlib"))
   if flags and "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = flags
-    progress.say(
-      f"for speed XLA_FLAGS={flags} (XLA_FLAGS= turns it off)", error=True
+    progress.LOG.debug(
+      "for speed XLA_FLAGS=%s (XLA_FLAGS= turns it off)", flags
     )
   if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     cache = _cache_dir()

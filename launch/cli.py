@@ -10,8 +10,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import ml_collections
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
@@ -38,6 +39,10 @@ _PLACES = (
 )
 # Read from sys.argv, because errors in the flags occur before they are parsed.
 flags.DEFINE_bool("debug", False, "Show the whole traceback of an error.")
+flags.DEFINE_bool(
+  "verbose", False, "Also show what XLA and the other libraries report."
+)
+_HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull", "--helpxml")
 
 
 def _complain(error: UserError) -> int:
@@ -126,6 +131,34 @@ def define_models() -> flags.FlagHolder:
   )
 
 
+def _define_evaluation() -> None:
+  """Define --config.eval.KEY, which changes how trained models are used."""
+  from apppau_jax.config import KEYS, defaults
+
+  sections = ml_collections.ConfigDict({"eval": defaults().eval})
+  # It looks for its flags at once, and fails at those of other sections.
+  known = [f"--config.{name}" for name in KEYS if name.startswith("eval.")]
+  words = [
+    word
+    for word in sys.argv
+    if not word.startswith("--config") or word.partition("=")[0] in known
+  ]
+  config_flags.DEFINE_config_dict("config", sections, sys_argv=words)
+
+
+def evaluation_changes() -> dict[str, Any]:
+  """Return the keys --config.eval.KEY of the command line with their values.
+
+  Raises:
+    ConfigError: lists the values that are out of range.
+  """
+  from apppau_jax.config import Config
+
+  given = config_flags.get_override_values(flags.FLAGS["config"])
+  Config.from_dict(given)
+  return given
+
+
 def configuration(flag: flags.FlagHolder) -> "Config":
   """Return the checked configuration of a --config flag.
 
@@ -197,28 +230,39 @@ def _silence_decoders() -> None:
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], *, evaluates: bool = False) -> None:
   """Run `main` under absl's flags and exit with a status.
 
   The status is 0 for success, 2 for usage or configuration, 3 for data, 4 for
   checkpoints, 5 for numbers, 6 for resources, 7 for downloads, and 128 + n for
   signal n. A user's mistake is one paragraph on standard error, with its
-  traceback only under --debug.
+  traceback only under --debug. --help exits with 0.
+
+  Args:
+    main: what the command does.
+    evaluates: whether it takes --config.eval.KEY, see `evaluation_changes`.
   """
   absl_logging.get_absl_handler().setFormatter(progress.Formatter())
   sys.excepthook = _show_traceback
   _silence_decoders()
+  details = not {"--debug", "--verbose"}.isdisjoint(sys.argv[1:])
+  if not details:
+    quiet.silence_compiler()
   if "--debug" not in sys.argv[1:]:
     quiet.silence_threads()
+  if evaluates:
+    _define_evaluation()
   # The flags --config.KEY exist once the file is read, and config_flags looks
   # in sys.argv itself: --config must come first.
   sys.argv[1:] = _config_first(sys.argv[1:])
 
   def guarded(argv) -> None:
     del argv
-    absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and TFDS chatter
+    if not details:
+      absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax and TFDS chatter
+    shown = progress.verbose(details=details)
     try:
-      with quiet.second_signal_ends(), translated(), progress.verbose():
+      with quiet.second_signal_ends(), translated(), shown:
         main()
     except UserError as error:
       sys.exit(_complain(error))
@@ -231,6 +275,10 @@ def run(main: Callable[[], None]) -> None:
 
   try:
     app.run(guarded, flags_parser=parse)
+  except SystemExit as ended:  # absl calls its help a usage error
+    if ended.code == 1 and not {*_HELP}.isdisjoint(sys.argv[1:]):
+      sys.exit(0)
+    raise
   except BrokenPipeError:  # the reader of the output ended
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)

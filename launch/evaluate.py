@@ -14,6 +14,11 @@ lungs is measured:
 
   python -m launch.evaluate --workdir=box --dataset=montgomery \
     --data_split=fold-0-of-3 --output=runs/box_on_montgomery
+
+--config.eval.KEY changes how the masks are made, for instance
+--config.eval.threshold=0.4, --config.eval.largest_components=2 or
+--config.eval.test_time_augmentation=True; the report is then written to
+--output. --save_probability also writes probabilities.npz.
 """
 
 import pathlib
@@ -42,6 +47,9 @@ _DATA_SPLIT = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
   "output", None, "Folder to write to, instead of the run's own."
 )
+_SAVE_PROBABILITY = flags.DEFINE_bool(
+  "save_probability", False, "Also write probabilities.npz, 16 bits a pixel."
+)
 
 
 def main() -> None:
@@ -57,9 +65,11 @@ def main() -> None:
     data_dir=_DATA_DIR.value,
     other=(_DATASET.value, _DATA_SPLIT.value) if _DATASET.value else None,
     output=pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None,
+    changes=cli.evaluation_changes(),
+    save_probability=_SAVE_PROBABILITY.value,
   )
   progress.say(evaluate_run.summary(report))
 
 
 if __name__ == "__main__":
-  cli.run(main)
+  cli.run(main, evaluates=True)

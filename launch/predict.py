@@ -8,15 +8,19 @@ on phantoms alone. No data set is needed; several runs, --workdir=A --workdir=B,
 are averaged.
 
 Writes a mask for each image (with structures one for each of them, since they
-may overlap), an overlay, and predictions.csv with the status, areas, class and
-measurements of every file; the status "remark" marks images or lungs that are
-unusual, such as a black film, a negative or a lateral one. With
+may overlap), an overlay, index.html with all overlays, and predictions.csv with
+the status, areas, class and measurements of every file; the status "remark"
+marks images or lungs that are unusual, such as a black film, a negative or a
+lateral one. With
 --save_probability also maps of 16 bits, 65535 where the probability is 1. A
 file is an image by its suffix, else by its content; others are counted, and
 listed as skipped. Images that this model has predicted already are skipped
 unless --overwrite is given, so an interrupted call can be repeated; masks of
 another model are refused. The exit status is 3 if an image could not be read;
 the others are predicted all the same.
+
+--config.eval.KEY changes how the masks are made, for instance
+--config.eval.threshold=0.4 or --config.eval.test_time_augmentation=True.
 
 --review also writes review.html, with all films and the most doubtful first.
 
@@ -68,7 +72,7 @@ def main() -> None:
   output = pathlib.Path(_OUTPUT.value).expanduser()
   images = predict_files.find_images(source, output=output)
   others = predict_files.find_others(source)
-  runs = loading.load_runs(_WORKDIR.value)
+  runs = loading.load_runs(_WORKDIR.value, changes=cli.evaluation_changes())
   with progress.bar("predicting") as show:
     rows = predict_files.predict_files(
       images,
@@ -83,14 +87,15 @@ def main() -> None:
       ),
       progress=show,
     )
-  if _REVIEW.value:
+  for name in (review.INDEX, *[review.NAME] * _REVIEW.value):
     page = review.write(
       output,
       rows,
       structures=runs.model.structures,
       class_names=runs.model.class_names,
+      name=name,
     )
-    progress.say(f"review: {page}")
+    progress.say(f"{page.stem}: {page}")
   statuses = ("ok", "remark", "exists")
   counts = {s: sum(r.status == s for r in rows) for s in statuses}
   failed = [row for row in rows if row.status == "failed"]
@@ -120,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  cli.run(main)
+  cli.run(main, evaluates=True)

@@ -46,6 +46,12 @@ _BITS = flags.DEFINE_integer(
 _ALLOW_MISSING = flags.DEFINE_bool(
   "allow_missing", False, "Continue if files that belong to it are missing."
 )
+_COLUMNS = {
+  name: flags.DEFINE_string(
+    f"{name}_column", None, f"What labels.csv of folder:NAME calls {name}."
+  )
+  for name in ("id", "label", "patient")
+}
 _WORKERS = flags.DEFINE_integer(
   "workers", None, "Decoding threads; one per CPU by default.", lower_bound=1
 )
@@ -111,6 +117,7 @@ def _prepare(dataset: str) -> dict[str, Any]:
       resolution=_RESOLUTION.value,
       bits=_BITS.value,
       allow_missing=_ALLOW_MISSING.value,
+      columns={name: f.value for name, f in _COLUMNS.items() if f.value},
       workers=_WORKERS.value,
       progress=progress,
     )

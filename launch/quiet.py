@@ -49,6 +49,15 @@ def _listen(receiver: socket.socket) -> None:
   receiver.close()
 
 
+def silence_compiler() -> None:
+  """Keeps XLA's C++ code from logging, such as that a compilation is slow.
+
+  It reads the environment when jaxlib is imported. Its errors are raised as
+  exceptions too, so that nothing is lost.
+  """
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def silence_threads() -> None:
   """Keeps background threads from printing the errors that they hand over.
 

@@ -42,7 +42,11 @@ def main() -> None:
   from apppau_jax.reports import montage
 
   rows = batch_views.batch_views(config)
-  files.write_bytes(output, montage.views(rows, title="batch")["png"])
+  heading = (
+    f"First minibatch of {config.data.dataset} at {config.data.resolution} px"
+  )
+  picture = montage.views(rows, title="batch", heading=heading)["png"]
+  files.write_bytes(output, picture)
   progress.say(f"wrote {output}")
 
 

@@ -10,6 +10,7 @@ from apppau_jax.checks.findings import Finding, error, warning
 from apppau_jax.datasets import registry
 from apppau_jax.datasets import splits as splits_lib
 from apppau_jax.datasets.splits import Parts
+from apppau_jax.datasets.stratified_split import former_name
 
 
 def used_images(
@@ -28,7 +29,8 @@ def used_images(
       used either.
     dataset: the data set of the images.
     trained_on: the data set of the run. Ids are compared only if the two have
-      a set in common, since phantoms bear ids of real images.
+      a set in common, since phantoms of older versions bear ids of real
+      images; a phantom is the same under either of its names.
     splits: the splits.json of the run.
 
   Returns:
@@ -41,7 +43,8 @@ def used_images(
   if not common:
     return []
   used = splits_lib.read_splits(splits).used_before(part)
-  return sorted(used.intersection(ids))
+  former = set(map(former_name, used))
+  return sorted(i for i in ids if former_name(i) in former)
 
 
 def patients(

@@ -82,6 +82,7 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     *,
     raw_dir: RawDir | Mapping[str, RawDir] | None = None,
     allow_missing: bool = False,
+    columns: Mapping[str, str] | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     file_format: str = "array_record",
@@ -93,6 +94,7 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
       raw_dir: the owner's folder or zip; of a combination one that holds all
         sets, or one for each by name. TFDS's manual_dir by default.
       allow_missing: continue if files that belong to the set are missing.
+      columns: what the table of a user's set calls id, label and patient.
       workers: decoding threads; one per CPU, at most 8, by default.
       progress: called with (images done, images in all) of each set.
       file_format: array_record is the one that needs no TensorFlow.
@@ -100,6 +102,7 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
     """
     self.raw_dir = raw_dir
     self.allow_missing = allow_missing
+    self.columns = columns
     self.workers = workers or min(8, os.cpu_count() or 1)
     self.progress = progress
     self.index = raw_index.RawIndex()
@@ -118,7 +121,9 @@ class LungBuilder(tfds.core.GeneratorBasedBuilder):
       if spec.complete is not None:
         if self.raw_dir is None:
           raise ValueError(f"{spec.name} needs raw_dir, which has its classes.")
-        with spec.open(_raw_dir_of(spec, self.raw_dir)) as source:
+        with spec.open(
+          _raw_dir_of(spec, self.raw_dir), columns=self.columns
+        ) as source:
           spec = spec.of(source)
       specs.append(spec)
     return specs

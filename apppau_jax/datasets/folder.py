@@ -30,7 +30,9 @@ def read_spec(source: RawSource) -> DatasetSpec:
   labels = labels_lib.Labels()
   if key := source.find(labels_lib.NAME):
     content, where = source.read(key), source.describe(key)
-    labels = labels_lib.read_labels(content, where=where)
+    labels = labels_lib.read_labels(
+      content, where=where, columns=source.columns
+    )
   rows, renamed = _rows_by_id(labels.rows, files)
   _check_parts(rows, [*files.masks])
 

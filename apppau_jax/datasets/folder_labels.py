@@ -23,6 +23,11 @@ _DOUBTFUL = ("none", "other", "undefined", "not available")
 _NUMBER = re.compile(
   r"([0-9]{1,15})\.0+"
 )  # a whole number, as floats are shown
+# Classes without a finding, in small letters and without blanks.
+_NORMAL = (
+  *("normal", "healthy", "negative", "nofinding", "nofindings", "control"),
+  *("0", "no"),
+)
 _DELIMITER = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # a line of Excel's
 # Columns that are likely meant, in small letters and without blanks.
 _LIKELY = {
@@ -57,7 +62,8 @@ class Labels:
 
   Attributes:
     rows: by id, in Unicode's composed form.
-    class_names: the labels that occur, sorted.
+    class_names: the labels that occur, sorted, a normal one first: the class
+      that others are told from.
     unread: names of columns that are not used.
     remarks: what a user should know about how the table was read.
   """
@@ -68,7 +74,9 @@ class Labels:
   remarks: tuple[str, ...] = ()
 
 
-def read_labels(content: bytes, *, where: str) -> Labels:
+def read_labels(
+  content: bytes, *, where: str, columns: Mapping[str, str] | None = None
+) -> Labels:
   """Parses a table with the columns id, label and optionally patient, split.
 
   The columns may come in any order, separated by commas, semicolons or TABs.
@@ -77,6 +85,7 @@ def read_labels(content: bytes, *, where: str) -> Labels:
   Args:
     content: the file, UTF-8, or UTF-16 with a byte order mark.
     where: its name for messages.
+    columns: what the table calls id, label or patient, in any case.
 
   Raises:
     DataError: it is no such table, or has invalid rows; all are listed.
@@ -88,7 +97,9 @@ def read_labels(content: bytes, *, where: str) -> Labels:
       f"{where} cannot be read as a table in UTF-8 ({error}). Save it again "
       "as 'CSV UTF-8'."
     ) from error
-  header, remarks = _header(lines[0][1] if lines else [], where=where)
+  first = lines[0][1] if lines else []
+  first = _renamed(first, columns or {}, where=where)
+  header, remarks = _header(first, where=where)
   rows: dict[str, Row] = {}
   faults = []
   unknown: collections.Counter[str] = collections.Counter()
@@ -102,7 +113,7 @@ def read_labels(content: bytes, *, where: str) -> Labels:
       f"{where} has {len(faults)} lines that cannot be used: "
       f"{summarise(faults)}"
     )
-  names = sorted({r.label for r in rows.values()} - {""})
+  names = sorted({r.label for r in rows.values()} - {""}, key=_normal_first)
   _check_spellings(names, where=where)
   _check_patients({r.patient for r in rows.values()} - {""}, where=where)
   if unknown:
@@ -121,9 +132,39 @@ def read_labels(content: bytes, *, where: str) -> Labels:
   )
 
 
+def _normal_first(name: str) -> tuple[bool, str]:
+  return re.sub(r"[\s_.-]", "", name.casefold()) not in _NORMAL, name
+
+
 def _decoded(content: bytes) -> str:
   wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
   return content.decode("utf-16" if wide else "utf-8-sig")
+
+
+def _renamed(
+  cells: Sequence[str], columns: Mapping[str, str], *, where: str
+) -> list[str]:
+  """Returns the header with the names that this module knows.
+
+  A column of a known name that another one replaces is not used.
+
+  Raises:
+    DataError: there is no such column, or it is there twice.
+  """
+  header = [cell.casefold() for cell in cells]
+  renamed = [*cells]
+  for name, column in columns.items():
+    if header.count(column.casefold()) != 1:
+      raise DataError(
+        f"{where} has {header.count(column.casefold())} columns {column!r}, "
+        f"which --{name}_column names; it has {', '.join(map(repr, cells))}."
+      )
+    place = header.index(column.casefold())
+    for other, known in enumerate(header):
+      if known == name and other != place:
+        renamed[other] = f"{cells[other]} (not used)"
+    renamed[place] = name
+  return renamed
 
 
 def _header(cells: Sequence[str], *, where: str) -> tuple[list[str], list[str]]:

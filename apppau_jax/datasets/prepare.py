@@ -33,6 +33,7 @@ def prepare(
   resolution: int = 128,
   bits: int = 8,
   allow_missing: bool = False,
+  columns: Mapping[str, str] | None = None,
   workers: int | None = None,
   progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def prepare(
     resolution: side of the prepared pictures: 128, 256 or 512 pixels.
     bits: of a grey level, 8 or 16.
     allow_missing: continue if published files are missing.
+    columns: of a user's set, what labels.csv calls `id`, `label`, `patient`.
     workers: decoding threads; one per CPU, at most 8, by default.
     progress: called with (images done, images in all).
 
@@ -68,7 +70,12 @@ def prepare(
     raise errors.ConfigError(
       f"Preparing {dataset} needs --raw_dir: the folder or zip of its files."
     )
-  with registry.spec(dataset).open(raw_dir) as source:
+  if columns and not registry.is_own(dataset):
+    raise errors.ConfigError(
+      f"--id_column, --label_column and --patient_column are for sets of your "
+      f"own, {registry.OWN_FORM}; {dataset} has the columns of its owner."
+    )
+  with registry.spec(dataset).open(raw_dir, columns=columns) as source:
     spec = registry.spec(dataset).of(source)
     found = raw_index.index_complete(source, spec, allow_missing=True)
     fingerprint = raw_index.fingerprint(source, found)
@@ -79,6 +86,7 @@ def prepare(
     **({} if bits == 8 else {"bits": bits}),
     "format": prepared_lib.FORMAT,
     "source_sha256": fingerprint,
+    **({"columns": dict(columns)} if columns else {}),
   }
   make_builder = functools.partial(
     builder_lib.builder_class(dataset),
@@ -86,6 +94,7 @@ def prepare(
     data_dir=_staging(target),
     config=target.config_name,
     allow_missing=allow_missing,
+    columns=columns,
     workers=workers,
     progress=progress,
   )
@@ -130,6 +139,8 @@ def _reusable(
   if record is None or target.damaged(record):
     return None
   if any(record.get(key) != value for key, value in wanted.items()):
+    return None
+  if record.get("columns") != wanted.get("columns"):
     return None
   return {**record, "folder": str(target.folder), "reused": True}
 

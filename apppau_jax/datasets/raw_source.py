@@ -12,7 +12,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO
 
@@ -61,6 +61,7 @@ class RawSource(contextlib.AbstractContextManager):
     raw_dir: a folder or a zip.
     suffixes: suffixes of the files, in lower case; None for all.
     faults: collects what is wrong with a zip, which is then left out.
+    columns: what the table of a user's set calls id, label and patient.
 
   Raises:
     DataError: the folder or zip is missing, damaged, unsafe or much too large
@@ -73,7 +74,9 @@ class RawSource(contextlib.AbstractContextManager):
     *,
     suffixes: Collection[str] | None = SUFFIXES,
     faults: list[errors.DataError] | None = None,
+    columns: Mapping[str, str] | None = None,
   ):
+    self.columns = columns or {}
     self.root = Path(raw_dir).expanduser()
     self._suffixes = suffixes
     self._faults = faults

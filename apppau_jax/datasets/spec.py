@@ -257,9 +257,17 @@ class DatasetSpec:
     """Returns the spec for these raw files (see `complete`)."""
     return self if self.complete is None else self.complete(source)
 
-  def open(self, raw_dir, *, faults: list | None = None) -> RawSource:
+  def open(
+    self,
+    raw_dir,
+    *,
+    faults: list | None = None,
+    columns: Mapping[str, str] | None = None,
+  ) -> RawSource:
     """Lists the raw files of a folder or zip (see `RawSource`)."""
-    return RawSource(raw_dir, suffixes=self.suffixes, faults=faults)
+    return RawSource(
+      raw_dir, suffixes=self.suffixes, faults=faults, columns=columns
+    )
 
   def read_tables(self, source: RawSource) -> dict[str, Reading]:
     """Returns all readings that lie in tables, by id.

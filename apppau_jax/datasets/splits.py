@@ -46,6 +46,20 @@ class Parts:
     """Returns the four parts by name, the content of splits.json."""
     return {name: list(getattr(self, name)) for name in _NAMES}
 
+  def counts(self) -> str:
+    """Returns the sizes in words, such as "135 training, 14 validation ...".
+
+    Example:
+      >>> Parts(("a", "b"), ("c",), ("d",), ("e", "f"), classes=("a",)).counts()
+      '3 training (2 with masks), 1 validation, 2 test'
+    """
+    more = f" ({len(self.train_labelled)} with masks)"
+    training = len(self.train_labelled) + len(self.train_unlabelled)
+    return (
+      f"{training} training{more if self.train_unlabelled else ''}, "
+      f"{len(self.validation)} validation, {len(self.test)} test"
+    )
+
   def labels(self) -> dict[str, list[str]]:
     """Returns the training ids whose mask or class is used, by kind."""
     return {"masks": list(self.train_labelled), "classes": list(self.classes)}

@@ -8,10 +8,12 @@ import dataclasses
 import fractions
 import hashlib
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _DIGEST_BITS = 256
+_PHANTOM = re.compile(r"PHANTOM_(\d{4})_(normal|tb)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +25,23 @@ class Unit:
 
 
 def digest(salt: object, name: str) -> int:
-  """Returns the SHA-256 of `salt` and `name`, in [0, 2**256)."""
-  text = f"{salt}:{name}".encode()
+  """Returns the SHA-256 of `salt` and `name`, in [0, 2**256).
+
+  A phantom counts by its former name, so that its part in a split remains.
+  """
+  text = f"{salt}:{former_name(name)}".encode()
   return int.from_bytes(hashlib.sha256(text).digest())
+
+
+def former_name(name: str) -> str:
+  """Returns the name of a phantom in older versions, or any other name.
+
+  Example:
+    >>> former_name("PHANTOM_0031_normal"), former_name("CHNCXR_0327_1")
+    ('MCUCXR_0031_0', 'CHNCXR_0327_1')
+  """
+  found = _PHANTOM.fullmatch(name)
+  return f"MCUCXR_{found[1]}_{int(found[2] == 'tb')}" if found else name
 
 
 def lowest(names: Iterable[str], *, salt: object, count: int) -> list[str]:

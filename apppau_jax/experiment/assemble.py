@@ -19,7 +19,13 @@ from apppau_jax.experiment import (
   validation,
 )
 from apppau_jax.experiment.networks import Config
-from apppau_jax.training import checkpoints, example_order, loop, parallel
+from apppau_jax.training import (
+  checkpoints,
+  example_order,
+  loop,
+  mirror,
+  parallel,
+)
 from apppau_jax.training.state import SEGMENTOR, TrainState
 
 _SEVERAL = 50  # steps a call where dispatching one costs as much as a small one
@@ -113,6 +119,9 @@ def assemble(
     best=store(workdir, "best"),
     meta=meta,
     workdir=workdir,
+    make_mirror=functools.partial(
+      mirror.Mirror, config.train.mirror, workdir=workdir, config=config.flat()
+    ),
   )
   return run, parallel.compile_init(init, mesh, seed)
 

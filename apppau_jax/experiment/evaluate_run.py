@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,14 @@ from apppau_jax.experiment import (
   model_file,
   networks,
   provenance,
-  run_files,
-  run_folder,
+  report_notes,
+  small_parts,
 )
 from apppau_jax.inference import prediction_masks
+from apppau_jax.inference.outputs import Outputs
 from apppau_jax.metrics import classification
 from apppau_jax.reports import evaluate as evaluation
-from apppau_jax.reports import figures, report
+from apppau_jax.reports import figures, metric_names, report
 from apppau_jax.training import writer
 
 
@@ -36,6 +37,8 @@ def evaluate(
   other: tuple[str, str] | None = None,
   output: pathlib.Path | None = None,
   dataset: Dataset | None = None,
+  changes: Mapping[str, Any] | None = None,
+  save_probability: bool = False,
 ) -> dict[str, Any]:
   """Evaluates a run on a part of its split and writes the report.
 
@@ -47,6 +50,9 @@ def evaluate(
       with structures is measured by the union of its lungs, without classes.
     output: folder to write to; by default a single run's `eval/<part>`.
     dataset: the data set, if it is open already.
+    changes: values of keys such as `eval.threshold` for this evaluation.
+    save_probability: also write probabilities.npz: `ids`, and `probability`,
+      uint16 `[n, h, w]` or `[n, h, w, k]`, 65535 where it is 1.
 
   Returns:
     The content of report.json.
@@ -54,17 +60,21 @@ def evaluate(
   Raises:
     CheckpointError: no trained run there.
     ConfigError: runs that cannot be averaged, or several runs, another data
-      set or a model file without `output`.
+      set, changes or a model file without `output`.
     DataError: images that are missing, or that a run was trained on.
   """
   folders = [model_file.find(folder) for folder in workdirs]
   own = len(folders) == 1 and other is None and not folders[0].is_file()
+  own &= not changes  # what the run itself reports stays
   if output is None and not own:
     raise ConfigError(
-      "Several runs, another data set and a model file have no folder of their "
-      "own for the report: name one to write to with --output."
+      "Several runs, another data set, changed settings and a model file have "
+      "no folder of their own for the report: name one to write to with "
+      "--output."
     )
-  runs = loading.load_runs(folders, calibrated=len(folders) > 1)
+  runs = loading.load_runs(
+    folders, calibrated=len(folders) > 1, changes=changes
+  )
   if other is not None:
     runs = _on_another(runs, *other)
   config, model = runs.config, runs.model
@@ -75,8 +85,9 @@ def evaluate(
   ids = getattr(parts, part)
   _check_unused(runs, ids, part=part)
   source = data.load(config, dataset, ids=ids, part=part)
+  kept: list[np.ndarray] | None = [] if save_probability else None
   scored = evaluation.score(
-    model.batches(source, oracle=True),
+    _keeping(model.batches(source, oracle=True), kept),
     ids=source.ids,
     structures=model.structures,
     frames={
@@ -91,6 +102,7 @@ def evaluate(
       label=source.label,
       class_names=model.class_names,
       temperature=_temperature(runs, dataset, ids=parts.validation),
+      positive=_positive(config, model.class_names),
     )
   sources = {entry.id: entry.source for entry in dataset.entries}
   numbers = evaluation.make_report(
@@ -102,13 +114,33 @@ def evaluate(
   if registry.is_combined(config.data.dataset):
     for image in numbers["per_image"]:
       image["source"] = sources[image["id"]]
+  numbers["notes"] += small_parts.notes(
+    part,
+    numbers,
+    label=labels.label if labels else (),
+    class_names=labels.class_names if labels else (),
+  )
   folder = output or runs.workdirs[0] / "eval" / part
   cases = evaluation.pick_cases(model, scored, source)
   _write(folder, runs, scored=scored, numbers=numbers, cases=cases)
+  if kept is not None:
+    prediction_masks.write_probabilities(
+      folder / "probabilities.npz", ids=scored.ids, parts=kept
+    )
   if output is None:
     show(runs.workdirs[0])
   progress.LOG.info("wrote %s", folder)
   return numbers
+
+
+def _keeping(
+  batches: Iterable[Outputs], kept: list[np.ndarray] | None
+) -> Iterator[Outputs]:
+  """Yields the batches, and collects their probabilities if they are wanted."""
+  for part in batches:
+    if kept is not None:
+      kept.append(prediction_masks.as_levels(part.prob))
+    yield part
 
 
 def _on_another(
@@ -188,6 +220,23 @@ def _check_unused(
       )
 
 
+def _positive(config: networks.Config, names: Sequence[str]) -> str:
+  """Returns the class whose ROC is drawn.
+
+  Raises:
+    ConfigError: `eval.positive_class` is none of the classes.
+  """
+  name = config.eval.positive_class
+  if name == "auto":
+    return names[-1]
+  if name not in names:
+    raise ConfigError(
+      f"config.eval.positive_class={name!r} is none of the classes "
+      f"{', '.join(names)}."
+    )
+  return name
+
+
 def _temperature(
   runs: loading.LoadedRuns, dataset: Dataset, *, ids: Sequence[str]
 ) -> float:
@@ -213,60 +262,29 @@ def _facts(
     "threshold": config.eval.threshold,
     "commit": provenance.commit(),
     "data_sha256": digest,
-    "notes": [*_notes_of_runs(runs, digest), *_notes_of_config(runs.config)],
+    "notes": [
+      *report_notes.of_runs(runs, digest),
+      *report_notes.of_config(runs.config),
+    ],
   }
-
-
-def _notes_of_runs(runs: loading.LoadedRuns, digest: str) -> list[str]:
-  notes = []
-  if runs.is_ensemble:
-    notes.append(
-      f"The mean of the probabilities of {len(runs.workdirs)} networks: "
-      f"{', '.join(folder.name for folder in runs.workdirs)}. Clean-up, side "
-      "outputs, attention and the configuration below are the first one's."
-    )
-  for workdir in runs.workdirs:
-    manifest = run_files.read_manifest(workdir)
-    notes += run_folder.data_remarks(workdir)
-    if manifest.get("status") in ("interrupted", "failed"):
-      notes.append(f"The training was {manifest['status']} before its end.")
-    if manifest.get("data_sha256") != digest:
-      notes.append("The prepared data are not those of the training.")
-  return [*dict.fromkeys(notes)]  # once, though several runs have it
-
-
-def _notes_of_config(config: networks.Config) -> list[str]:
-  notes = []
-  if config.eval.largest_components:
-    notes.append(
-      f"Only the {config.eval.largest_components} largest connected "
-      "components of each prediction are kept."
-    )
-  if config.eval.test_time_augmentation:
-    notes.append(
-      "Test-time augmentation: masks are the mean over the image and its "
-      "rotated and zoomed views."
-    )
-  if networks.learns_classes(config) and config.eval.temperature_scaling:
-    notes.append(
-      "Class probabilities are scaled by a temperature that was fitted on the "
-      "validation images, so ECE and Brier score of these are optimistic."
-    )
-  if config.data.structures:
-    notes.append(
-      "Segmentation is the mean over the structures of each image; images "
-      "without the mask of one of them are not evaluated."
-    )
-  if "phantom" in registry.parts(config.data.dataset):
-    notes.append("Procedural phantoms, not patients.")
-  return notes
 
 
 def summary(numbers: dict[str, Any]) -> str:
   """Returns the main figures of a report in one line."""
-  values = numbers["segmentation"]
-  text = "  ".join(
-    f"{name} {values[name]['mean']:.4f} ± {values[name]['sd']:.4f}"
-    for name in ("dice", "jaccard", "average_hausdorff", "hausdorff95")
-  )
-  return f"{numbers['split']} (n = {numbers['n']}): {text}"
+  values, texts = numbers["segmentation"], []
+  for name in ("dice", "jaccard", "average_hausdorff", "hausdorff95"):
+    metric, value = metric_names.SEGMENTATION[name], values[name]
+    spread = [
+      metric_names.number(value[key], metric.unit) for key in ("mean", "sd")
+    ]
+    unit = f" {metric.unit}" if metric.unit else ""
+    texts.append(f"{metric.label} {' ± '.join(spread)}{unit}")
+  found = numbers.get("classification", {})
+  texts += [
+    f"{metric_names.CLASSIFICATION[name].label} {found[name]:.4f}"
+    for name in ("auroc", "accuracy", "balanced_accuracy")
+    if found.get(name) is not None
+  ]
+  n = numbers["n"]
+  images = "1 image" if n == 1 else f"{n} images"
+  return f"{numbers['split']}, {images}: {', '.join(texts)}"

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import time
 from typing import Any
 
 import jax
@@ -27,19 +26,23 @@ from apppau_jax.experiment import (
   data_gate,
   evaluate_run,
   loading,
+  model_file,
   networks,
-  provenance,
   recipe_file,
   run_files,
   run_folder,
+  run_record,
+  small_parts,
   start_from,
+  weights_file,
 )
 from apppau_jax.inference import Model
 from apppau_jax.phantoms import draw_set
-from apppau_jax.training import distributed, loop, writer
+from apppau_jax.training import compile_notice, distributed, loop, writer
 from apppau_jax.training.state import parameter_count
 
 PARTS = ("validation", "test")
+_SHORT = 50  # steps, of a recipe's `:quick`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,8 +137,9 @@ def _fit(config: Config, folder: pathlib.Path) -> None:
   dataset = data.open_dataset(config)
   config = data.settled(config, dataset)
   settings = json.loads(json.dumps(config.to_dict()))  # as config.json has it
+  before = None
   if first:
-    run_folder.claim(folder, settings)
+    before = run_folder.claim(folder, settings, may_lengthen=True)
   parts = data.parts(config, dataset)
   _check_processes_agree(settings, dataset)
   run_folder.check_same_data(
@@ -145,75 +149,38 @@ def _fit(config: Config, folder: pathlib.Path) -> None:
   if first:
     run_folder.write_findings(folder, findings)
     run_folder.write_parts(folder, parts)
-  record = _Record(folder, settings, dataset=dataset, config=config)
+  record = run_record.Record(folder, settings, dataset=dataset, config=config)
+  if before is not None:
+    record.lengthen(before, config)
   record.write("running")
   try:
     with record.session():
       _train(config, folder, dataset=dataset, parts=parts, settings=settings)
     if first:
       _evaluate(config, folder, dataset=dataset, parts=parts)
+      _keep_weights(config, folder)
   except BaseException as error:
     stopped = isinstance(error, Interrupted | KeyboardInterrupt)
     with contextlib.suppress(OSError):  # such as a full disk, the error itself
       record.write("interrupted" if stopped else "failed", error=str(error))
     raise
   record.write("done")
-
-
-class _Record:
-  """manifest.json of a run, which the first process writes."""
-
-  def __init__(
-    self,
-    folder: pathlib.Path,
-    settings: dict[str, Any],
-    *,
-    dataset: Dataset,
-    config: Config,
-  ):
-    self._folder, self._settings = folder, settings
-    self._session: dict[str, Any] = {
-      "environment": provenance.environment(),
-      "convolutions": networks.convolutions_by(config),
-    }
-    manifest = run_files.read_manifest(folder)
-    earlier = manifest.get("sessions", [])
-    began = {k: v for k, v in manifest.items() if k == "start_from"}
-    if not run_folder.is_trained(folder):
-      began = start_from.identity(config)
-    self._facts: dict[str, Any] = {
-      "data_sha256": dataset.content_sha256,
-      **began,
-      # Every process that worked on this run, the latest last.
-      "sessions": [*earlier, self._session],
-    }
-
-  def write(self, status: str, **more: str) -> None:
-    """Replaces manifest.json."""
-    if distributed.is_first():
-      run_folder.write_manifest(
-        self._folder,
-        status=status,
-        config=self._settings,
-        **self._facts,
-        **more,
-      )
-
-  @contextlib.contextmanager
-  def session(self):
-    """Notes how many minutes the training took."""
-    began = time.monotonic()
-    try:
-      yield
-    finally:
-      self._session["minutes"] = round((time.monotonic() - began) / 60, 2)
+  if first and not config.train.keep_checkpoints:
+    weights_file.clear(folder)
 
 
 def _train(config, folder, *, dataset, parts, settings) -> None:
+  if weights_file.is_alone(folder):
+    progress.LOG.info(
+      "note: this run is finished and its checkpoints were cleared; it is "
+      "evaluated only"
+    )
+    return
   run, state = assemble.assemble(
     config, parts, dataset=dataset, workdir=folder, meta={"config": settings}
   )
   _announce(config, parts, run, state)
+  compile_notice.announce(minutes=3 if len(state.players) > 1 else 1)
   if not run_folder.is_trained(folder):
     state = start_from.start(config, state)
   try:
@@ -234,6 +201,18 @@ def _evaluate(config, folder, *, dataset, parts) -> None:
         part,
         config.data.split,
       )
+
+
+def _keep_weights(config: Config, folder: pathlib.Path) -> None:
+  """Writes model.safetensors, the weights that are evaluated."""
+  if weights_file.is_alone(folder):
+    return
+  calibrated = bool(run_files.read_report(folder, "validation"))
+  found = loading.read(folder, calibrated=calibrated)
+  card = weights_file.card(config.eval.checkpoint)
+  model_file.write(
+    weights_file.path(folder), dataclasses.replace(found, card=card)
+  )
 
 
 def _check_processes_agree(settings: dict[str, Any], dataset: Dataset) -> None:
@@ -282,22 +261,30 @@ def ensure_phantoms(config: Config) -> None:
 
 
 def _announce(config, parts, run, state) -> None:
-  counts = {name: len(ids) for name, ids in parts.as_dict().items()}
   sizes = ", ".join(
     f"{name.replace('_', ' ')} {parameter_count(player.params):,} parameters"
     for name, player in state.players.items()
   )
   progress.LOG.info(
-    "%s (base width %d; %s), loss %s, %s at %d px, split %s %s, %d steps, "
-    "convolutions by %s",
+    "%s (base width %d; %s), loss %s, convolutions by %s",
     config.model.preset,
     config.model.base_width,
     sizes,
     config.loss.name,
+    networks.convolutions_by(config),
+  )
+  progress.LOG.info(
+    "%s at %d px, split %s: %s; %d steps",
     config.data.dataset,
     config.data.resolution,
     config.data.split,
-    counts,
+    parts.counts(),
     run.plan.steps,
-    networks.convolutions_by(config),
   )
+  if run.plan.steps <= _SHORT:
+    progress.LOG.info(
+      "note: this run is so short that most of its time goes into compiling"
+    )
+  for part in PARTS:
+    if note := small_parts.few_images(part, len(getattr(parts, part))):
+      progress.LOG.info("note: %s", note)

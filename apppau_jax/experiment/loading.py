@@ -16,6 +16,7 @@ from apppau_jax.experiment import (
   networks,
   run_files,
   run_folder,
+  weights_file,
 )
 from apppau_jax.experiment.model_file import ModelFile
 from apppau_jax.experiment.networks import Config
@@ -23,7 +24,7 @@ from apppau_jax.inference import steps
 from apppau_jax.inference.member import Member
 from apppau_jax.inference.model import Model
 from apppau_jax.metrics import classification
-from apppau_jax.training import checkpoints, parallel
+from apppau_jax.training import checkpoints, compile_notice, parallel
 from apppau_jax.training.state import (
   TrainState,
   Variables,
@@ -47,6 +48,7 @@ class LoadedRuns:
     parameters: number of each network's, of all runs together.
     model: what predicts.
     evaluated: the first configuration with another data set to evaluate on.
+    changes: values of keys that differ from those of the training.
   """
 
   workdirs: tuple[pathlib.Path, ...]
@@ -55,6 +57,7 @@ class LoadedRuns:
   parameters: Mapping[str, int]
   model: Model
   evaluated: Config | None = None
+  changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def config(self) -> Config:
@@ -84,6 +87,7 @@ class LoadedRuns:
     return run_folder.identity(self.workdirs) | {
       "checkpoint": facts["checkpoint"],
       "step": facts["checkpoint_step"],
+      **({"changed": dict(self.changes)} if self.changes else {}),
     }
 
 
@@ -114,7 +118,10 @@ def load(workdirs: PathLike | Sequence[PathLike] | None = None) -> Model:
 
 
 def load_runs(
-  workdirs: Sequence[PathLike], *, calibrated: bool = True
+  workdirs: Sequence[PathLike],
+  *,
+  calibrated: bool = True,
+  changes: Mapping[str, Any] | None = None,
 ) -> LoadedRuns:
   """Loads runs with what their reports state of them; see `load`.
 
@@ -122,13 +129,18 @@ def load_runs(
     workdirs: the runs' folders.
     calibrated: whether to apply the runs' temperatures; False where that of a
       single run is about to be fitted.
+    changes: values of keys such as `eval.threshold` to use instead of those of
+      the training.
   """
+  compile_notice.announce(minutes=1)
   folders = [model_file.find(folder) for folder in workdirs]
   if len({folder.resolve() for folder in folders}) < len(folders):
     raise ConfigError(
       "The same --workdir is named twice; name each run of an ensemble once."
     )
-  trained = [read(folder, calibrated=calibrated) for folder in folders]
+  trained = [
+    read(folder, calibrated=calibrated, changes=changes) for folder in folders
+  ]
   configs = [one.config for one in trained]
   _check_shared(folders, configs)
   parameters = collections.Counter[str]()
@@ -145,19 +157,39 @@ def load_runs(
     steps=tuple(one.step for one in trained),
     parameters=parameters,
     model=model(configs[0], members),
+    changes=changes or {},
   )
 
 
-def read(folder: pathlib.Path, *, calibrated: bool = True) -> ModelFile:
+def read(
+  folder: pathlib.Path,
+  *,
+  calibrated: bool = True,
+  changes: Mapping[str, Any] | None = None,
+) -> ModelFile:
   """Reads the weights of a run folder or of a model file, see `load_runs`."""
   if folder.is_file():
-    return model_file.read(folder, lambda config: shapes(config).averages)
-  config = run_files.read_config(folder)
+    found = model_file.read(folder, _averages)
+    return dataclasses.replace(found, config=changed(found.config, changes))
+  config = changed(run_files.read_config(folder), changes)
   variables, step = weights(config, workdir=folder)
   scale = temperature(config, workdir=folder) if calibrated else 1.0
   return ModelFile(
     config=config, variables=variables, step=step, temperature=scale
   )
+
+
+def _averages(config: Config) -> Mapping[str, Variables]:
+  return shapes(config).averages
+
+
+def changed(config: Config, changes: Mapping[str, Any] | None) -> Config:
+  """Returns a configuration with other values of some keys.
+
+  Raises:
+    ConfigError: a value out of range.
+  """
+  return Config.from_dict({**config.flat(), **(changes or {})})
 
 
 def model(
@@ -228,6 +260,10 @@ def weights(
   target = shapes(config)
   name = config.eval.checkpoint
   folder = workdir / "checkpoints" / name
+  if weights_file.is_alone(workdir):
+    kept = model_file.read(weights_file.path(workdir), _averages)
+    weights_file.check(workdir, kept, checkpoint=name)
+    return kept.variables, kept.step
   found: Any = None
   if folder.is_dir():
     with _without_warnings("absl"):  # of Orbax, about reading only

@@ -10,7 +10,7 @@ import sys
 
 import jax
 
-from apppau_jax import __version__
+from apppau_jax import __version__, runtime
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -39,5 +39,6 @@ def environment() -> dict[str, str]:
     "devices": f"{len(devices)} x {devices[0].device_kind}",
     "processes": str(jax.process_count()),
     "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    "malloc": runtime.describe_memory(),
     "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
   }

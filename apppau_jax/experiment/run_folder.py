@@ -15,7 +15,7 @@ from apppau_jax.checks.findings import Finding
 from apppau_jax.config import Config
 from apppau_jax.datasets.splits import Parts
 from apppau_jax.errors import ConfigError, DataError, OccupiedError
-from apppau_jax.experiment import run_files
+from apppau_jax.experiment import run_files, weights_file
 from apppau_jax.progress import LOG
 
 # These keys may differ between two starts of one run: no parameter depends on
@@ -25,10 +25,13 @@ _WITHOUT_EFFECT = (
   "data.accept",
   "data.streaming",
   "train.log_every",
+  "train.keep_checkpoints",
+  "train.mirror",
   "eval.checkpoint",
   "eval.batch_size",
   "eval.test_time_augmentation",
   "eval.temperature_scaling",
+  "eval.positive_class",
 )
 
 
@@ -65,31 +68,60 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
     lock.release()
 
 
-def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
+def claim(
+  workdir: pathlib.Path,
+  config: Mapping[str, Any],
+  *,
+  may_lengthen: bool = False,
+) -> int | None:
   """Writes config.json, or checks that the folder holds this very run.
 
   Args:
     workdir: the run folder.
     config: nested mappings, as JSON would have them.
+    may_lengthen: whether a finished run may get more `train.epochs`.
+
+  Returns:
+    The epochs that a run had which is lengthened; else None.
 
   Raises:
     ConfigError: the folder holds another run, or cannot be written.
   """
   path = workdir / "config.json"
+  before = None
   if is_trained(workdir):
     if not path.exists():
       raise ConfigError(
         f"--workdir={workdir} holds checkpoints but no config.json, so the "
         "run they belong to is unknown. Name another folder."
       )
-    _check_same(
-      workdir, run_files.read_config(workdir), Config.from_dict(config)
-    )
+    old, new = run_files.read_config(workdir), Config.from_dict(config)
+    if may_lengthen and _is_longer(workdir, old, new):
+      before = old.train.epochs
+    _check_same(workdir, old, new, but=("train.epochs",) if before else ())
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     files.write_json(path, config)
   except OSError as error:
     raise _unusable(workdir, error) from error
+  return before
+
+
+def _is_longer(workdir: pathlib.Path, old: Config, new: Config) -> bool:
+  """Returns whether a finished run is asked for more epochs.
+
+  Raises:
+    ConfigError: it has no checkpoint to go on from.
+  """
+  is_done = run_files.read_manifest(workdir).get("status") == "done"
+  longer = is_done and new.train.epochs > old.train.epochs
+  if longer and weights_file.is_alone(workdir):
+    raise ConfigError(
+      f"The run in --workdir={workdir} cannot be lengthened, since its "
+      "checkpoints were cleared. Start a new one from its weights with "
+      f"--config.train.start_from={workdir}."
+    )
+  return longer
 
 
 def _unusable(workdir: pathlib.Path, error: Exception) -> ConfigError:
@@ -99,20 +131,23 @@ def _unusable(workdir: pathlib.Path, error: Exception) -> ConfigError:
 
 
 def is_trained(workdir: pathlib.Path) -> bool:
-  """Returns whether the folder holds a complete checkpoint.
+  """Returns whether the folder holds a complete checkpoint or final weights.
 
   From then on the configuration and the data of the run are fixed.
   """
   saved = workdir.glob("checkpoints/*/[0-9]*")
-  return any(step.name.isdigit() for step in saved)  # others are unfinished
+  done = any(step.name.isdigit() for step in saved)  # others are unfinished
+  return done or weights_file.is_alone(workdir)
 
 
-def _check_same(workdir: pathlib.Path, old: Config, new: Config) -> None:
+def _check_same(
+  workdir: pathlib.Path, old: Config, new: Config, *, but: Sequence[str]
+) -> None:
   before, after = (json.loads(json.dumps(c.flat())) for c in (old, new))
   rows = [
     f"  {key}: {before[key]!r} in the folder, {after[key]!r} in this command"
     for key in sorted(before)
-    if before[key] != after[key] and key not in _WITHOUT_EFFECT
+    if before[key] != after[key] and key not in (*_WITHOUT_EFFECT, *but)
   ]
   if rows:
     raise ConfigError(

@@ -31,6 +31,34 @@ def write_predictions(
   files.write_bytes(path, content.getvalue())
 
 
+def as_levels(prob: np.ndarray) -> np.ndarray:
+  """Returns probabilities in [0, 1] as uint16, 65535 where they are 1."""
+  return np.rint(np.asarray(prob) * 65535.0).astype(np.uint16)
+
+
+def write_probabilities(
+  path: str | os.PathLike[str],
+  *,
+  ids: Sequence[str],
+  parts: Sequence[np.ndarray],
+) -> None:
+  """Writes probabilities, atomically; `numpy.load` reads them.
+
+  Args:
+    path: an .npz file, which gets `ids` and `probability`.
+    ids: the images' names.
+    parts: batches `[b, h, w, k]` of `as_levels`. A single plane loses its axis.
+  """
+  levels = np.concatenate(parts)
+  content = io.BytesIO()
+  np.savez_compressed(
+    content,
+    ids=np.array(ids, dtype=str),
+    probability=levels[..., 0] if levels.shape[-1] == 1 else levels,
+  )
+  files.write_bytes(path, content.getvalue())
+
+
 def read_predictions(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   """Reads masks `[h, w]` bool by id; empty if there is no such file.
 

@@ -1,5 +1,10 @@
-"""A page of all predictions, the most doubtful first."""
+"""Pages of all predictions: in the order of the files, or of their doubt.
 
+The pictures are the overlays in the same folder: of thousands of films a page
+that held them all could not be opened.
+"""
+
+import collections
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +17,8 @@ from apppau_jax.inference import prediction_images, prediction_table
 from apppau_jax.inference.prediction_table import Row
 from apppau_jax.inference.quality import LUNGS
 
-NAME = "review.html"
+NAME = "review.html"  # the most doubtful first
+INDEX = "index.html"  # in the order of the files
 
 
 def write(
@@ -21,18 +27,20 @@ def write(
   *,
   structures: Sequence[str] = (),
   class_names: Sequence[str] = (),
+  name: str = NAME,
 ) -> Path:
-  """Writes `review.html` beside the predictions.
+  """Writes `review.html` or `index.html` beside the predictions.
 
-  Failed images come first, then those with a remark, then the others. Those
-  of either group are ordered by the estimated Dice of their worst lung, or of
-  their worst mask if no mask is a lung.
+  On the former failed images come first, then those with a remark, then the
+  others. Those of either group are ordered by the estimated Dice of their worst
+  lung, or of their worst mask if no mask is a lung.
 
   Args:
     folder: of the predictions.
     rows: of their table.
     structures: names of the masks; empty for the lungs.
     class_names: in the order of the class probabilities.
+    name: `NAME` or `INDEX`.
 
   Returns:
     The path of the page.
@@ -40,14 +48,23 @@ def write(
   loader = jinja2.PackageLoader("apppau_jax", "inference")
   pages = jinja2.Environment(loader=loader, autoescape=True)
   names = [*structures] or [LUNGS[0]]
-  ordered = sorted(rows, key=lambda row: (_doubt(row, names), row.file))
+  by_doubt = name == NAME
+  ordered = sorted(
+    rows, key=lambda row: (by_doubt and _doubt(row, names), row.file)
+  )
   shown = [
     _shown(row, names=names, structures=structures, class_names=class_names)
     for row in ordered
   ]
-  page = pages.get_template("review.html.jinja").render(rows=shown)
-  files.write_bytes(folder / NAME, page.encode())
-  return folder / NAME
+  counts = collections.Counter(row.status for row in rows)
+  page = pages.get_template("review.html.jinja").render(
+    rows=shown,
+    by_doubt=by_doubt,
+    counts=dict(sorted(counts.items())),
+    table=prediction_table.NAME,
+  )
+  files.write_bytes(folder / name, page.encode())
+  return folder / name
 
 
 def _doubt(row: Row, names: Sequence[str]) -> tuple[bool, float]:

@@ -126,7 +126,7 @@ def _pairs(pairs: Sequence[Mapping[str, Any]]) -> Block:
       pair["second"],
       f"{pair['difference']:+.4f}",
       f"[{pair['ci95'][0]:+.4f}, {pair['ci95'][1]:+.4f}]",
-      f"{pair['p_holm']:.3g}",
+      f"{pair['p_holm']:.3g}{' (1 seed)' if len(pair['seeds']) == 1 else ''}",
     ]
     for pair in pairs
   ]

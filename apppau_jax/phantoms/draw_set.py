@@ -67,6 +67,7 @@ def draw(
       partial,
       **arguments,
       structures=True,
+      phantom_names=True,
       workers=workers,
       progress=progress,
     )

@@ -5,15 +5,16 @@ images without masks are those of the real data sets, so that the builders, the
 data checks and the tutorial read the same kind of files.
 """
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from apppau_jax import files
-from apppau_jax.datasets.phantom import FOLDERS
+from apppau_jax.datasets.phantom import FOLDERS, example_id
 from apppau_jax.phantoms import jobs as jobs_lib
 from apppau_jax.phantoms.jobs import Job, Progress
 
@@ -48,6 +49,7 @@ def write_montgomery(
   seed: int = 0,
   size: int | tuple[int, int] = 512,
   structures: bool = False,
+  phantom_names: bool = False,
   wide: bool = False,
   workers: int = 1,
   progress: Progress | None = None,
@@ -66,6 +68,8 @@ def write_montgomery(
     size: pixels, one number for square images or (h, w).
     structures: also write masks of the heart and of the clavicles, which the
       original does not have, into the folders of `datasets.phantom.FOLDERS`.
+    phantom_names: call the images PHANTOM_0001_normal and so on, as the data
+      set `phantom` has them, instead of MCUCXR_0001_0.
     wide: draw phantoms that differ as films of many hospitals do, see
       `phantom.make_phantom`.
     workers: number of processes. A script that uses more than one needs
@@ -77,9 +81,14 @@ def write_montgomery(
   """
   jobs_lib.check(count, seed=seed, digits=4)
   normal = jobs_lib.at_least_one(count, share=80 / 138)
+  write = functools.partial(
+    _montgomery,
+    structures=tuple(FOLDERS) if structures else _LUNGS,
+    name=example_id if phantom_names else _montgomery_id,
+  )
   jobs = [
     Job(
-      write=_montgomery_with_structures if structures else _montgomery,
+      write=write,
       folder=Path(raw_dir),
       number=index + 1,
       abnormal=index >= normal,
@@ -142,15 +151,21 @@ def write_shenzhen(
   jobs_lib.run(jobs, workers=workers, progress=progress)
 
 
-def _montgomery(job: Job, *, structures: Sequence[str] = _LUNGS) -> None:
+def _montgomery_id(number: int, *, abnormal: bool) -> str:
+  return f"MCUCXR_{number:04d}_{int(abnormal)}"
+
+
+def _montgomery(
+  job: Job, *, structures: Sequence[str], name: Callable[..., str]
+) -> None:
   phantom = job.draw("tb")
   folder = job.folder / "MontgomerySet"
-  stem = f"MCUCXR_{job.number:04d}_{int(job.abnormal)}"
+  stem = name(job.number, abnormal=job.abnormal)
   image = Image.fromarray(phantom.image)
   jobs_lib.save(folder / "CXR_png" / f"{stem}.png", image)
-  for name in structures:
-    mask = getattr(phantom, name.replace(" ", "_"))
-    path = folder / "ManualMask" / FOLDERS[name] / f"{stem}.png"
+  for structure in structures:
+    mask = getattr(phantom, structure.replace(" ", "_"))
+    path = folder / "ManualMask" / FOLDERS[structure] / f"{stem}.png"
     jobs_lib.save(path, Image.fromarray(mask))
   rng = job.rng(purpose=1)
   sex = str(rng.choice(["F", "M", "O"], p=[0.53, 0.46, 0.01]))
@@ -158,10 +173,6 @@ def _montgomery(job: Job, *, structures: Sequence[str] = _LUNGS) -> None:
   finding = "opacities suggestive of TB (phantom)" if job.abnormal else "normal"
   text = f"Patient's Sex: {sex} \nPatient's Age: {age:03d}Y\n{finding}\n"
   files.write_bytes(folder / "ClinicalReadings" / f"{stem}.txt", text.encode())
-
-
-def _montgomery_with_structures(job: Job) -> None:
-  _montgomery(job, structures=tuple(FOLDERS))
 
 
 def _shenzhen(job: Job) -> None:

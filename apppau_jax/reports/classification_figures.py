@@ -23,20 +23,27 @@ _CHANCE = {"color": MARK, "lw": 1.2, "ls": (0, (4, 2))}
 
 
 def roc(
-  probs: ArrayLike, label: ArrayLike, *, class_names: Sequence[str]
+  probs: ArrayLike,
+  label: ArrayLike,
+  *,
+  class_names: Sequence[str],
+  positive: str = "",
 ) -> Plot | None:
-  """Draws the ROC curve of class 1 of two, or of each of more.
+  """Draws the ROC curve of the positive one of two classes, or of each of more.
 
   Args:
     probs: `[m, n]`.
     label: `[m]` in 0..n-1.
     class_names: the n names.
+    positive: of two classes, the one that is looked for; "": the second.
 
   Returns:
     The figure; None where no class has both images of its own and others.
   """
   probs, label = np.asarray(probs), np.asarray(label)
-  drawn = range(len(class_names)) if len(class_names) > 2 else [1]
+  names = [*class_names]
+  one = names.index(positive) if positive else 1
+  drawn = range(len(names)) if len(names) > 2 else [one]
   curves = {
     class_names[c]: classes.roc_curve(probs[:, c], label == c)
     for c in drawn

@@ -64,11 +64,13 @@ class Labels:
     label: `[n]` in 0..c-1; -1 where unknown.
     class_names: the c classes.
     temperature: of the class probabilities, see `classification.posterior`.
+    positive: of two classes, the one whose ROC is drawn; "": the second.
   """
 
   label: np.ndarray
   class_names: Sequence[str]
   temperature: float = 1.0
+  positive: str = ""
 
 
 def score(
@@ -212,6 +214,7 @@ def _classification(
     return probs, {**scale, **values}
 
   probs, block = summary(scored.logits)
+  block["positive_class"] = labels.positive or names[-1]
   blocks = {"classification": block}
   if scored.oracle_logits is not None:
     oracle = {"note": _ORACLE, **summary(scored.oracle_logits)[1]}

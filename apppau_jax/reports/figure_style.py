@@ -59,6 +59,13 @@ def wrapped(name: str) -> str:
   return "\n".join(textwrap.fill(part, 18) for part in name.split(", "))
 
 
+def legend_line(label: str) -> Any:
+  """A blue line for a legend."""
+  from matplotlib.lines import Line2D
+
+  return Line2D([], [], color=BLUE, label=label)
+
+
 def encode(figure: Any) -> dict[str, bytes]:
   """The figure by suffix, `png` and `svg`."""
   return {

@@ -22,6 +22,7 @@ from apppau_jax.reports import figure_style
 # style sheet: one figure serves light mode, dark mode and paper.
 INK, GRID, SERIES, MARK = "#010201", "#010202", "#010203", "#010204"
 _VARIABLES = {INK: "muted", GRID: "rule", SERIES: "series", MARK: "mark"}
+_SPARSE = 40  # points of a curve that are marked
 _DASHED = {"color": MARK, "lw": 1.2, "ls": (0, (4, 2))}
 
 
@@ -75,21 +76,29 @@ def png(pixels: np.ndarray, *, viridis: bool = False) -> str:
 
 
 def curves(history: Sequence[Mapping[str, Any]]) -> list[Plot]:
-  """Draws training loss, validation Dice and learning rate over the steps.
+  """Draws losses, validation and learning rate over the same steps.
 
   Args:
     history: lines of metrics.jsonl. What no line holds is not drawn; values
       that are not finite are counted in the caption.
   """
+  last = max((x.get("step", 0) for x in history), default=0)
   plots = []
   for title, kind, key, paint in (
     ("Training loss", "train", "loss", _loss),
-    ("Validation Dice", "validation", "dice", _dice),
+    ("Validation Dice", "validation", "dice", _validated),
+    ("Validation AUROC", "validation", "auroc", _validated),
+    ("Loss of the discriminator", "train", "discriminator_loss", _loss),
+    (
+      "Predicted masks that D recognises",
+      *("train", "discriminator_fake_accuracy", _share),
+    ),
     ("Learning rate", "train", "learning_rate", _learning_rate),
   ):
     lines = [x for x in history if x.get("kind") == kind and key in x]
     points = np.array([(x["step"], x[key]) for x in lines], dtype=float)
-    plots.append(draw(paint, points.reshape(-1, 2), title=title, x="step"))
+    points = points.reshape(-1, 2)
+    plots.append(draw(paint, points, title=title, x="step", until=last))
   return [plot for plot in plots if plot]
 
 
@@ -110,6 +119,7 @@ def draw(
   title: str,
   x: str,
   tips: Sequence[str] = (),
+  until: float = 0.0,
 ) -> Plot | None:
   """Lets `paint` draw the finite points; None if there are none.
 
@@ -121,6 +131,8 @@ def draw(
     title: above the figure; any text, like the caption.
     x: label of the x axis.
     tips: tooltips of the elements with the gid `tip-0`, `tip-1`, ...
+    until: end of an x axis that begins at 0, as that of its neighbours; 0 for
+      the extent of the points.
   """
   finite = points[np.isfinite(points[:, 1])]
   if not len(finite):
@@ -131,6 +143,8 @@ def draw(
     figure = Figure(figsize=(4.4, 2.7), layout="constrained")
     axes = figure.add_subplot(facecolor="none", xlabel=x, axisbelow=True)
     caption = paint(axes, finite)
+    if until:
+      axes.set_xlim(-0.02 * until, 1.02 * until)
     axes.grid(color=GRID, lw=0.8)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
@@ -154,7 +168,17 @@ def _loss(axes: Any, points: np.ndarray) -> str:
   return f"{how}; {scale} scale. Last {value[-1]:.4g}."
 
 
-def _dice(axes: Any, points: np.ndarray) -> str:
+def _share(axes: Any, points: np.ndarray) -> str:
+  window = max(1, len(points) // 30)
+  _line(axes, points, alpha=0.35, lw=1)
+  step, value = points.T
+  _line(axes, np.column_stack([step, running_mean(value, window=window)]))
+  axes.set_ylim(-0.04, 1.04)
+  axes.axhline(0.5, **_DASHED)
+  return f"Share of a batch; dashed: chance. Last {value[-1]:.2f}."
+
+
+def _validated(axes: Any, points: np.ndarray) -> str:
   _line(axes, points)
   step, best = points[np.argmax(points[:, 1])]
   axes.axvline(step, **_DASHED)
@@ -209,6 +233,10 @@ def _line(axes: Any, points: np.ndarray, **style: Any) -> None:
   if len(points) == 1:  # a dot, without a marker, which would need a link
     points, style["lw"] = points.repeat(2, axis=0), 6
   axes.plot(*extremes(points).T, **style)
+  if 1 < len(points) <= _SPARSE and "alpha" not in style:
+    gap = np.full((len(points), 2), np.nan)
+    dots = np.stack([points, points, gap], axis=1).reshape(-1, 2)
+    axes.plot(*dots.T, **{**style, "lw": 5})
 
 
 def _element(

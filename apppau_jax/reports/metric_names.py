@@ -56,6 +56,19 @@ CLASSIFICATION: dict[str, Metric] = {
 }
 
 
+# Of metrics.paper_compat.
+PAPER_UNITS = {
+  "js_pixel_accuracy": "JS: pixel accuracy a",
+  "ds_from_accuracy": "DS: 2a / (1 + a)",
+  "sensitivity_background": "SN: sensitivity, background positive",
+  "specificity_background": "SP: specificity, background positive",
+  "precision_background": "PR: precision, background positive",
+  "recall_background": "RC: recall, background positive",
+  "f1_background": "F1, background positive",
+  "hausdorff_rows": "HD: between rows of pixels",
+}
+
+
 def model_name(preset: str) -> str:
   """A preset's name in print: U-Net, Attention U-Net, PPAU-Net."""
   if preset == "ppau_unet":

@@ -92,13 +92,14 @@ def overlays(
 
 
 def views(
-  rows: Mapping[str, Sequence[View]], *, title: str
+  rows: Mapping[str, Sequence[View]], *, title: str, heading: str = ""
 ) -> dict[str, bytes]:
   """Draws each image's views in a row, every view with its title.
 
   Args:
     rows: {name of an image: its views}, equally many of each.
     title: distinguishes this figure from others; not drawn.
+    heading: drawn above, with a legend of the outline; "" for neither.
 
   Returns:
     The figure by suffix, see `figure_style.encode`.
@@ -118,6 +119,12 @@ def views(
         for plane in planes:
           if plane.max() >= 0.5 > plane.min():
             axis.contour(plane, levels=[0.5], colors=[figure_style.BLUE])
+    if heading:
+      figure.suptitle(heading, fontsize=9)
+      line = figure_style.legend_line("outline of the reference mask")
+      figure.legend(
+        handles=[line], loc="outside lower center", frameon=False, fontsize=7
+      )
     return figure_style.encode(figure)
 
 

@@ -22,6 +22,7 @@ from apppau_jax.metrics import classification
 from apppau_jax.reports import classification_figures, figures
 from apppau_jax.reports.metric_names import (
   CLASSIFICATION,
+  PAPER_UNITS,
   SEGMENTATION,
   model_name,
   number,
@@ -54,6 +55,7 @@ def write_report(
   page = _template().render(
     report=report,
     described=SEGMENTATION,
+    described_classes=CLASSIFICATION,
     legend=overlay.legend([*report.get("structures", {})]),
     overlay=overlay,
     metrics=report.get("segmentation", {}),
@@ -61,9 +63,12 @@ def write_report(
     histogram=figures.histogram({x["id"]: _dice(x) for x in per_image}),
     cases=[_view(case, report["threshold"]) for case in cases],
     scale=figures.png(np.linspace(0, 1, 256)[None], viridis=True),
-    images=sorted(per_image, key=_lowest_first),
+    images=[_named(x) for x in sorted(per_image, key=_lowest_first)],
     columns=[k for k in SEGMENTATION if any(k in x for x in per_image)],
-    compat=dict(_flat(report.get("paper_compat", {}))),
+    compat={
+      PAPER_UNITS.get(name, name): value
+      for name, value in _flat(report.get("paper_compat", {}))
+    },
     classes=_classes(report),
     environment={k: str(v) for k, v in _flat(environment) if k != "command"},
     command=environment.get("command"),
@@ -101,7 +106,12 @@ def _classes(report: Mapping[str, Any]) -> dict[str, Any] | None:
   label = np.array([names.index(x["label"]) for x in images])
   plots = []
   if images:
-    roc = classification_figures.roc(probs, label, class_names=names)
+    roc = classification_figures.roc(
+      probs,
+      label,
+      class_names=names,
+      positive=block.get("positive_class", ""),
+    )
     plots = [roc, classification_figures.reliability(probs, label)]
   return {
     "block": block,
@@ -188,6 +198,14 @@ def _stretched(name: str, values: np.ndarray) -> tuple[str, str]:
   low, high = float(np.nanmin(values)), float(np.nanmax(values))
   unit = (values - low) / (high - low or 1.0)
   return f"{name}: {low:.2f} to {high:.2f}", figures.png(unit, viridis=True)
+
+
+def _named(image: Mapping[str, Any]) -> dict[str, Any]:
+  """An image with the class that was `named`, and whether it is `wrong`."""
+  if not image.get("probs"):
+    return dict(image)
+  named = max(image["probs"], key=image["probs"].get)
+  return {**image, "named": named, "wrong": named != image["label"]}
 
 
 def _dice(image: Mapping[str, Any]) -> float:

@@ -28,9 +28,10 @@ from apppau_jax.batch import Batch
 from apppau_jax.errors import Interrupted, NumericError
 from apppau_jax.training import distributed, saturation_warning
 from apppau_jax.training.checkpoints import Store
+from apppau_jax.training.mirror import Mirror
 from apppau_jax.training.signals import StopRequest
 from apppau_jax.training.state import TrainState
-from apppau_jax.training.writer import Progress, Silence, Writer
+from apppau_jax.training.writer import Progress, Silence, Writer, in_words
 
 TrainStep = Callable[[TrainState, Batch, Any], tuple[TrainState, Any]]
 # Maps a start step to the inputs of each call, on the device: the examples that
@@ -105,6 +106,7 @@ class Run:
     best: store of the averaged weights of all players at the best validation.
     meta: saved with every checkpoint (the configuration among it).
     workdir: the folder of metrics.jsonl and TensorBoard's files.
+    make_mirror: starts the copy of the scalars in an experiment tracker.
   """
 
   plan: Plan
@@ -119,6 +121,7 @@ class Run:
   best: Store
   meta: Mapping[str, Any]
   workdir: pathlib.Path
+  make_mirror: Callable[[], Mirror] | None = None
 
 
 def restore(run: Run, state: TrainState) -> tuple[TrainState, float]:
@@ -139,7 +142,7 @@ def run(run: Run, state: TrainState) -> TrainState:
   state, best = restore(run, state)
   start = int(state.step)
   first = distributed.is_first()
-  writer = Writer(run.workdir, start_step=start) if first else Silence()
+  writer = _writer(run, start) if first else Silence()
   progress = Progress(
     steps=run.plan.steps,
     steps_per_epoch=run.plan.steps_per_epoch,
@@ -156,22 +159,24 @@ def run(run: Run, state: TrainState) -> TrainState:
       for made, (examples, rows) in zip(run.plan.calls(start), batches):
         state, metrics = advance(run, state, examples, rows)
         # The metrics of the call before are read while this one computes.
-        shown = settle(pending)
+        losses = settle(pending)
+        shown: dict[str, float] = {}
         pending = made, metrics
         step = made.stop
         signum = stop.after(made)  # asked once: it may change any moment
         if run.plan.evaluates_at(step) or signum is not None:
-          shown |= settle(pending)
+          losses |= settle(pending)
           pending = None
           if run.plan.evaluates_at(step):
-            best = _validate(run, state, step=step, best=best, writer=writer)
-            shown["best"] = best
+            values = _validate(run, state, step=step, writer=writer)
+            best = _keep_best(run, state, values, step=step, best=best)
+            shown = in_words(values, select_by=run.select_by, best=best)
           writer.sync()
           meta = {**run.meta, "step": step, "best": best}
           # First the best, on disk; then the state that refers to it.
           run.best.wait()
           run.latest.save(state, step=step, meta=meta)
-        progress.update(step, shown)
+        progress.update(step, shown, losses=losses)
         if signum is not None:
           raise _interrupted(signum, step=step, run=run)
       if stop.noted is not None:  # while the last step was saved
@@ -182,6 +187,11 @@ def run(run: Run, state: TrainState) -> TrainState:
         last.callback(run.best.wait)
         last.callback(run.latest.wait)
   return state
+
+
+def _writer(run: Run, start: int) -> Writer:
+  mirror = run.make_mirror() if run.make_mirror else None
+  return Writer(run.workdir, start_step=start, mirror=mirror)
 
 
 def advance(
@@ -198,9 +208,9 @@ def _settle(
   *,
   writer: Writer,
   saturation: saturation_warning.Saturation,
-) -> dict[str, float]:
-  """Check the metrics of the steps of a call and log those that are due."""
-  shown = {}
+) -> dict[int, float]:
+  """Check the metrics of a call, log those that are due; return the losses."""
+  losses = {}
   made, metrics = pending or (range(0), {})
   table = {k: np.ravel(v) for k, v in jax.device_get(dict(metrics)).items()}
   for row, turn in enumerate(made):
@@ -208,24 +218,36 @@ def _settle(
     values = {k: float(column[row]) for k, column in table.items()}
     if not all(math.isfinite(v) for v in values.values()):
       raise _not_finite(run, step=step, values=values)
+    losses[step] = values["loss"]
     if step % run.plan.log_every == 0 or step == 1:
-      shown = {"loss": values["loss"]}
       values["learning_rate"] = float(run.learning_rate(turn))
       values["epoch"] = step / run.plan.steps_per_epoch
       saturation.notice(step, values)
       writer.scalars("train", step=step, values=values)
-  return shown
+  return losses
 
 
 def _validate(
-  run: Run, state: TrainState, *, step: int, best: float, writer: Writer
-) -> float:
-  """Validate, and save the weights if they are the best so far."""
+  run: Run, state: TrainState, *, step: int, writer: Writer
+) -> dict[str, float]:
+  """Validate and log."""
   values, pictures = run.evaluate_fn(state)
   epoch = step / run.plan.steps_per_epoch
   writer.scalars("validation", step=step, values={**values, "epoch": epoch})
   for name, picture in pictures.items():
     writer.image(name, picture, step=step)
+  return values
+
+
+def _keep_best(
+  run: Run,
+  state: TrainState,
+  values: Mapping[str, float],
+  *,
+  step: int,
+  best: float,
+) -> float:
+  """Save the weights if they are the best so far; return the best score."""
   # Hosts of different types may round differently, and all must agree.
   score = float(
     distributed.agree(f"score-{step}", repr(float(values[run.select_by])))

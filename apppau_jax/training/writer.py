@@ -13,10 +13,17 @@ import rich.console
 import rich.progress
 
 from apppau_jax import files, progress, reading
+from apppau_jax.training.mirror import Mirror
 from apppau_jax.training.tensorboard import Board
 
 _FORM = {"kind": str, "step": int}
 _LOG = logging.getLogger(__name__)
+_WORDS = {
+  "dice": "Dice",
+  "auroc": "AUROC",
+  "balanced_accuracy": "balanced accuracy",
+  "dice_auroc": "mean of Dice and AUROC",
+}
 
 
 def read_history(path: str | pathlib.Path) -> list[dict]:
@@ -51,9 +58,16 @@ class Writer:
   Args:
     workdir: gets `metrics.jsonl` and TensorBoard's files in `tensorboard/`.
     start_step: steps done before this process; later lines are dropped.
+    mirror: gets the scalars too.
   """
 
-  def __init__(self, workdir: str | pathlib.Path, *, start_step: int):
+  def __init__(
+    self,
+    workdir: str | pathlib.Path,
+    *,
+    start_step: int,
+    mirror: Mirror | None = None,
+  ):
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "metrics.jsonl"
@@ -61,6 +75,7 @@ class Writer:
     lines = [json.dumps(h) + "\n" for h in kept]
     files.write_bytes(path, "".join(lines).encode())
     self._file = path.open("a", encoding="utf-8")
+    self._mirror = mirror
     # A failure of TensorBoard must not stop the training.
     self._board: Board | None = None
     with self._tolerate():
@@ -87,6 +102,9 @@ class Writer:
         for name, value in values.items():
           self._board.scalar(f"{kind}/{name}", value, step=step)
 
+    if self._mirror is not None:
+      self._mirror.scalars(kind, step=step, values=values)
+
   def image(self, name: str, picture: np.ndarray, *, step: int) -> None:
     """Add a uint8 picture `[h, w, 3]` to TensorBoard."""
     if self._board is not None:
@@ -105,6 +123,8 @@ class Writer:
     """Flush and close both."""
     self.sync()
     self._file.close()
+    if self._mirror is not None:
+      self._mirror.close()
     if self._board is not None:
       with self._tolerate():
         self._board.close()
@@ -122,8 +142,29 @@ class Silence(Writer):
   scalars = image = sync = close = _nothing
 
 
+def in_words(
+  values: Mapping[str, float], *, select_by: str, best: float
+) -> dict[str, float]:
+  """Return a validation as the terminal shows it.
+
+  Args:
+    values: by the names in metrics.jsonl.
+    select_by: the name of the metric that selects the best weights.
+    best: its best value so far.
+  """
+  shown = {
+    f"validation {_WORDS[name]}": values[name]
+    for name in ("dice", "auroc", "balanced_accuracy")
+    if name in values
+  }
+  return {**shown, f"best {_WORDS.get(select_by, select_by)}": best}
+
+
 class Progress:
-  """A progress bar with an estimate; without a terminal, one line an epoch."""
+  """A progress bar with an estimate; without a terminal, one line an epoch.
+
+  The loss of the line is the mean over the steps of the epoch.
+  """
 
   def __init__(
     self, *, steps: int, steps_per_epoch: int, start_step: int, silent=False
@@ -144,7 +185,7 @@ class Progress:
     )
     self._task = self._bar.add_task("train", total=steps, completed=start_step)
     self._shown: dict[str, float] = {}
-    self._words = ""
+    self._losses: dict[int, float] = {}  # by step
     self._epoch = start_step // steps_per_epoch
 
   def __enter__(self) -> "Progress":
@@ -154,28 +195,59 @@ class Progress:
   def __exit__(self, *exc) -> None:
     self._bar.stop()
 
-  def update(self, step: int, values: Mapping[str, float]) -> None:
-    """Show that `step` steps are done, with the latest values by name."""
+  def update(
+    self,
+    step: int,
+    values: Mapping[str, float],
+    *,
+    losses: Mapping[int, float] | None = None,
+  ) -> None:
+    """Show that `step` steps are done.
+
+    Args:
+      step: the last step that was made.
+      values: the latest validation, in words.
+      losses: of the steps that were read since the last call; the device may
+        be ahead of them.
+    """
     if self._began is None:  # the first step pays for the compilation
       self._began, self._start = time.monotonic(), step
     self._shown |= values
-    self._words = " ".join(f"{k} {v:.4f}" for k, v in self._shown.items())
-    self._bar.update(
-      self._task, completed=step, description=f"train {self._words}"
-    )
-    if self._silent or not self._bar.disable:
-      return
+    self._losses |= losses or {}
+    loss = [f"loss {value:.4f}" for value in [*self._losses.values()][-1:]]
+    words = ", ".join(["train", *loss, *self._words()])
+    self._bar.update(self._task, completed=step, description=words)
     # A call of many steps may end in mid-epoch, several epochs on.
-    if step // self._per_epoch > self._epoch:
-      self._epoch = step // self._per_epoch
-      self._print_epoch(step)
+    epoch = max(self._losses, default=0) // self._per_epoch
+    if epoch > self._epoch:
+      self._epoch = epoch
+      if self._bar.disable and not self._silent:
+        self._print_epoch(step)
+      done = epoch * self._per_epoch
+      self._losses = {k: v for k, v in self._losses.items() if k > done}
+
+  def _words(self) -> list[str]:
+    return [f"{name} {value:.4f}" for name, value in self._shown.items()]
 
   def _print_epoch(self, step: int) -> None:
     elapsed = time.monotonic() - (self._began or 0.0)
     left = elapsed / max(1, step - self._start) * (self._steps - step)
-    epoch, epochs = step // self._per_epoch, self._steps // self._per_epoch
+    last, epochs = self._epoch, self._steps // self._per_epoch
+    own = range((last - 1) * self._per_epoch + 1, last * self._per_epoch + 1)
+    losses = [self._losses[k] for k in own if k in self._losses]
+    mean = f"mean loss {sum(losses) / len(losses):.4f}"
+    words = ", ".join([mean, *self._words()])
     progress.say(
-      f"epoch {epoch}/{epochs} step {step}/{self._steps} {self._words} "
-      f"eta {left:.0f}s",
+      f"epoch {last}/{epochs}, step {last * self._per_epoch}/{self._steps}: "
+      f"{words}, {_duration(left)} left",
       error=True,
     )
+
+
+def _duration(seconds: float) -> str:
+  """Returns seconds as 40 s, 12 min or 3.5 h."""
+  if seconds < 100:
+    return f"{seconds:.0f} s"
+  return (
+    f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+  )

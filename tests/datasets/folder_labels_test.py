@@ -96,3 +96,21 @@ def test_rows_that_would_mislead_are_refused(text, says):
   with pytest.raises(DataError) as caught:
     _read(text)
   assert says in str(caught.value)
+
+
+def test_columns_may_have_names_of_their_own():
+  table = b"ID,Image,Finding,Case\n7,a.png,tb,p1\n8,b.png,normal,p2\n"
+  columns = {"id": "image", "label": "Finding", "patient": "case"}
+  found = folder_labels.read_labels(table, where="t", columns=columns)
+  assert {n: (r.label, r.patient) for n, r in found.rows.items()} == {
+    "a.png": ("tb", "p1"),
+    "b.png": ("normal", "p2"),
+  }
+  with pytest.raises(DataError, match=r"--id_column.*'Image'"):
+    folder_labels.read_labels(table, where="t", columns={"id": "picture"})
+
+
+def test_the_normal_class_comes_first():
+  table = b"id,label\n1,abnormal\n2,normal\n3,tb\n"
+  found = folder_labels.read_labels(table, where="t")
+  assert found.class_names == ("normal", "abnormal", "tb")

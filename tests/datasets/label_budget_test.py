@@ -167,11 +167,12 @@ def test_the_default_phantoms_are_those_that_are_drawn(monkeypatch, tmp_path):
   drawn = []
   monkeypatch.setattr(jobs, "run", lambda made, **_: drawn.extend(made))
   phantoms.write_montgomery(tmp_path, count=phantom.COUNT)
-  ids = [f"MCUCXR_{job.number:04d}_{int(job.abnormal)}" for job in drawn]
+  kinds = ("normal", "tb")
+  ids = [f"PHANTOM_{job.number:04d}_{kinds[job.abnormal]}" for job in drawn]
   assert tuple(ids) == phantom.DEFAULT_IDS
   parts = splits.make_split(
     "paper", dataset="phantom", ids=ids, seed=0, groups={},
-    labels={i: int(i[-1]) for i in ids},
+    labels={i: int(i.endswith("tb")) for i in ids},
   )  # fmt: skip
   assert len(_train(parts)) == label_budget.training_count("phantom")
 

@@ -102,6 +102,29 @@ def test_the_split_of_seed_0_never_changes(dataset, train, test):
   assert fingerprint(split.test) == test
 
 
+@pytest.mark.parametrize("name", ["paper", "fold-1-of-4"])
+def test_phantoms_keep_their_parts_under_their_new_names(name):
+  """Results on phantoms that were drawn earlier stay comparable."""
+  old = [f"MCUCXR_{i:04d}_{int(i > 30)}" for i in range(1, 51)]
+  new = [f"PHANTOM_{i:04d}_{'tb' if i > 30 else 'normal'}"
+         for i in range(1, 51)]  # fmt: skip
+  numbers = []
+  for ids in (old, new):
+    labels = {i: int(i[-1] in "1b") for i in ids}
+    split = splits.make_split(
+      name,
+      dataset="phantom",
+      ids=ids,
+      labels=labels,
+      groups={},
+      seed=3,
+      label_fraction=0.2,
+    )
+    parts = split.as_dict().values()
+    numbers.append([[i.split("_")[1] for i in part] for part in parts])
+  assert numbers[0] == numbers[1]
+
+
 def test_folds_of_seed_0_never_change():
   split = make("fold-2-of-5")
   assert fingerprint(split.validation) == "339f7535ae278b17"

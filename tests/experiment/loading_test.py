@@ -1,13 +1,21 @@
 """From run folders to models: alone, averaged, and refused."""
 
+import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
 from apppau_jax.errors import CheckpointError, ConfigError
-from apppau_jax.experiment import loading, networks, run_folder
+from apppau_jax.experiment import (
+  loading,
+  model_file,
+  networks,
+  run_folder,
+  weights_file,
+)
 from apppau_jax.inference.model import Model
 from apppau_jax.training import checkpoints
 from configs import appau_phantom, phantom
@@ -139,3 +147,55 @@ def test_the_identity_holds_the_digests_of_every_run(tmp_path):
   both = run_folder.identity([tmp_path / "a", tmp_path / "b"])
   assert a["data_sha256"] == "d"
   assert both["config_sha256"] == [a["config_sha256"], b["config_sha256"]]
+
+
+def test_a_run_is_read_from_its_one_file_once_its_checkpoints_are_gone(
+  trained, tmp_path
+):
+  folder = tmp_path / "a"
+  shutil.copytree(trained / "a", folder)
+  before = loading.read(folder)
+  card = weights_file.card("best")
+  model_file.write(
+    weights_file.path(folder), dataclasses.replace(before, card=card)
+  )
+  weights_file.clear(folder)
+  assert sorted(p.name for p in folder.iterdir()) == [
+    "config.json",
+    "model.safetensors",
+  ]
+  assert run_folder.is_trained(folder)
+  after = loading.read(folder)
+  assert after.step == before.step
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    dict(after.variables),
+    dict(before.variables),
+  )
+  with pytest.raises(CheckpointError, match="'latest' weights are gone"):
+    loading.read(folder, changes={"eval.checkpoint": "latest"})
+
+
+def test_settings_of_the_evaluation_can_be_changed(trained):
+  plain = loading.load_runs([trained / "a"])
+  runs = loading.load_runs([trained / "a"], changes={"eval.threshold": 0.25})
+  assert runs.model.threshold == 0.25
+  assert plain.model.threshold == 0.5
+  assert runs.identity() != plain.identity()  # other masks, another model
+  with pytest.raises(ConfigError, match=r"eval\.threshold"):
+    loading.load_runs([trained / "a"], changes={"eval.threshold": 2.0})
+
+
+def test_only_a_finished_run_is_lengthened(trained, tmp_path):
+  folder = tmp_path / "a"
+  shutil.copytree(trained / "a", folder)
+  longer = _changed(_small(), train__epochs=9).to_dict()
+  with pytest.raises(ConfigError, match=r"train\.epochs"):
+    run_folder.claim(folder, longer, may_lengthen=True)
+  run_folder.write_manifest(folder, status="done", config={})
+  with pytest.raises(ConfigError, match=r"train\.epochs"):  # not by a sweep
+    run_folder.claim(folder, longer)
+  assert run_folder.claim(folder, longer, may_lengthen=True) == 2
+  assert run_folder.claim(folder, longer) is None  # from here on it is that
+  with pytest.raises(ConfigError, match=r"train\.epochs"):  # never shorter
+    run_folder.claim(folder, _small().to_dict(), may_lengthen=True)

@@ -57,3 +57,12 @@ def test_names_are_text_and_links_lead_to_the_overlay(tmp_path, name):
   (link,) = re.findall(r'src="(.*?)"', page)
   assert unquote(link) == f"{name}_overlay.png"
   assert not re.search(r'https?:|onerror|="javascript', page)
+
+
+def test_the_index_is_in_the_order_of_the_files(tmp_path):
+  rows = [_row("b", 0.5), _row("a", 0.9), _row("c", status="failed")]
+  path = review.write(tmp_path, rows, name=review.INDEX)
+  assert path.name == "index.html"
+  page = path.read_text()
+  assert _order(page) == ["a", "b", "c"]
+  assert "1 failed, 2 ok" in page

@@ -20,9 +20,19 @@ def drawn(raw_sets, monkeypatch):
   calls = []
 
   def write(
-    raw_dir, *, count, seed, size, structures, wide, workers=1, progress
+    raw_dir,
+    *,
+    count,
+    seed,
+    size,
+    structures,
+    phantom_names,
+    wide,
+    workers=1,
+    progress,
   ):
     assert structures
+    assert phantom_names
     assert not wide
     calls.append((count, seed, size, workers))
     raw_sets.montgomery(raw_dir, IDS[:count])
@@ -87,6 +97,17 @@ def test_drawn_phantoms_pass_every_check(tmp_path):
     half = examples.mask[0, ::2, ::2, plane]  # prepared at twice the size
     assert (half == own).mean() > 0.97
     assert own.any()
+
+
+def test_names_say_that_they_are_phantoms(tmp_path):
+  raw = draw_set.draw(tmp_path, count=3, size=32)
+  prepare("phantom", raw_dir=raw, data_dir=tmp_path)
+  dataset = Dataset("phantom", data_dir=tmp_path)
+  assert dataset.labels == {
+    "PHANTOM_0001_normal": 0,
+    "PHANTOM_0002_normal": 0,
+    "PHANTOM_0003_tb": 1,
+  }
 
 
 @pytest.mark.parametrize("wrong", [{"count": 10_000}, {"seed": -1}])

@@ -35,10 +35,10 @@ def test_reference_masks_stand_apart_with_their_warning(report_page):
 
 def test_images_are_listed_with_their_class_where_known(report_page):
   (head,) = (r for r in report_page.rows if r[0] == "Image")
-  assert head[-1].startswith("True class")
-  assert report_page.row("x0")[-1] == "normal (0.8750)"
-  assert report_page.row("x1")[-1] == "tb (0.7500)"
-  assert report_page.row("x2")[-1] == "–"
+  assert head[-3:] == ["True class", "Named class", "Its probability"]
+  assert report_page.row("x0")[-3:] == ["normal", "normal", "0.8750"]
+  assert report_page.row("x1")[-3:] == ["tb", "tb", "0.7500"]
+  assert report_page.row("x2")[-3:] == ["–"] * 3
 
 
 def test_undefined_and_extreme_values_are_explained(reports, tmp_path):

@@ -96,27 +96,36 @@ def test_the_board_holds_curves_and_pictures(tmp_path):
 def test_one_line_an_epoch_without_a_terminal(capsys):
   with writer.Progress(steps=6, steps_per_epoch=2, start_step=0) as progress:
     for step in range(1, 7):
-      progress.update(step, {"loss": 0.5})
+      progress.update(step, {}, losses={step: float(step)})
   lines = capsys.readouterr().err.splitlines()
-  assert [line.split(" eta")[0] for line in lines] == [
-    f"epoch {e}/3 step {2 * e}/6 loss 0.5000" for e in (1, 2, 3)
+  assert [line.rpartition(", ")[0] for line in lines] == [
+    f"epoch {e}/3, step {2 * e}/6: mean loss {2 * e - 0.5:.4f}"
+    for e in (1, 2, 3)
   ]
+
+
+def test_the_mean_waits_for_the_losses_of_the_epoch(capsys):
+  """The loop reads the metrics of a call while the next one computes."""
+  with writer.Progress(steps=4, steps_per_epoch=2, start_step=0) as progress:
+    progress.update(1, {}, losses={})
+    progress.update(2, {}, losses={1: 1.0})
+    assert capsys.readouterr().err == ""
+    progress.update(3, {}, losses={2: 3.0})
+    assert "mean loss 2.0000" in capsys.readouterr().err
 
 
 def test_every_line_has_the_latest_of_each_value(capsys):
   """A validation's best stays, and so does the loss beside it."""
-  values = [{"loss": 0.5}, {"best": 0.9}, {}, {"loss": 0.25}]
+  values = [{}, {"best Dice": 0.9}, {}, {"best Dice": 0.95}]
   with writer.Progress(steps=4, steps_per_epoch=1, start_step=0) as progress:
     for step, shown in enumerate(values, start=1):
-      progress.update(step, shown)
-  told = [
-    line.split(" ", 4)[4] for line in capsys.readouterr().err.splitlines()
-  ]
-  assert [line.split(" eta")[0] for line in told] == [
-    "loss 0.5000",
-    "loss 0.5000 best 0.9000",
-    "loss 0.5000 best 0.9000",
-    "loss 0.2500 best 0.9000",
+      progress.update(step, shown, losses={step: 0.5})
+  told = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]
+  assert [line.rpartition(", ")[0] for line in told] == [
+    "mean loss 0.5000",
+    "mean loss 0.5000, best Dice 0.9000",
+    "mean loss 0.5000, best Dice 0.9000",
+    "mean loss 0.5000, best Dice 0.9500",
   ]
 
 

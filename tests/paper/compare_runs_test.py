@@ -1,0 +1,69 @@
+"""The paired comparison of run folders, against SciPy and by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from apppau_jax.config import Config
+from apppau_jax.errors import CheckpointError, ConfigError, DataError
+from apppau_jax.paper import compare_runs
+
+
+def _run(folder, values, *, seed=0, digest="d", first=0):
+  """A run folder with nothing but what is compared."""
+  config = Config.from_dict({"seed": seed})
+  (folder / "eval/test").mkdir(parents=True)
+  (folder / "config.json").write_text(json.dumps(config.to_dict()))
+  images = [
+    {"id": f"i{k + first}", "dice": float(v)} for k, v in enumerate(values)
+  ]
+  report = {"n": len(images), "data_sha256": digest, "per_image": images}
+  (folder / "eval/test/report.json").write_text(json.dumps(report))
+  return folder
+
+
+def test_two_runs_against_scipy(tmp_path):
+  rng = np.random.default_rng(1)
+  a = rng.normal(0.9, 0.02, 20)
+  b = a - rng.normal(0.01, 0.02, 20)
+  found = compare_runs.compare(
+    [_run(tmp_path / "a", a)], [_run(tmp_path / "b", b)]
+  )
+  assert found["n"] == 20
+  assert found["difference"] == pytest.approx((a - b).mean())
+  assert found["p"] == pytest.approx(stats.wilcoxon(a - b).pvalue)
+  assert found["ci95"][0] < found["difference"] < found["ci95"][1]
+  assert found["by_image"]["i3"] == pytest.approx(a[3] - b[3])
+  text = "\n".join(compare_runs.summary(found))
+  assert "1 seed" in text
+  assert compare_runs.plot(found)["png"].startswith(b"\x89PNG")
+
+
+def test_the_same_seeds_are_paired_and_others_averaged(tmp_path):
+  a = [_run(tmp_path / f"a{s}", [0.9, 0.7], seed=s) for s in (0, 1)]
+  b = [_run(tmp_path / f"b{s}", [0.8, 0.7 - s / 10], seed=s) for s in (1, 0)]
+  found = compare_runs.compare(a, b)
+  assert found["seeds"] == [0, 1]
+  assert found["by_image"] == pytest.approx({"i0": 0.1, "i1": 0.05})
+  found = compare_runs.compare(a, [_run(tmp_path / "c", [0.8, 0.6], seed=7)])
+  assert found["seeds"] == []
+  assert found["difference"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("other", [{"digest": "e"}, {"first": 1}])
+def test_other_images_are_refused(tmp_path, other):
+  a, b = _run(tmp_path / "a", [1, 1]), _run(tmp_path / "b", [1, 1], **other)
+  with pytest.raises(DataError, match="different images"):
+    compare_runs.compare([a], [b])
+
+
+def test_what_is_absent_is_named(tmp_path):
+  a = _run(tmp_path / "a", [1, 1])
+  with pytest.raises(ConfigError, match="nonsense"):
+    compare_runs.compare([a], [a], metric="nonsense")
+  with pytest.raises(CheckpointError, match=r"launch\.evaluate"):
+    compare_runs.compare([a], [a], part="validation")
+  with pytest.raises(ConfigError, match="--b"):
+    compare_runs.compare([a], [])
