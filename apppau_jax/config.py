@@ -64,6 +64,7 @@ _CLASSES = (
   _PLAYERS,
   "discriminator.class_weight or discriminator.predicted_weight",
 )
+_ONE_CLASS = "data.diagnosis=class"
 _FEWER_LABELS = (
   "data.label_count or data.label_fraction!=1.0 or data.class_count or "
   "data.class_fraction!=0.0|1.0"
@@ -116,6 +117,12 @@ class Data(keys.Section):
     128, "side", choices=(128, 256, 512), unit="pixels", source="paper"
   )
   bits: int = key(8, "depth of the prepared grey levels", choices=(8, 16))
+  diagnosis: str = key(
+    "class",
+    "class: one of an image; findings: any number of them",
+    choices=("class", "findings"),
+    used_by=_CLASSES,
+  )
   class_names: tuple[str, ...] = _names("(): as prepared", used_by=_PLAYERS)
   split: str = key(
     "paper",
@@ -257,7 +264,9 @@ class Discriminator(keys.Section):
   predicted_weight: float = _number(0.0, "class loss of (x, S(x))")
   consistency_weight: float = _number(0.0, "of unlabelled (x, S(x))")
   conditional: bool = key(
-    True, "False: n + 1 classes, eq. (10)", used_by="discriminator.class_weight"
+    True,
+    "False: n + 1 classes, eq. (10)",
+    used_by=("discriminator.class_weight", _ONE_CLASS),
   )
   mask_smoothing: float = _share(0.0, "s: real masks are s and 1 - s", high=0.4)
 
@@ -306,7 +315,15 @@ class Eval(keys.Section):
   threshold: float = _share(0.5, "of a structure's probability")
   largest_components: int = _count(0, "kept of a mask; 0: all", low=0, high=99)
   test_time_augmentation: bool = key(False, "masks: mean of six views")
-  temperature_scaling: bool = key(False, "of D's classes", used_by=_CLASSES)
+  temperature_scaling: bool = key(
+    False, "of D's classes", used_by=(*_CLASSES, _ONE_CLASS)
+  )
+  least_positives: int = _count(
+    10,
+    "with and without a finding, for its AUROC",
+    unit="images",
+    used_by=(*_CLASSES, "data.diagnosis=findings"),
+  )
   batch_size: int = _count(16, unit="images")
 
 

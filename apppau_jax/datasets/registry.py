@@ -146,6 +146,11 @@ def union(classes: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
   return tuple(dict.fromkeys(name for names in classes for name in names))
 
 
+def finding_names(dataset: str) -> tuple[str, ...]:
+  """Returns the findings that the sets of a name state; often none."""
+  return union(spec(member).finding_names for member in members(dataset))
+
+
 def structure_names(dataset: str) -> tuple[str, ...]:
   """Returns the structures that the sets of a name outline; often none."""
   return union(spec(member).structure_names for member in members(dataset))

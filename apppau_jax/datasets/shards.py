@@ -7,6 +7,7 @@ author. Here the features are those that this package states. Every file of the
 folder is read as bytes, text or JSON, and nothing that it names is imported.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from apppau_jax.datasets import features as features_lib
 from apppau_jax.datasets import registry
 from apppau_jax.datasets.label_budget import Entry
 from apppau_jax.datasets.prepared import Prepared
+from apppau_jax.datasets.spec import DatasetSpec
 
 _DAMAGE = (
   *(ValueError, KeyError, AttributeError, TypeError, RuntimeError),
@@ -36,7 +38,8 @@ class Shards:
 
   Attributes:
     member: the name of the set.
-    spec: the facts about it.
+    spec: the facts about it; without findings if it was prepared before its
+      records had them.
     record: the content of prepare.json.
     class_names: the names of the labels.
   """
@@ -58,14 +61,7 @@ class Shards:
         f"its classes are {', '.join(self.class_names) or '(none)'}, not "
         f"{', '.join(stated)}"
       )
-    try:
-      self._features = features_lib.features(
-        [self.spec], form=prepared, class_names=self.class_names
-      )
-    except ValueError as error:
-      raise self._refusal("it names a class twice") from error
-    if self._read_features() != _as_json(self._features):
-      raise self._refusal("its features.json states other features")
+    self.spec, self._features = self._agree_on_features()
     skip = tfds.decode.SkipDecoding()
     self._decoders = {
       name: skip for name in features_lib.PICTURES if name in self._features
@@ -93,6 +89,9 @@ class Shards:
     other = (*features_lib.PICTURES, "has_mask", "has_structures")
     values = {n: value for n, value in record.items() if n not in other}
     details = {name: values.pop(name) for name in self.spec.details}
+    findings = [
+      values.pop(features_lib.finding(n)) for n in self.spec.finding_names
+    ]
     outlined = record.get("has_structures")
     return Entry(
       **values,
@@ -100,6 +99,7 @@ class Shards:
       source=self.member,
       structures=self.spec.structure_names if outlined else (),
       details=details,
+      findings=tuple(findings),
     )
 
   def _parse(self, record: bytes) -> Record:
@@ -128,8 +128,21 @@ class Shards:
     lines = (line.strip() for line in text.split("\n"))
     return tuple(line for line in lines if line)
 
-  def _read_features(self) -> Any:
-    return reading.json_or_none(self._prepared.folder / "features.json", dict)
+  def _agree_on_features(
+    self,
+  ) -> tuple[DatasetSpec, tfds.features.FeaturesDict]:
+    """Returns the facts and features that the folder's features.json states."""
+    stated = reading.json_or_none(self._prepared.folder / "features.json", dict)
+    for spec in (self.spec, dataclasses.replace(self.spec, finding_names=())):
+      try:
+        features = features_lib.features(
+          [spec], form=self._prepared, class_names=self.class_names
+        )
+      except ValueError as error:
+        raise self._refusal("it names a class twice") from error
+      if stated == _as_json(features):
+        return spec, features
+    raise self._refusal("its features.json states other features")
 
   def _open(self) -> array_record_data_source.ArrayRecordDataSource:
     stem = f"{self.spec.name}-{features_lib.SPLIT}.array_record-"

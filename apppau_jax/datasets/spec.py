@@ -58,6 +58,8 @@ class Reading:
     age: in whole years.
     finding: the diagnosis, in the words of the text.
     details: values for `DatasetSpec.details`.
+    findings: of each of `DatasetSpec.finding_names` 1 if it is present, 0 if it
+      is absent and -1 if that is not stated; () if none is stated.
     understood: False if the text could not be parsed; `finding` is then all
       of it.
   """
@@ -66,6 +68,7 @@ class Reading:
   age: str = ""
   finding: str = ""
   details: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
+  findings: tuple[int, ...] = ()
   understood: bool = True
 
 
@@ -166,6 +169,8 @@ class DatasetSpec:
     tables: files with the readings of many images; later ones take precedence.
     details: names of features that only this set has, with the values that
       stand for unknown.
+    finding_names: findings of which an image may have any number, and of which
+      `readings` state which ones it has.
     notes: (file, remark) on files that are not as expected.
     complete: returns the spec with what only the raw files state, such as the
       ids and classes of a user's folder.
@@ -207,6 +212,7 @@ class DatasetSpec:
   parse: Callable[[str], Reading] | None = None
   tables: Tables = METADATA
   details: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
+  finding_names: tuple[str, ...] = ()
   notes: tuple[tuple[str, str], ...] = ()
   complete: Callable[[RawSource], "DatasetSpec"] | None = None
 

@@ -86,6 +86,9 @@ def evaluate(
       label=source.label,
       class_names=model.class_names,
       temperature=_temperature(runs, dataset, ids=parts.validation),
+      multi_label=model.multi_label,
+      patients=[dataset.patients[name] for name in source.ids],
+      least_positives=config.eval.least_positives,
     )
   sources = {entry.id: entry.source for entry in dataset.entries}
   numbers = evaluation.make_report(
@@ -187,7 +190,8 @@ def _temperature(
   runs: loading.LoadedRuns, dataset: Dataset, *, ids: Sequence[str]
 ) -> float:
   """Fits the temperature of a single run's class probabilities."""
-  if runs.is_ensemble or not runs.config.eval.temperature_scaling:
+  scaled = runs.config.eval.temperature_scaling and not runs.model.multi_label
+  if runs.is_ensemble or not scaled:
     return 1.0  # each member of an ensemble has its own
   source = data.load(runs.config, dataset, ids=ids)
   logits = [part.logits for part in runs.model.batches(source)]
@@ -264,4 +268,7 @@ def summary(numbers: dict[str, Any]) -> str:
     f"{name} {values[name]['mean']:.4f} ± {values[name]['sd']:.4f}"
     for name in ("dice", "jaccard", "average_hausdorff", "hausdorff95")
   )
+  if mean := numbers.get("findings", {}).get("mean"):
+    value = "none" if mean["auroc"] is None else f"{mean['auroc']:.4f}"
+    text += f"  mean AUROC {value} of {mean['findings']} findings"
   return f"{numbers['split']} (n = {numbers['n']}): {text}"

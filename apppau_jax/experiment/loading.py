@@ -173,6 +173,7 @@ def model(
     bits=config.data.bits,
     structures=tuple(config.data.structures),
     class_names=_class_names(config),
+    multi_label=networks.is_multi_label(config),
     threshold=config.eval.threshold,
     largest_components=config.eval.largest_components,
     batch_size=config.eval.batch_size,
@@ -294,7 +295,10 @@ def _check_shared(
 
   def shared(config: Config) -> dict[str, Any]:
     values = {f"data.{key}": getattr(config.data, key) for key in _SHARED}
-    return values | {"classes": _class_names(config)}
+    return values | {
+      "classes": _class_names(config),
+      "data.diagnosis": config.data.diagnosis,
+    }
 
   first = shared(configs[0])
   for workdir, config in zip(workdirs, configs):

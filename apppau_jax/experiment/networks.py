@@ -38,9 +38,21 @@ def masks(config: Config) -> int:
   return len(config.data.structures) or 1
 
 
+def is_multi_label(config: Config) -> bool:
+  """Return whether D learns findings, any number of which an image may have."""
+  return config.data.diagnosis == "findings"
+
+
+def sets_with_findings() -> tuple[str, ...]:
+  """Return the names of the data sets that state findings."""
+  return tuple(n for n, s in registry.DATASETS.items() if s.finding_names)
+
+
 def class_names(config: Config) -> tuple[str, ...]:
-  """Return the classes of D; a user's own data set may have none."""
+  """Return the classes or findings of D; an own data set may have none."""
   names = tuple(config.data.class_names)
+  if is_multi_label(config):
+    return names or registry.finding_names(config.data.dataset)
   own = any(map(registry.is_own, registry.parts(config.data.dataset)))
   return names if names or own else registry.class_names(config.data.dataset)
 
