@@ -57,7 +57,7 @@ _names = functools.partial(
   (),
   valid=(lambda v: len({*v}) == len(v), "a sequence of different names, or ()"),
 )
-_SPLIT = re.compile(r"paper|idiap|given|auto|fold-\d+-of-\d+")
+_SPLIT = re.compile(r"paper|idiap|given|auto|classification|fold-\d+-of-\d+")
 
 _PLAYERS = "discriminator.enabled"
 _CLASSES = (
@@ -127,7 +127,10 @@ class Data(keys.Section):
   split: str = key(
     "paper",
     "auto: given where the data set has one, else paper",
-    valid=(_SPLIT.fullmatch, "paper, idiap, given, auto or fold-K-of-N"),
+    valid=(
+      _SPLIT.fullmatch,
+      "paper, idiap, given, classification, auto or fold-K-of-N",
+    ),
   )
   split_seed: int = _seed("of new splits", used_by="data.split!=idiap|given")
   label_fraction: float = _share(

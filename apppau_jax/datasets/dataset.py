@@ -167,9 +167,9 @@ class Dataset:
     Smaller choices of labels are contained in larger ones.
 
     Args:
-      name: `paper`, `idiap`, `given` or `fold-K-of-N` (see
+      name: `paper`, `idiap`, `given`, `classification` or `fold-K-of-N` (see
         `splits.make_split`).
-      split_seed: of `paper` and the folds.
+      split_seed: of `paper`, `classification` and the folds.
       label_fraction: share in (0, 1] of training images whose mask is used.
       label_count: their number instead; 0 for the share.
       label_seed: another choice of the labelled images.

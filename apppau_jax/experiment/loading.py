@@ -32,7 +32,7 @@ from apppau_jax.training.state import (
 
 PathLike = str | os.PathLike[str]
 # What the runs of an ensemble must share for their means to be meaningful.
-_SHARED = ("resolution", "bits", "structures")
+_SHARED = ("resolution", "bits")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,7 +171,7 @@ def model(
     members,
     resolution=config.data.resolution,
     bits=config.data.bits,
-    structures=tuple(config.data.structures),
+    structures=networks.structures(config),
     class_names=_class_names(config),
     multi_label=networks.is_multi_label(config),
     threshold=config.eval.threshold,
@@ -298,6 +298,7 @@ def _check_shared(
     return values | {
       "classes": _class_names(config),
       "data.diagnosis": config.data.diagnosis,
+      "masks": networks.structures(config) or ("lungs",),
     }
 
   first = shared(configs[0])

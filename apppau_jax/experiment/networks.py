@@ -8,6 +8,7 @@ from apppau_jax import semi
 from apppau_jax.config import Config, Discriminator, Optim
 from apppau_jax.datasets import registry
 from apppau_jax.errors import ConfigError
+from apppau_jax.imaging.structure import LUNGS
 from apppau_jax.models import blocks
 from apppau_jax.models import discriminator as discriminator_lib
 from apppau_jax.models import segmentor as segmentor_lib
@@ -34,8 +35,20 @@ def segmentor(config: Config) -> segmentor_lib.Network:
 
 
 def masks(config: Config) -> int:
-  """Return the number of masks of an image: the structures, or the lungs."""
-  return len(config.data.structures) or 1
+  """Return the number of masks of an image."""
+  return len(structures(config)) or 1
+
+
+def structures(config: Config) -> tuple[str, ...]:
+  """Return the names of the masks; empty for one mask of both lungs.
+
+  Without `data.structures` it is what the masks of the data set outline.
+  """
+  if names := tuple(config.data.structures):
+    return names
+  first = registry.members(config.data.dataset)[0]
+  outlined = registry.spec(first).outlined
+  return () if outlined == LUNGS else (outlined.name.replace(" ", "_"),)
 
 
 def is_multi_label(config: Config) -> bool:

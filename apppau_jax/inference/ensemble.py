@@ -53,8 +53,8 @@ def mean_classification(
     the members' own.
   """
   if multi_label:
-    probs = np.mean([special.expit(np.float64(own)) for own in logits], axis=0)
-    return special.logit(probs.clip(_LEAST, 1 - _LEAST))
+    each = [special.expit(own / t) for own, t in zip(logits, temperatures)]
+    return special.logit(np.mean(each, axis=0).clip(_LEAST, 1 - _LEAST))
   real, fake = [], []
   for own, temperature in zip(logits, temperatures, strict=True):
     own = np.asarray(own, np.float64)

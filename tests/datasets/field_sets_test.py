@@ -68,6 +68,7 @@ def test_a_copy_is_prepared_as_it_was_made(name, copy, tmp_path):
       if len(made.mask) == SIDE // 2:
         stated = np.kron(made.mask, np.ones((2, 2), bool))
       np.testing.assert_array_equal(opened.mask[i, ..., 0], stated, entry.id)
+    assert bool(entry.structures) == bool(made.structures), entry.id
     label = dataset.class_names[entry.label] if entry.label >= 0 else ""
     assert label == made.label, entry.id
     if made.split:
@@ -270,3 +271,20 @@ def test_a_set_prepared_without_findings_is_read_and_prepared_again(
   assert not prepare(name, raw_dir=root, data_dir=tmp_path)["reused"]
   assert Dataset(name, data_dir=tmp_path).finding_names == spec.finding_names
   assert prepare(name, raw_dir=root, data_dir=tmp_path)["reused"]
+
+
+def test_infections_are_a_structure_that_may_be_empty(copy, tmp_path):
+  name = "covid_qu_ex_infection"
+  root, expected = copy(name)
+  prepare(name, raw_dir=root, data_dir=tmp_path)
+  dataset = Dataset(name, data_dir=tmp_path)
+  opened = dataset.open(dataset.ids, structures=("infection", "lungs"))
+  areas = []
+  for i, example_id in enumerate(dataset.ids):
+    own = expected[example_id].structures
+    assert opened.has_mask[i] == bool(own)
+    if own:
+      small = [np.kron(mask, np.ones((2, 2), bool)) for mask in own[::-1]]
+      np.testing.assert_array_equal(opened.mask[i], np.stack(small, axis=-1))
+      areas.append(own[1].sum())
+  assert sorted(areas) == [0, 0, 0, 54, 54, 54]

@@ -5,10 +5,13 @@ import json
 import jax
 import numpy as np
 import pytest
+from fixtures.stub_member import StubMember
 
+from apppau_jax.config import Config
 from apppau_jax.errors import CheckpointError, ConfigError
 from apppau_jax.experiment import loading, networks, run_folder
 from apppau_jax.inference.model import Model
+from apppau_jax.phantoms import make_phantom
 from apppau_jax.training import checkpoints
 from configs import appau_phantom, phantom
 
@@ -139,3 +142,31 @@ def test_the_identity_holds_the_digests_of_every_run(tmp_path):
   both = run_folder.identity([tmp_path / "a", tmp_path / "b"])
   assert a["data_sha256"] == "d"
   assert both["config_sha256"] == [a["config_sha256"], b["config_sha256"]]
+
+
+@pytest.mark.parametrize(
+  ("dataset", "structures", "named"),
+  [
+    ("montgomery", (), ()),
+    ("siim_acr", (), ("pneumothorax",)),
+    ("covid_qu_ex_infection", ("infection",), ("infection",)),
+  ],
+)
+def test_masks_are_named_by_what_they_outline(dataset, structures, named):
+  config = Config()
+  config.data.dataset, config.data.structures = dataset, structures
+  assert networks.structures(config) == named
+  assert networks.masks(config) == 1
+
+
+def test_there_are_no_remarks_about_lungs_on_other_masks():
+  side = 64
+  black = np.full((side, side), -9.0)  # an empty mask
+  member = StubMember(
+    lambda image: np.broadcast_to(black[..., None], image.shape)
+  )
+  film = make_phantom(seed=0, index=0, size=(256, 256)).image
+  for structures, mentioned in (((), True), (("pneumothorax",), False)):
+    model = Model([member], resolution=side, structures=structures)
+    text = " ".join(model.predict(film).remarks).lower()
+    assert ("lung" in text) == mentioned

@@ -175,9 +175,7 @@ def test_findings_have_a_block_and_columns_of_their_own(tmp_path):
   labels = evaluate.Labels(
     label=stated, class_names=names, multi_label=True, least_positives=2
   )
-  report = evaluate.make_report(
-    _score(model), facts={"threshold": 0.5, "split": "test"}, labels=labels
-  )
+  report = evaluate.make_report(_score(model), facts={}, labels=labels)
   json.dumps(report, allow_nan=False)
   assert "classification" not in report
   block = report["findings"]
@@ -194,9 +192,16 @@ def test_findings_have_a_block_and_columns_of_their_own(tmp_path):
     {},
   ]
   assert rows[4]["finding_probs"]["mass"] == pytest.approx(probs[4])
+  facts = {
+    "dataset": "x",
+    "split": "test",
+    "seed": 0,
+    "checkpoint_step": 1,
+    "threshold": 0.5,
+  }
   page.write_report(
     tmp_path / "report.html",
-    report=report,
+    report=facts | report,
     history=[],
     cases=[],
     config={},
