@@ -133,7 +133,7 @@ def _age(text: str) -> str:
 
 
 def _sexes(source: RawSource, table: str) -> dict[str, str]:
-  header = source.head(table, size=1024).decode("utf-8-sig", errors="replace")
+  header = tables.text(source, table).partition("\n")[0]
   column = _SEX[0] if _SEX[0] in header else _SEX[1]
   return {
     row.cells["Image Index"].removesuffix(".png"): row.cells[column][:1].upper()

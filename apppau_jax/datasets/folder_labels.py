@@ -82,7 +82,7 @@ def read_labels(content: bytes, *, where: str) -> Labels:
     DataError: it is no such table, or has invalid rows; all are listed.
   """
   try:
-    lines = list(_lines(_decoded(content)))
+    lines = list(_lines(reading.decode_text(content)))
   except ValueError as error:
     raise DataError(
       f"{where} cannot be read as a table in UTF-8 ({error}). Save it again "
@@ -119,11 +119,6 @@ def read_labels(content: bytes, *, where: str) -> Labels:
     unread=tuple(name for name in header if name and name not in COLUMNS),
     remarks=tuple(remarks),
   )
-
-
-def _decoded(content: bytes) -> str:
-  wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-  return content.decode("utf-16" if wide else "utf-8-sig")
 
 
 def _header(cells: Sequence[str], *, where: str) -> tuple[list[str], list[str]]:

@@ -262,9 +262,8 @@ class DatasetSpec:
     readings = dict(self.readings)
     for name, parse in self.tables:
       if key := source.find(name):
-        text = source.read(key).decode("utf-8-sig", errors="replace")
         try:
-          readings |= parse(text)
+          readings |= parse(reading.decode_text(source.read(key)))
         except ValueError as error:
           raise DataError(
             f"{source.describe(key)} cannot be read as a table: {error}. "
