@@ -19,9 +19,10 @@ class Batch:
   Attributes:
     image: `[b, h, w, 1]` grey levels, uint8 or uint16; float32 when normalised.
     mask: `[b, h, w, k]` in {0, 1} for k structures; zeros without `has_mask`.
-    label: `[b]` int32 class from 0 to n - 1; -1 without `has_label`.
+    label: `[b]` int32 class from 0 to n - 1; or `[b, n]`, 1 for each of n
+      findings that is present and 0 for one that is absent. Unknown is -1.
     has_mask: `[b]` bool, whether the mask is valid.
-    has_label: `[b]` bool, whether the class is valid.
+    has_label: `[b]` bool, whether any label is known.
 
   Example:
     >>> import numpy as np
@@ -49,7 +50,8 @@ class Batch:
   def check(self) -> Batch:
     """Returns the batch; raises AssertionError if shapes or types disagree."""
     chex.assert_rank((self.image, self.mask), 4)
-    chex.assert_rank((self.label, self.has_mask, self.has_label), 1)
+    chex.assert_rank((self.has_mask, self.has_label), 1)
+    chex.assert_rank(self.label, {1, 2})
     chex.assert_equal_shape_prefix((self.image, self.mask), 3)
     chex.assert_equal_shape_prefix(jax.tree.leaves(self), 1)
     chex.assert_axis_dimension(self.image, 3, 1)

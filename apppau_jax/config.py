@@ -57,13 +57,14 @@ _names = functools.partial(
   (),
   valid=(lambda v: len({*v}) == len(v), "a sequence of different names, or ()"),
 )
-_SPLIT = re.compile(r"paper|idiap|given|auto|fold-\d+-of-\d+")
+_SPLIT = re.compile(r"paper|idiap|given|auto|classification|fold-\d+-of-\d+")
 
 _PLAYERS = "discriminator.enabled"
 _CLASSES = (
   _PLAYERS,
   "discriminator.class_weight or discriminator.predicted_weight",
 )
+_ONE_CLASS = "data.diagnosis=class"
 _FEWER_LABELS = (
   "data.label_count or data.label_fraction!=1.0 or data.class_count or "
   "data.class_fraction!=0.0|1.0"
@@ -116,11 +117,20 @@ class Data(keys.Section):
     128, "side", choices=(128, 256, 512), unit="pixels", source="paper"
   )
   bits: int = key(8, "depth of the prepared grey levels", choices=(8, 16))
+  diagnosis: str = key(
+    "class",
+    "class: one of an image; findings: any number of them",
+    choices=("class", "findings"),
+    used_by=_CLASSES,
+  )
   class_names: tuple[str, ...] = _names("(): as prepared", used_by=_PLAYERS)
   split: str = key(
     "paper",
     "auto: given where the data set has one, else paper",
-    valid=(_SPLIT.fullmatch, "paper, idiap, given, auto or fold-K-of-N"),
+    valid=(
+      _SPLIT.fullmatch,
+      "paper, idiap, given, classification, auto or fold-K-of-N",
+    ),
   )
   split_seed: int = _seed("of new splits", used_by="data.split!=idiap|given")
   label_fraction: float = _share(
@@ -263,7 +273,9 @@ class Discriminator(keys.Section):
   predicted_weight: float = _number(0.0, "class loss of (x, S(x))")
   consistency_weight: float = _number(0.0, "of unlabelled (x, S(x))")
   conditional: bool = key(
-    True, "False: n + 1 classes, eq. (10)", used_by="discriminator.class_weight"
+    True,
+    "False: n + 1 classes, eq. (10)",
+    used_by=("discriminator.class_weight", _ONE_CLASS),
   )
   mask_smoothing: float = _share(0.0, "s: real masks are s and 1 - s", high=0.4)
 
@@ -315,7 +327,15 @@ class Eval(keys.Section):
   positive_class: str = key(
     "auto", "of two, that of ROC and AUROC; auto: the second", used_by=_CLASSES
   )
-  temperature_scaling: bool = key(False, "of D's classes", used_by=_CLASSES)
+  temperature_scaling: bool = key(
+    False, "of D's classes", used_by=(*_CLASSES, _ONE_CLASS)
+  )
+  least_positives: int = _count(
+    10,
+    "with and without a finding, for its AUROC",
+    unit="images",
+    used_by=(*_CLASSES, "data.diagnosis=findings"),
+  )
   batch_size: int = _count(16, unit="images")
 
 

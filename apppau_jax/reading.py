@@ -71,6 +71,24 @@ def json_or_none(path: str | os.PathLike[str], form: Any) -> Any:
     return None
 
 
+def decode_text(content: bytes) -> str:
+  """Decodes UTF-8, or UTF-16 with a byte order mark.
+
+  Raises:
+    ValueError: it is neither; names the line. Other encodings are not guessed.
+  """
+  try:
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return content.decode("utf-16" if wide else "utf-8-sig")
+  except UnicodeDecodeError as error:
+    line = 1 + content.count(b"\n", 0, error.start)
+    raise ValueError(
+      f"line {line} has the byte 0x{content[error.start]:02x}, which is not "
+      f"{error.encoding.upper()}; save the file as UTF-8 (in a spreadsheet "
+      "'CSV UTF-8')"
+    ) from error
+
+
 def parse_json(content: str | bytes) -> Any:
   """Parses JSON whose numbers fit into 64 bits.
 

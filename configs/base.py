@@ -60,6 +60,23 @@ def semi_supervised(config: ml_collections.ConfigDict):
   return config
 
 
+def classifier(config: ml_collections.ConfigDict, diagnosis: str):
+  """Train D as a classifier beside S, which it does not change.
+
+  Args:
+    config: a recipe of S alone.
+    diagnosis: none, leaves it as it is; or class or findings.
+  """
+  if diagnosis == "none":
+    return config
+  config = semi_supervised(config)
+  config.data.diagnosis = diagnosis
+  config.data.label_fraction = 1.0
+  config.train.unlabelled_in_batch = 0
+  config.adversarial.ramp_up = 0.0
+  return without_adversarial(without_consistency(config))
+
+
 def without_adversarial(config: ml_collections.ConfigDict):
   """Remove the adversarial term of S."""
   config.adversarial.form = "none"

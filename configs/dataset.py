@@ -1,7 +1,9 @@
 """Masks of any prepared data set, by its name (docs/data.md).
 
 `name=chestx_det` uses the data set prepared under this name. What the network
-segments is what the masks of the set outline: lungs, or findings. The split is
+segments is what the masks of the set outline: lungs, or findings.
+`diagnosis=class` also trains a classifier of one class for an image,
+`diagnosis=findings` one of any number of findings. The split is
 the published one where the set has one, else `paper`. Not measured: none of
 these sets was available; their builders are tested on made copies.
 
@@ -14,8 +16,8 @@ from configs import base
 
 
 def get_config(arg=None):
-  arg = base.parse_arg(arg, name="chestx_det")
-  config = base.lung_recipe()
+  arg = base.parse_arg(arg, name="chestx_det", diagnosis="none")
+  config = base.classifier(base.lung_recipe(), arg.diagnosis)
   config.data.dataset = arg.name
   config.data.split = "auto"
   config.optim.warmup_epochs = 3.0

@@ -38,7 +38,7 @@ BASELINES = (
 ARGUMENTS = {
   "appau_phantom": ["quick"],
   "baselines": [f"dataset=shenzhen,name={name}" for name in BASELINES],
-  "dataset": ["name=siim_acr"],
+  "dataset": ["name=siim_acr", "name=chestx_ray14,diagnosis=findings"],
   "folder": [f"name=clinic,players={players}" for players in ("one", "two")],
   "paper_table1": ["dataset=jsrt,model=unet,loss=tversky"],
   "paper_table2": ["loss=cross_entropy_tversky"],

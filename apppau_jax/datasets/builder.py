@@ -285,8 +285,10 @@ def content_sha256(built: tfds.core.DatasetBuilder) -> str:
   skip = tfds.decode.SkipDecoding()
   decoders = {name: skip for name in PICTURES if name in built.info.features}
   records: Any = built.as_data_source(split=SPLIT, decoders=decoders)
+  # Only some records are in memory at a time.
+  ids = [record["id"] for record in _read(records, range(len(records)))]
   digest = hashlib.sha256()
-  for record in sorted(records, key=lambda r: r["id"]):
+  for record in _read(records, sorted(range(len(ids)), key=ids.__getitem__)):
     for name, value in sorted(record.items()):
       if name in SPACING:
         continue
@@ -295,3 +297,8 @@ def content_sha256(built: tfds.core.DatasetBuilder) -> str:
       text = value if isinstance(value, bytes) else str(int(value)).encode()
       digest.update(f"{name} {len(text)}:".encode() + text)
   return digest.hexdigest()
+
+
+def _read(records: Any, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
+  for start in range(0, len(positions), _AT_ONCE):
+    yield from records.__getitems__(positions[start : start + _AT_ONCE])

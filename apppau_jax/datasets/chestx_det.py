@@ -12,7 +12,8 @@ in 3,578 films. The mask is the union of all findings, and each kind is a
 structure; a kind that a film does not have is empty there.
 
 Class: `finding` if anything is outlined, else `no_finding`. The kinds of a film
-are its `finding`, separated by `|`.
+are its `finding`, separated by `|`, and labels of their own
+(data.diagnosis=findings).
 
 Split `given`: the published test part; validation is a tenth of the published
 training part, chosen by digests (`tables.parts`).
@@ -96,6 +97,7 @@ def read_spec(source: RawSource) -> DatasetSpec:
     readings={
       i: Reading(
         finding="|".join(sorted(set(entry["syms"]))),
+        findings=tuple(int(name in entry["syms"]) for name in FINDINGS),
         details={"split": parts[i]},
       )
       for i, entry in entries.items()
@@ -156,6 +158,7 @@ CHESTX_DET = DatasetSpec(
   outlined=structure.finding("findings"),
   structures=FINDINGS,
   details={"split": ""},
+  finding_names=tuple(name.replace(" ", "_") for name in FINDINGS),
   counts={"": IMAGES},
   complete=read_spec,
 )

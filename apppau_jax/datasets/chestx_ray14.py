@@ -10,9 +10,9 @@ Layout, as nihcc.app.box.com/v/ChestXray-NIHCC gives it out:
 Labels were mined from reports (14 findings, or No Finding); a film has any
 number of findings. All of them are its `finding`, separated by `|`.
 
-Class, by this rule alone: `no_finding` for No Finding, else `finding`. It is
-not a diagnosis of one of the 14. The published labels have an error of up to
-10 %, by their authors.
+The 14 are labels of their own (data.diagnosis=findings). Class, by this rule
+alone: `no_finding` for No Finding, else `finding`. It is not a diagnosis. The
+published labels have an error of up to 10 %, by their authors.
 
 Masks: lungs and heart of `chexmask`, made by a network. A film whose mask has a
 Dice RCA (Mean) below 0.7, or none, has no mask, and a remark counts them.
@@ -102,6 +102,7 @@ def read_spec(source: RawSource) -> DatasetSpec:
         sex=sexes[i],
         age=_age(row.cells["Patient Age"]),
         finding="|".join(findings[i]),
+        findings=tuple(int(name in findings[i]) for name in FINDINGS),
         details={"split": parts[i]},
       )
       for i, row in rows.items()
@@ -132,7 +133,7 @@ def _age(text: str) -> str:
 
 
 def _sexes(source: RawSource, table: str) -> dict[str, str]:
-  header = source.head(table, size=1024).decode("utf-8-sig", errors="replace")
+  header = tables.text(source, table).partition("\n")[0]
   column = _SEX[0] if _SEX[0] in header else _SEX[1]
   return {
     row.cells["Image Index"].removesuffix(".png"): row.cells[column][:1].upper()
@@ -168,6 +169,7 @@ CHESTX_RAY14 = DatasetSpec(
   suffixes=(".png", ".csv", ".txt"),
   structures=chexmask.STRUCTURES,
   details={"split": ""},
+  finding_names=FINDINGS,
   counts={"": IMAGES},
   complete=read_spec,
 )

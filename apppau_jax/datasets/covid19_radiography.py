@@ -19,11 +19,11 @@ Overlap: its README names PadChest, SIRM and other collections (COVID-19), RSNA
 COVID-QU-Ex is by the same group.
 """
 
-import dataclasses
 import pathlib
 
+from apppau_jax.datasets.pairs import paired
 from apppau_jax.datasets.raw_source import RawSource
-from apppau_jax.datasets.spec import DatasetSpec, File, MaskFiles
+from apppau_jax.datasets.spec import DatasetSpec
 
 # Folder and class by class index.
 _FOLDERS = {
@@ -52,20 +52,7 @@ def read_spec(source: RawSource) -> DatasetSpec:
         images[example_id], labels[example_id] = key, label
       elif folders == [folder.lower(), "masks"]:
         masks[example_id] = key
-
-  def image_files(example_id: str) -> tuple[File, ...]:
-    return (("", images.get(example_id, f"images/{example_id}.png")),)
-
-  def mask_files(example_id: str) -> tuple[MaskFiles, ...]:
-    return ((("", masks.get(example_id, f"masks/{example_id}.png")),),)
-
-  return dataclasses.replace(
-    COVID19_RADIOGRAPHY,
-    ids=tuple(sorted({*images, *masks})),
-    label=lambda example_id: labels.get(example_id, -1),
-    images=image_files,
-    masks=mask_files,
-  )
+  return paired(COVID19_RADIOGRAPHY, images=images, masks=masks, labels=labels)
 
 
 COVID19_RADIOGRAPHY = DatasetSpec(

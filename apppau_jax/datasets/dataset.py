@@ -1,15 +1,14 @@
 """A prepared data set or combination, opened and verified once."""
 
 import functools
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from apppau_jax import errors
-from apppau_jax.datasets import label_budget, registry
+from apppau_jax.datasets import label_budget, prepared, registry
 from apppau_jax.datasets.examples import Examples, Stored
 from apppau_jax.datasets.label_budget import Entry
 from apppau_jax.datasets.prepared import Prepared
@@ -40,6 +39,7 @@ class Dataset:
     resolution: side of the pictures in pixels.
     bits: of the image's grey levels, 8 or 16.
     class_names: the classes; labels are positions in it.
+    finding_names: the findings that a set states, any number for an image.
     content_sha256: checksum of the examples, independent of where they were
       prepared; for a combination, of its members' names and checksums.
 
@@ -90,7 +90,8 @@ class Dataset:
       }
       for own in shards
     }
-    self.content_sha256 = _joint_sha256(
+    self.finding_names = registry.union(s.spec.finding_names for s in shards)
+    self.content_sha256 = prepared.joint_sha256(
       {own.member: own.record.get("content_sha256", "") for own in shards}
     )
 
@@ -166,9 +167,9 @@ class Dataset:
     Smaller choices of labels are contained in larger ones.
 
     Args:
-      name: `paper`, `idiap`, `given` or `fold-K-of-N` (see
+      name: `paper`, `idiap`, `given`, `classification` or `fold-K-of-N` (see
         `splits.make_split`).
-      split_seed: of `paper` and the folds.
+      split_seed: of `paper`, `classification` and the folds.
       label_fraction: share in (0, 1] of training images whose mask is used.
       label_count: their number instead; 0 for the share.
       label_seed: another choice of the labelled images.
@@ -204,6 +205,7 @@ class Dataset:
     masks_of: Iterable[str] | None = None,
     labels_of: Iterable[str] | None = None,
     structures: Sequence[str] = (),
+    findings: Sequence[str] = (),
     streaming: bool = False,
   ) -> Examples | Stored:
     """Returns examples, with only those masks and labels that may be used.
@@ -215,6 +217,8 @@ class Dataset:
       labels_of: likewise for labels.
       structures: names of separate masks, in this order; () for the united
         lungs. An image that lacks one of them has no mask.
+      findings: the labels are these findings, in this order, and not the class.
+        One that the set of an image does not state is -1.
       streaming: decode pictures when they are taken, not now.
 
     Raises:
@@ -233,16 +237,21 @@ class Dataset:
     masked = frozenset(ids if masks_of is None else masks_of)
     labelled = frozenset(ids if labels_of is None else labels_of)
     entries = [self._catalogue[i][0] for i in ids]
-    label = [e.label if e.id in labelled else -1 for e in entries]
+    label = label_budget.labels_of(
+      entries,
+      usable=labelled,
+      findings=findings,
+      stated={m: own.spec.finding_names for m, own in self._shards.items()},
+    )
     has_mask = [
       e.has_mask and e.id in masked and {*structures} <= {*e.structures}
       for e in entries
     ]
     stored = Stored(
       ids=tuple(ids),
-      label=np.array(label, np.int32),
+      label=label,
       has_mask=np.array(has_mask, bool),
-      has_label=np.array(label, np.int32) >= 0,
+      has_label=np.max(label.reshape(len(label), -1), axis=1, initial=-1) >= 0,
       places=tuple(self._catalogue[i][1] for i in ids),
       read=self.read,
       side=self.resolution,
@@ -291,10 +300,3 @@ class Dataset:
         for place, record in zip(own, records)
       }
     return [found[place] for place in places]
-
-
-def _joint_sha256(sums: Mapping[str, Any]) -> str:
-  if len(sums) == 1:
-    return str(*sums.values())
-  lines = "".join(f"{member} {value}\n" for member, value in sums.items())
-  return hashlib.sha256(lines.encode()).hexdigest()

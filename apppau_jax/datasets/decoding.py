@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from apppau_jax.datasets import features as features_lib
 from apppau_jax.datasets.features import SPACING, Form
 from apppau_jax.datasets.raw_index import RawExample
 from apppau_jax.datasets.raw_source import RawSource
@@ -59,6 +60,12 @@ def read_example(
     "age": reading.age,
     "finding": reading.finding,
     **{name: reading.details.get(name, v) for name, v in spec.details.items()},
+    **{
+      features_lib.finding(name): reading.findings[i]
+      if reading.findings
+      else -1
+      for i, name in enumerate(spec.finding_names)
+    },
   }
   return features, [r for r in (*remarks, remark) if r]
 

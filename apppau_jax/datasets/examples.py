@@ -27,9 +27,10 @@ class Examples:
     image: uint8 or uint16 [n, h, w, 1], grey.
     mask: uint8 [n, h, w, k] in {0, 1}, the united lungs or k structures;
       zeros where `has_mask` is False.
-    label: int32 [n]; -1 where `has_label` is False.
+    label: int32 [n], the classes; or [n, k], for each of k findings whether it
+      is present. What is unknown is -1.
     has_mask: bool [n].
-    has_label: bool [n].
+    has_label: bool [n], whether any label is known.
   """
 
   ids: tuple[str, ...]
@@ -62,7 +63,7 @@ class Stored:
 
   Attributes:
     ids: n names.
-    label: int32 [n]; -1 where `has_label` is False.
+    label: int32 [n] or [n, k], see `Examples`.
     has_mask: bool [n].
     has_label: bool [n].
     places: where each record lies, with the name of its set as `member`.

@@ -72,11 +72,24 @@ def features(
     stated["structures"] = picture(dtype=_structure_dtype(specs))
     stated["has_structures"] = np.bool_
   for spec in specs:
-    for name, unknown in spec.details.items():
+    for name, unknown in unknown_details(spec).items():
       stated[name] = np.int32 if isinstance(unknown, int) else text
   if len(specs) > 1:
     stated["source"] = text  # the set of the example
   return tfds.features.FeaturesDict(stated)
+
+
+def finding(name: str) -> str:
+  """Returns the name of the feature that states whether a finding is present.
+
+  It is 1 if it is present, 0 if it is absent and -1 if that is not stated.
+  """
+  return f"finding_{name}"
+
+
+def unknown_details(spec: DatasetSpec) -> dict[str, int | str]:
+  """Returns the features that only this set has, where nothing is known."""
+  return {**spec.details, **{finding(n): -1 for n in spec.finding_names}}
 
 
 def _structure_dtype(specs: Sequence[DatasetSpec]) -> np.dtype:
@@ -97,7 +110,7 @@ def joined(
   """
   values: dict[str, Any] = {}
   for other in specs:
-    values |= other.details
+    values |= unknown_details(other)
     if other.structures:
       side, dtype = form.resolution, _structure_dtype(specs)
       empty = np.zeros((side, side), dtype)

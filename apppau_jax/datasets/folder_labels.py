@@ -91,7 +91,7 @@ def read_labels(
     DataError: it is no such table, or has invalid rows; all are listed.
   """
   try:
-    lines = list(_lines(_decoded(content)))
+    lines = list(_lines(reading.decode_text(content)))
   except ValueError as error:
     raise DataError(
       f"{where} cannot be read as a table in UTF-8 ({error}). Save it again "
@@ -134,11 +134,6 @@ def read_labels(
 
 def _normal_first(name: str) -> tuple[bool, str]:
   return re.sub(r"[\s_.-]", "", name.casefold()) not in _NORMAL, name
-
-
-def _decoded(content: bytes) -> str:
-  wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-  return content.decode("utf-16" if wide else "utf-8-sig")
 
 
 def _renamed(

@@ -2,7 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
 
 from apppau_jax.datasets import phantom, registry, splits
 from apppau_jax.datasets.splits import Parts
@@ -28,6 +31,8 @@ class Entry:
     structures: names of the structures outlined besides the lungs.
     spacing: of the raw image's pixels; None if unknown.
     details: features that only its set has, such as JSRT's nodules.
+    findings: of each finding that its set states 1 if it is present, 0 if it
+      is absent and -1 if that is not stated.
   """
 
   id: str
@@ -45,6 +50,7 @@ class Entry:
   details: Mapping[str, int | str] = dataclasses.field(
     default_factory=dict, hash=False
   )
+  findings: tuple[int, ...] = ()
 
 
 def patients_of(entries: Sequence[Entry]) -> dict[str, str]:
@@ -59,6 +65,41 @@ def given_parts(entries: Sequence[Entry]) -> dict[str, str]:
   """Returns train, validation or test by id, where the set itself states it."""
   stated = {e.id: str(e.details.get("split", "")) for e in entries}
   return {i: part for i, part in stated.items() if part}
+
+
+def labels_of(
+  entries: Sequence[Entry],
+  *,
+  usable: Collection[str],
+  findings: Sequence[str] = (),
+  stated: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> np.ndarray:
+  """Returns the labels of images; what is unknown is -1.
+
+  Args:
+    entries: n images.
+    usable: ids of those whose labels may be used; those of others are unknown.
+    findings: names of the k labels of an image; () for its class.
+    stated: by set, the names of `Entry.findings`.
+
+  Returns:
+    int32 [n], the classes; or [n, k], 1 for a finding that is present.
+  """
+  if not findings:
+    label = [e.label if e.id in usable else -1 for e in entries]
+    return np.array(label, np.int32)
+  places = {
+    source: [
+      (k, [*names].index(f)) for k, f in enumerate(findings) if f in names
+    ]
+    for source, names in stated.items()
+  }
+  label = np.full((len(entries), len(findings)), -1, np.int32)
+  for row, entry in zip(label, entries):
+    if entry.id in usable:
+      for k, place in places[entry.source]:
+        row[k] = entry.findings[place]
+  return label
 
 
 def split_entries(
@@ -106,7 +147,7 @@ def split_entries(
     parts.check(groups=None if name == "idiap" else patients)
     if class_fraction == 1.0 and not class_count:
       classes = tuple(sorted({*classes, *extra}))
-  labelled = {e.id for e in entries if e.label >= 0}
+  labelled = {e.id for e in entries if max(e.label, *e.findings, -1) >= 0}
   return dataclasses.replace(
     parts, classes=tuple(i for i in classes if i in labelled)
   )

@@ -84,6 +84,7 @@ def prepare(
     "resolution": resolution,
     # Absent for 8, as in records that are older than the option.
     **({} if bits == 8 else {"bits": bits}),
+    **({"findings": [*spec.finding_names]} if spec.finding_names else {}),
     "format": prepared_lib.FORMAT,
     "source_sha256": fingerprint,
     **({"columns": dict(columns)} if columns else {}),

@@ -140,3 +140,11 @@ def checksums(folder: Path) -> dict[str, str]:
 def _sha256(path: Path) -> str:
   with path.open("rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def joint_sha256(sums: Mapping[str, Any]) -> str:
+  """Returns the checksum of sets by name, that of a single set unchanged."""
+  if len(sums) == 1:
+    return str(*sums.values())
+  lines = "".join(f"{member} {value}\n" for member, value in sums.items())
+  return hashlib.sha256(lines.encode()).hexdigest()

@@ -13,7 +13,10 @@ from apppau_jax.datasets import ccx
 from apppau_jax.datasets.chestx_det import CHESTX_DET
 from apppau_jax.datasets.chestx_ray14 import CHESTX_RAY14
 from apppau_jax.datasets.covid19_radiography import COVID19_RADIOGRAPHY
-from apppau_jax.datasets.covid_qu_ex import COVID_QU_EX
+from apppau_jax.datasets.covid_qu_ex import (
+  COVID_QU_EX,
+  COVID_QU_EX_INFECTION,
+)
 from apppau_jax.datasets.folder import FOLDER
 from apppau_jax.datasets.jsrt import JSRT
 from apppau_jax.datasets.montgomery import MONTGOMERY
@@ -30,7 +33,8 @@ DATASETS: dict[str, DatasetSpec] = {
   spec.name: spec
   for spec in (
     *(MONTGOMERY, SHENZHEN, JSRT, PHANTOM, CHESTX_RAY14, CHESTX_DET),
-    *(COVID19_RADIOGRAPHY, COVID_QU_EX, SIIM_ACR, TBX11K, FOLDER),
+    *(COVID19_RADIOGRAPHY, COVID_QU_EX, COVID_QU_EX_INFECTION),
+    *(SIIM_ACR, TBX11K, FOLDER),
   )
 }
 COMBINATIONS: dict[str, tuple[str, ...]] = {ccx.NAME: ccx.MEMBERS}
@@ -144,6 +148,11 @@ def check_masks(dataset: str) -> None:
 def union(classes: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
   """Joins the classes of the members of a combination, in their order."""
   return tuple(dict.fromkeys(name for names in classes for name in names))
+
+
+def finding_names(dataset: str) -> tuple[str, ...]:
+  """Returns the findings that the sets of a name state; often none."""
+  return union(spec(member).finding_names for member in members(dataset))
 
 
 def structure_names(dataset: str) -> tuple[str, ...]:

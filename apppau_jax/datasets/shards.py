@@ -7,6 +7,8 @@ author. Here the features are those that this package states. Every file of the
 folder is read as bytes, text or JSON, and nothing that it names is imported.
 """
 
+import dataclasses
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +23,7 @@ from apppau_jax.datasets import features as features_lib
 from apppau_jax.datasets import registry
 from apppau_jax.datasets.label_budget import Entry
 from apppau_jax.datasets.prepared import Prepared
+from apppau_jax.datasets.spec import DatasetSpec
 from apppau_jax.imaging.film import Spacing
 
 _DAMAGE = (
@@ -38,7 +41,8 @@ class Shards:
 
   Attributes:
     member: the name of the set.
-    spec: the facts about it.
+    spec: the facts about it; without findings if it was prepared before its
+      records had them.
     record: the content of prepare.json.
     class_names: the names of the labels.
   """
@@ -60,7 +64,7 @@ class Shards:
         f"its classes are {', '.join(self.class_names) or '(none)'}, not "
         f"{', '.join(stated)}"
       )
-    self._features = self._matching_features()
+    self.spec, self._features = self._agree_on_features()
     skip = tfds.decode.SkipDecoding()
     self._decoders = {
       name: skip for name in features_lib.PICTURES if name in self._features
@@ -89,6 +93,9 @@ class Shards:
     values = {n: value for n, value in record.items() if n not in other}
     details = {name: values.pop(name) for name in self.spec.details}
     spacing = _spacing(*(values.pop(n, 0) for n in features_lib.SPACING))
+    findings = [
+      values.pop(features_lib.finding(n)) for n in self.spec.finding_names
+    ]
     outlined = record.get("has_structures")
     return Entry(
       **values,
@@ -97,26 +104,8 @@ class Shards:
       spacing=spacing,
       structures=self.spec.structure_names if outlined else (),
       details=details,
+      findings=tuple(findings),
     )
-
-  def _matching_features(self) -> tfds.features.FeaturesDict:
-    stated = self._read_features()
-    try:
-      possible = [
-        features_lib.features(
-          [self.spec],
-          form=self._prepared,
-          class_names=self.class_names,
-          spacing=spacing,
-        )
-        for spacing in (True, False)
-      ]
-    except ValueError as error:
-      raise self._refusal("it names a class twice") from error
-    for features in possible:
-      if stated == _as_json(features):
-        return features
-    raise self._refusal("its features.json states other features")
 
   def _parse(self, record: bytes) -> Record:
     example: Any = self._features.deserialize_example_np(
@@ -145,8 +134,28 @@ class Shards:
     lines = (line.strip() for line in text.split("\n"))
     return tuple(line for line in lines if line)
 
-  def _read_features(self) -> Any:
-    return reading.json_or_none(self._prepared.folder / "features.json", dict)
+  def _agree_on_features(
+    self,
+  ) -> tuple[DatasetSpec, tfds.features.FeaturesDict]:
+    """Returns the facts and features that the folder's features.json states.
+
+    A folder that was prepared earlier may lack findings and spacings.
+    """
+    stated = reading.json_or_none(self._prepared.folder / "features.json", dict)
+    without = dataclasses.replace(self.spec, finding_names=())
+    for spec, spacing in itertools.product((self.spec, without), (True, False)):
+      try:
+        features = features_lib.features(
+          [spec],
+          form=self._prepared,
+          class_names=self.class_names,
+          spacing=spacing,
+        )
+      except ValueError as error:
+        raise self._refusal("it names a class twice") from error
+      if stated == _as_json(features):
+        return spec, features
+    raise self._refusal("its features.json states other features")
 
   def _open(self) -> array_record_data_source.ArrayRecordDataSource:
     stem = f"{self.spec.name}-{features_lib.SPLIT}.array_record-"
@@ -173,7 +182,7 @@ def _spacing(rows: float, columns: float, element: str) -> Spacing | None:
   """Returns a spacing of a record, which has six digits; None for zeros."""
   if not (rows > 0 and columns > 0):
     return None
-  return Spacing(*(float(f"{x:.6g}") for x in (rows, columns)), element)
+  return Spacing(float(f"{rows:.6g}"), float(f"{columns:.6g}"), element)
 
 
 def _as_json(features: tfds.features.FeaturesDict) -> Any:

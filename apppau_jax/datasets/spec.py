@@ -59,6 +59,8 @@ class Reading:
     age: in whole years.
     finding: the diagnosis, in the words of the text.
     details: values for `DatasetSpec.details`.
+    findings: of each of `DatasetSpec.finding_names` 1 if it is present, 0 if it
+      is absent and -1 if that is not stated; () if none is stated.
     understood: False if the text could not be parsed; `finding` is then all
       of it.
   """
@@ -67,6 +69,7 @@ class Reading:
   age: str = ""
   finding: str = ""
   details: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
+  findings: tuple[int, ...] = ()
   understood: bool = True
 
 
@@ -169,6 +172,8 @@ class DatasetSpec:
     tables: files with the readings of many images; later ones take precedence.
     details: names of features that only this set has, with the values that
       stand for unknown.
+    finding_names: findings of which an image may have any number, and of which
+      `readings` state which ones it has.
     notes: (file, remark) on files that are not as expected.
     complete: returns the spec with what only the raw files state, such as the
       ids and classes of a user's folder.
@@ -213,6 +218,7 @@ class DatasetSpec:
   parse: Callable[[str], Reading] | None = None
   tables: Tables = METADATA
   details: Mapping[str, int | str] = dataclasses.field(default_factory=dict)
+  finding_names: tuple[str, ...] = ()
   notes: tuple[tuple[str, str], ...] = ()
   complete: Callable[[RawSource], "DatasetSpec"] | None = None
 
@@ -278,9 +284,8 @@ class DatasetSpec:
     readings = dict(self.readings)
     for name, parse in self.tables:
       if key := source.find(name):
-        text = source.read(key).decode("utf-8-sig", errors="replace")
         try:
-          readings |= parse(text)
+          readings |= parse(reading.decode_text(source.read(key)))
         except ValueError as error:
           raise DataError(
             f"{source.describe(key)} cannot be read as a table: {error}. "

@@ -12,8 +12,10 @@ from apppau_jax.errors import ConfigError
 from apppau_jax.hints import did_you_mean
 
 _FOLD = re.compile(r"fold-(\d+)-of-(\d+)")
+# Training, validation and test images of mednet's lists for classification.
+CLASSIFICATION = {"montgomery": (88, 22, 28), "shenzhen": (422, 107, 133)}
 _FORMS = (
-  "paper, idiap, given or fold-K-of-N with K counted from 0 "
+  "paper, idiap, given, classification or fold-K-of-N with K counted from 0 "
   "(fold-0-of-5 to fold-4-of-5)"
 )
 
@@ -37,10 +39,11 @@ def divide_by(
   """Divides a complete set by a named protocol.
 
   Args:
-    name: `paper`, `idiap`, `given` or `fold-K-of-N` (see `splits.make_split`).
+    name: `paper`, `idiap`, `given`, `classification` or `fold-K-of-N` (see
+      `splits.make_split`).
     dataset: the set's name.
     members: all its patients, at least three.
-    seed: of `paper` and the folds.
+    seed: of `paper`, `classification` and the folds.
     given: train, validation or test by id, where the set itself states it.
 
   Returns:
@@ -54,6 +57,8 @@ def divide_by(
     return _paper(members, dataset=dataset, seed=seed)
   if name == "idiap":
     return _idiap(dataset)
+  if name == "classification":
+    return _classification(members, dataset=dataset, seed=seed)
   if name == "given":
     return _given(members, dataset=dataset, given=given)
   return _fold(members, name=name, seed=seed)
@@ -89,6 +94,23 @@ def _idiap(dataset: str) -> list[list[str]]:
   return [list(lists[part]) for part in PARTS]
 
 
+def _classification(
+  members: Sequence[Unit], *, dataset: str, seed: int
+) -> list[list[str]]:
+  weights = CLASSIFICATION.get(dataset)
+  if weights is None:
+    raise ConfigError(
+      "config.data.split is 'classification', which is for "
+      f"{' and '.join(CLASSIFICATION)}, not {dataset}. Use paper or "
+      "fold-K-of-N."
+    )
+  total = sum(len(unit.ids) for unit in members)
+  counts = stratified_split.apportion(total, weights=weights)
+  return stratified_split.divide(
+    members, counts=counts, salt=f"{seed}:classification"
+  )
+
+
 def _given(
   members: Sequence[Unit], *, dataset: str, given: Mapping[str, str]
 ) -> list[list[str]]:
@@ -105,7 +127,8 @@ def _fold(members: Sequence[Unit], *, name: str, seed: int) -> list[list[str]]:
   found = _FOLD.fullmatch(name)
   if found is None:
     numbers = [*re.findall(r"\d+", name), "0", "5"]
-    forms = ("paper", "idiap", "given", f"fold-{numbers[0]}-of-{numbers[1]}")
+    own = ("paper", "idiap", "given", "classification")
+    forms = (*own, f"fold-{numbers[0]}-of-{numbers[1]}")
     hint = did_you_mean(name.lower(), forms)
     raise ConfigError(f"config.data.split is {name!r}; use {_FORMS}.{hint}")
   fold, folds = int(found[1]), int(found[2])

@@ -131,15 +131,16 @@ def make_split(
       proportions 93 : 10 : 35 on others; `idiap`: the public lists of that
       name, unchanged, for every seed (on Montgomery they put images of two
       patients in two parts); `given`: what the set itself states for each
-      image; `fold-K-of-N`: part K (from 0) of N is the test part, and a tenth
-      of the others validates.
+      image; `classification`: of Montgomery and Shenzhen, this project's own
+      parts in the proportions of mednet's; `fold-K-of-N`: part K (from 0) of N
+      is the test part, and a tenth of the others validates.
     dataset: its name, or that of a combination: the union of the splits of its
       members, except that `paper` moves one Shenzhen image from test to
       training in `ccx`, as Table 3 has it.
     ids: the available images that have masks.
     labels: class of each id, to balance the parts; unused for public ids.
     groups: patient of each id; patients are never divided.
-    seed: of `paper` and the folds.
+    seed: of `paper`, `classification` and the folds.
     label_fraction: share of the training images whose masks are used, in
       (0, 1], rounded half up; a whole number above 1, or the integer 1, is a
       count. At least one image of each class, as far as the count allows. A

@@ -41,20 +41,33 @@ def find(source: RawSource, *names: str) -> str:
   )
 
 
+def text(source: RawSource, key: str) -> str:
+  """Returns the text of a file, see `reading.decode_text`.
+
+  Raises:
+    DataError: it is in another encoding.
+  """
+  try:
+    return reading.decode_text(source.read(key))
+  except ValueError as error:
+    raise DataError(
+      f"{source.describe(key)} cannot be read as text: {error}."
+    ) from error
+
+
 def read(source: RawSource, key: str, columns: Sequence[str]) -> Iterator[Row]:
   """Yields the rows of a table with a header.
 
   Args:
     source: the raw files.
-    key: of the table, UTF-8 with commas.
+    key: of the table, with commas.
     columns: those that are needed.
 
   Raises:
     DataError: it is no table, lacks a column, or has a row that is too short.
   """
   where = source.describe(key)
-  text = source.read(key).decode("utf-8-sig", errors="replace")
-  rows = reading.read_rows(text)
+  rows = reading.read_rows(text(source, key))
   header: list[str] = []
   try:
     for line, cells in rows:
@@ -100,8 +113,8 @@ def row(
 
 def read_list(source: RawSource, key: str) -> list[str]:
   """Returns the lines of a list that are not empty."""
-  text = source.read(key).decode("utf-8-sig", errors="replace")
-  return [line.strip() for line in text.splitlines() if line.strip()]
+  lines = text(source, key).splitlines()
+  return [line.strip() for line in lines if line.strip()]
 
 
 def parts(

@@ -43,6 +43,7 @@ _FORM = {
   "bits": int,
   "structures": [str],
   "classes": [str],
+  "multi_label?": bool,
   "threshold": float,
   "largest_components": int,
   "versions": {str: str},
@@ -55,9 +56,11 @@ class ExportedMember(Member):
 
   Attributes:
     call: maps an image `[r, r]` to outputs by name.
+    multi_label: see `Model`.
   """
 
   call: Callable[[np.ndarray], Mapping[str, Any]]
+  multi_label: bool = False
 
   def segment(self, image: np.ndarray, *, mesh: Any = None) -> SegmentorOutput:
     """The logits of the mean probabilities for images `[b, r, r, 1]`."""
@@ -79,6 +82,9 @@ class ExportedMember(Member):
       raise ValueError("an exported model classifies with its own masks only")
     probs = np.stack([one[OUTPUTS[1]] for one in found])
     fake = np.zeros((len(probs), 1))
+    if self.multi_label:
+      logits = special.logit(probs.clip(_LEAST, 1 - _LEAST))
+      return np.hstack([logits, fake])
     return np.hstack([np.log(probs.clip(np.finfo(np.float32).tiny)), fake])
 
 
@@ -102,11 +108,13 @@ def load(folder: str | os.PathLike[str]) -> Model:
   facts = read_facts(folder)
   exported = _program(folder, facts)
   classes, structures = tuple(facts["classes"]), tuple(facts["structures"])
+  multi_label = facts.get("multi_label", False)
   member = ExportedMember(
     Exported(),
     {"params": {}},
     discriminator=Exported() if classes else None,
     call=jax.jit(exported.call),
+    multi_label=multi_label,
   )
   return Model(
     [member],
@@ -114,6 +122,7 @@ def load(folder: str | os.PathLike[str]) -> Model:
     bits=facts["bits"],
     structures=structures,
     class_names=classes,
+    multi_label=multi_label,
     threshold=facts["threshold"],
     largest_components=facts["largest_components"],
     batch_size=1,

@@ -92,6 +92,7 @@ def facts(model: Model) -> dict[str, Any]:
     "bits": model.bits,
     "structures": [*model.structures],
     "classes": [*model.class_names],
+    "multi_label": model.multi_label,
     "threshold": float(model.threshold),
     "largest_components": model.largest_components,
     "temperature": [member.temperature for member in model.members],

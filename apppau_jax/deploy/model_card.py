@@ -96,9 +96,12 @@ def _outputs(facts: Mapping[str, Any]) -> str:
   ]
   if facts["classes"]:
     names = ", ".join(map(_text, facts["classes"]))
+    kind = "calibrated, sums to 1"
+    if facts.get("multi_label"):
+      kind = "of each finding, not calibrated"
     lines.append(
       f"Output `class_probability`: float32 `[{len(facts['classes'])}]`, "
-      f"calibrated, sums to 1: {names}."
+      f"{kind}: {names}."
     )
   return _list(lines)
 

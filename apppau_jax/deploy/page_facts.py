@@ -12,9 +12,9 @@ from apppau_jax.imaging import (
   dicom_header,
   file_kinds,
   polarity,
-  pose,
   remarks,
   structure,
+  view,
 )
 from apppau_jax.inference import (
   measurements,
@@ -51,7 +51,7 @@ def facts(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def rules() -> dict[str, Any]:
   """Returns the numbers by which films and masks are read and judged."""
-  lungs = structure.LUNGS
+  lungs, weights = structure.LUNGS, view.weights()
   return {
     "left": measurements.LEFT,
     "right": measurements.RIGHT,
@@ -75,7 +75,12 @@ def rules() -> dict[str, Any]:
     "lungs_most_frame": lungs.most_frame,
     "quality_low": quality.LOW,
     "quality_lungs": quality.LUNGS,
-    "pose_mean": pose.mean_film().tolist(),
-    "pose_margin": pose.MARGIN,
-    "pose_names": [pose.UPENDED, pose.NEGATIVE, pose.BOTH],
+    "view": {
+      "side": view.SIDE,
+      "fields": view.FIELDS,
+      "directions": view.DIRECTIONS,
+      "kinds": view.KINDS,
+      "weights": weights["weights"].T.tolist(),
+      "bias": weights["bias"].tolist(),
+    },
   }

@@ -56,7 +56,8 @@ def trace(model: Model) -> Core:
     if not model.class_names:
       return (mean,)
     logits = [m.classify(levels, mean) / m.temperature for m in members]
-    classes = [jax.nn.softmax(one[0, :-1]) for one in logits]
+    of_classes = jax.nn.sigmoid if model.multi_label else jax.nn.softmax
+    classes = [of_classes(one[0, :-1]) for one in logits]
     return mean, sum(classes) / len(members)
 
   dtype, side = np.dtype(grey_levels.dtype_of(model.bits)), model.resolution

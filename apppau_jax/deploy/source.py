@@ -43,7 +43,7 @@ def read(path: Path) -> pydicom.Dataset:
   try:
     with path.open("rb") as file:
       head = file.read(file_kinds.HEAD)
-    if not dicom.is_dicom(head):
+    if not file_kinds.is_dicom(head):
       raise DataError("it is not a DICOM file")
     if dicom.is_deflated(head):
       raise DataError("it is deflated as a whole")

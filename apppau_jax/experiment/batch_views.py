@@ -54,7 +54,7 @@ def batch_views(config: Config) -> dict[str, list[View]]:
   for i, name in enumerate(loaded.ids):
     label = "class unknown"
     if loaded.has_label[i]:
-      label = names[loaded.label[i]]
+      label = _in_words(loaded.label[i], names)
     own = titles if i < len(labelled) else other_titles
     rows[f"{name}\n{label}"] = [
       View(
@@ -65,6 +65,13 @@ def batch_views(config: Config) -> dict[str, list[View]]:
       for title, view in zip(["as prepared", *own], [prepared, *views])
     ]
   return rows
+
+
+def _in_words(label: np.ndarray, names: Sequence[str]) -> str:
+  if not label.ndim:
+    return names[int(label)]
+  found = [name for name, value in zip(names, label) if value == 1]
+  return ", ".join(found) or "no finding"
 
 
 def _shown_rows(config: Config, chosen: Parts) -> tuple[list[int], list[int]]:

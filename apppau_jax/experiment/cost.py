@@ -147,7 +147,12 @@ def _black(config: Config, images: int) -> Batch:
   return Batch(
     image=jnp.zeros((*shape, 1), grey_levels.dtype_of(config.data.bits)),
     mask=jnp.zeros((*shape, networks.masks(config)), jnp.uint8),
-    label=jnp.zeros(images, jnp.int32),
+    label=jnp.zeros(
+      (images, len(networks.class_names(config)))
+      if networks.is_multi_label(config)
+      else images,
+      jnp.int32,
+    ),
     has_mask=jnp.ones(images, bool),
     has_label=jnp.ones(images, bool),
   )

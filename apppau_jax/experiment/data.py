@@ -15,6 +15,7 @@ from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.examples import Source
 from apppau_jax.datasets.splits import Parts
 from apppau_jax.errors import DataError
+from apppau_jax.experiment import networks
 from apppau_jax.experiment.networks import Config
 from apppau_jax.training import step_terms
 from apppau_jax.transforms import augment
@@ -61,7 +62,11 @@ def open_dataset(config: Config) -> Dataset:
   """
   dataset = Dataset(config.data.dataset, **form(config))
   named = tuple(config.data.class_names)
-  if config.discriminator.enabled and named not in ((), dataset.class_names):
+  if (
+    config.discriminator.enabled
+    and not networks.is_multi_label(config)
+    and named not in ((), dataset.class_names)
+  ):
     raise DataError(
       f"The run classifies {', '.join(named)}, but {dataset.name} in "
       f"{dataset.data_dir} is prepared with the classes "
@@ -75,15 +80,33 @@ def settled(config: Config, dataset: Dataset) -> Config:
   """Returns the configuration completed from the prepared data set.
 
   Adds the classes of a set of the user, so that the networks can be built from
-  the run's folder alone, and the split that `auto` stands for.
+  the run's folder alone, the findings, and the split that `auto` stands for.
+
+  Raises:
+    DataError: the prepared data do not state the findings.
   """
   config = copy.deepcopy(config)
   own = any(map(registry.is_own, registry.parts(dataset.name)))
   if own and not config.data.class_names:
     config.data.class_names = dataset.class_names
+  if networks.learns_classes(config) and networks.is_multi_label(config):
+    config.data.class_names = networks.class_names(config)
+    _check_findings(config.data.class_names, dataset)
   if config.data.split == "auto":
     config.data.split = "given" if dataset.has_given_split else "paper"
   return config
+
+
+def _check_findings(names: Sequence[str], dataset: Dataset) -> None:
+  absent = [name for name in names if name not in dataset.finding_names]
+  if absent:
+    raise DataError(
+      f"The run learns the findings {', '.join(names)}, and {dataset.name} in "
+      f"{dataset.data_dir} does not state {', '.join(absent)}; it states "
+      f"{', '.join(dataset.finding_names) or 'none'}. If it was prepared by an "
+      "earlier version, prepare it again; else choose findings by "
+      "--config.data.class_names."
+    )
 
 
 def parts(config: Config, dataset: Dataset) -> Parts:
@@ -145,8 +168,12 @@ def load_training(config: Config, dataset: Dataset, *, parts: Parts) -> Source:
 
 
 def _open(config: Config, dataset: Dataset, **options) -> Source:
+  findings = ()
+  if networks.learns_classes(config) and networks.is_multi_label(config):
+    findings = networks.class_names(config)
   return dataset.open(
     structures=config.data.structures,
+    findings=findings,
     streaming=config.data.streaming,
     **options,
   )

@@ -103,6 +103,9 @@ def evaluate(
       class_names=model.class_names,
       temperature=_temperature(runs, dataset, ids=parts.validation),
       positive=_positive(config, model.class_names),
+      multi_label=model.multi_label,
+      patients=[dataset.patients[name] for name in source.ids],
+      least_positives=config.eval.least_positives,
     )
   sources = {entry.id: entry.source for entry in dataset.entries}
   numbers = evaluation.make_report(
@@ -241,7 +244,8 @@ def _temperature(
   runs: loading.LoadedRuns, dataset: Dataset, *, ids: Sequence[str]
 ) -> float:
   """Fits the temperature of a single run's class probabilities."""
-  if runs.is_ensemble or not runs.config.eval.temperature_scaling:
+  scaled = runs.config.eval.temperature_scaling and not runs.model.multi_label
+  if runs.is_ensemble or not scaled:
     return 1.0  # each member of an ensemble has its own
   source = data.load(runs.config, dataset, ids=ids)
   logits = [part.logits for part in runs.model.batches(source)]
@@ -285,6 +289,9 @@ def summary(numbers: dict[str, Any]) -> str:
     for name in ("auroc", "accuracy", "balanced_accuracy")
     if found.get(name) is not None
   ]
+  if mean := numbers.get("findings", {}).get("mean"):
+    value = "none" if mean["auroc"] is None else f"{mean['auroc']:.4f}"
+    texts.append(f"mean AUROC {value} of {mean['findings']} findings")
   n = numbers["n"]
   images = "1 image" if n == 1 else f"{n} images"
   return f"{numbers['split']}, {images}: {', '.join(texts)}"

@@ -33,7 +33,7 @@ from apppau_jax.training.state import (
 
 PathLike = str | os.PathLike[str]
 # What the runs of an ensemble must share for their means to be meaningful.
-_SHARED = ("resolution", "bits", "structures")
+_SHARED = ("resolution", "bits")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -203,8 +203,9 @@ def model(
     members,
     resolution=config.data.resolution,
     bits=config.data.bits,
-    structures=tuple(config.data.structures),
+    structures=networks.structures(config),
     class_names=_class_names(config),
+    multi_label=networks.is_multi_label(config),
     threshold=config.eval.threshold,
     largest_components=config.eval.largest_components,
     batch_size=config.eval.batch_size,
@@ -330,7 +331,11 @@ def _check_shared(
 
   def shared(config: Config) -> dict[str, Any]:
     values = {f"data.{key}": getattr(config.data, key) for key in _SHARED}
-    return values | {"classes": _class_names(config)}
+    return values | {
+      "classes": _class_names(config),
+      "data.diagnosis": config.data.diagnosis,
+      "masks": networks.structures(config) or ("lungs",),
+    }
 
   first = shared(configs[0])
   for workdir, config in zip(workdirs, configs):

@@ -8,6 +8,7 @@ from apppau_jax import semi
 from apppau_jax.config import Config, Discriminator, Optim
 from apppau_jax.datasets import registry
 from apppau_jax.errors import ConfigError
+from apppau_jax.imaging.structure import LUNGS
 from apppau_jax.models import blocks
 from apppau_jax.models import discriminator as discriminator_lib
 from apppau_jax.models import segmentor as segmentor_lib
@@ -34,13 +35,37 @@ def segmentor(config: Config) -> segmentor_lib.Network:
 
 
 def masks(config: Config) -> int:
-  """Return the number of masks of an image: the structures, or the lungs."""
-  return len(config.data.structures) or 1
+  """Return the number of masks of an image."""
+  return len(structures(config)) or 1
+
+
+def structures(config: Config) -> tuple[str, ...]:
+  """Return the names of the masks; empty for one mask of both lungs.
+
+  Without `data.structures` it is what the masks of the data set outline.
+  """
+  if names := tuple(config.data.structures):
+    return names
+  first = registry.members(config.data.dataset)[0]
+  outlined = registry.spec(first).outlined
+  return () if outlined == LUNGS else (outlined.name.replace(" ", "_"),)
+
+
+def is_multi_label(config: Config) -> bool:
+  """Return whether D learns findings, any number of which an image may have."""
+  return config.data.diagnosis == "findings"
+
+
+def sets_with_findings() -> tuple[str, ...]:
+  """Return the names of the data sets that state findings."""
+  return tuple(n for n, s in registry.DATASETS.items() if s.finding_names)
 
 
 def class_names(config: Config) -> tuple[str, ...]:
-  """Return the classes of D; a user's own data set may have none."""
+  """Return the classes or findings of D; an own data set may have none."""
   names = tuple(config.data.class_names)
+  if is_multi_label(config):
+    return names or registry.finding_names(config.data.dataset)
   own = any(map(registry.is_own, registry.parts(config.data.dataset)))
   return names if names or own else registry.class_names(config.data.dataset)
 

@@ -49,7 +49,7 @@ def of_config(config: networks.Config) -> list[str]:
       "Class probabilities are scaled by a temperature that was fitted on the "
       "validation images, so ECE and Brier score of these are optimistic."
     )
-  if config.data.structures:
+  if len(networks.structures(config)) > 1:
     notes.append(
       "Segmentation is the mean over the structures of each image; images "
       "without the mask of one of them are not evaluated."

@@ -79,6 +79,7 @@ def _discriminator(
   if module is None:
     return None
   settings, of_s = config.discriminator, config.adversarial
+  multi_label = networks.is_multi_label(config)
   rising = round(of_s.ramp_up * lengths.steps)
   return step_terms.Discriminator(
     module=module,
@@ -90,6 +91,7 @@ def _discriminator(
       fake_weight=settings.fake_weight,
       predicted_weight=settings.predicted_weight,
       conditional=settings.conditional,
+      multi_label=multi_label,
     ),
     adversarial=None
     if of_s.form == "none"
@@ -98,6 +100,7 @@ def _discriminator(
       form=of_s.form,
       weight=of_s.weight,
       unlabelled_weight=of_s.unlabelled_weight,
+      multi_label=multi_label,
     ),
     adversarial_ramp=optimizers.ramp_up(steps=rising),
     mask_smoothing=settings.mask_smoothing,
@@ -117,7 +120,11 @@ def _class_consistency(
     return semi.strong_view(key, image, image, intensity=intensity)[0]
 
   return step_terms.ClassConsistency(
-    strong_view=strong_view, weight=_rising(config, lengths, weight)
+    strong_view=strong_view,
+    weight=_rising(config, lengths, weight),
+    loss=losses.findings_consistency_loss
+    if networks.is_multi_label(config)
+    else losses.class_consistency_loss,
   )
 
 
@@ -178,7 +185,8 @@ def check_classes(config: Config, *, labels: np.ndarray) -> None:
 
   Args:
     config: the configuration.
-    labels: `[n]`, of the training images, -1 for those without.
+    labels: `[n]`, or `[n, k]` of k findings, of the training images, -1 for
+      those without.
 
   Raises:
     ConfigError: names the absent classes.
@@ -209,7 +217,13 @@ def _player_faults(config: Config, *, unlabelled: int) -> list[str]:
   of_d, method = config.discriminator, config.consistency.name
   classes = len(networks.class_names(config))
   faults = []
-  if of_d.enabled and classes < 2:
+  if networks.is_multi_label(config) and not classes:
+    faults.append(
+      "config.data.diagnosis='findings', and "
+      f"{config.data.dataset} states none; these sets do: "
+      f"{', '.join(networks.sets_with_findings())}. Choose 'class'."
+    )
+  elif of_d.enabled and classes < 2 and not networks.is_multi_label(config):
     faults.append(
       f"The discriminator classifies, and {config.data.dataset} has {classes} "
       "classes: prepare it with a labels.csv that names two or more, or set "
@@ -271,6 +285,8 @@ def _class_faults(config: Config, *, labels: np.ndarray) -> list[str]:
   if not networks.learns_classes(config):
     return []
   names = networks.class_names(config)
+  if networks.is_multi_label(config):
+    return _finding_faults(names, labels)
   absent = [name for i, name in enumerate(names) if i not in labels]
   if not absent or len(names) < 2:
     return []
@@ -279,6 +295,19 @@ def _class_faults(config: Config, *, labels: np.ndarray) -> list[str]:
     f"labelled training image is of class {', '.join(absent)}: give it more "
     "images in training (labels.csv of an own set, config.data.class_count or "
     "label_count), or do not learn classes by "
+    "--config.discriminator.class_weight=0 "
+    "--config.discriminator.predicted_weight=0."
+  ]
+
+
+def _finding_faults(names: Sequence[str], labels: np.ndarray) -> list[str]:
+  """A finding that no image shows is not learned; the report names it."""
+  if any({0, 1} <= {*column} for column in labels.T):
+    return []
+  return [
+    f"The discriminator learns the findings {', '.join(names)}, but of none of "
+    "them there are labelled training images with it and without it: give it "
+    "more images (config.data.class_count), or do not learn findings by "
     "--config.discriminator.class_weight=0 "
     "--config.discriminator.predicted_weight=0."
   ]

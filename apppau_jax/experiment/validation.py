@@ -8,7 +8,7 @@ from apppau_jax.experiment import loading, networks
 from apppau_jax.experiment.networks import Config
 from apppau_jax.imaging import grey_levels
 from apppau_jax.inference import outputs, overlay
-from apppau_jax.metrics import classes, classification
+from apppau_jax.metrics import classes, classification, findings
 from apppau_jax.training import loop, parallel
 from apppau_jax.training.state import TrainState
 
@@ -44,7 +44,8 @@ def validation(
       numbers[f"dice_{name}"] = float(each[:, k].mean())
     if model.class_names:
       found = np.concatenate(logits)
-      numbers |= _of_classes(found, source.label, dice=numbers["dice"])
+      measure = _of_findings if model.multi_label else _of_classes
+      numbers |= measure(found, source.label, dice=numbers["dice"])
     return numbers, {"validation/overlay": np.concatenate(pictures, axis=1)}
 
   return validate
@@ -62,6 +63,13 @@ def _overlays(part: outputs.Outputs, *, count: int) -> list[np.ndarray]:
 
 def _check_classes(config: Config, source: examples.Source) -> None:
   """AUROC is the mean over the classes, each against the others."""
+  if networks.is_multi_label(config):
+    if not any({0, 1} <= {*column} for column in source.label.T):
+      raise ConfigError(
+        f"config.train.select_by={config.train.select_by!r} needs validation "
+        "images with and without a finding. Select by dice."
+      )
+    return
   names = networks.class_names(config)
   absent = [n for i, n in enumerate(names) if not (source.label == i).any()]
   if absent or len(names) < 2:
@@ -87,3 +95,14 @@ def _of_classes(
   values = {k: float(found[k][0]) for k in ("balanced_accuracy", "auroc")}
   values["dice_auroc"] = (dice + values["auroc"]) / 2.0
   return {k: v for k, v in values.items() if np.isfinite(v)}
+
+
+def _of_findings(
+  logits: np.ndarray, label: np.ndarray, *, dice: float
+) -> dict[str, float]:
+  """The mean AUROC of the findings, where it is defined."""
+  probs = classification.posterior(logits, multi_label=True)
+  auroc = findings.mean_auroc(probs, label)
+  if not np.isfinite(auroc):
+    return {}
+  return {"auroc": auroc, "dice_auroc": (dice + auroc) / 2.0}

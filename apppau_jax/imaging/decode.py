@@ -17,6 +17,7 @@ from apppau_jax import errors
 from apppau_jax.imaging import (
   boundary,
   dicom,
+  file_kinds,
   grey_levels,
   isolated,
   picture_checks,
@@ -73,7 +74,7 @@ def read_film(content: bytes | Path, *, name: str = "", bits: int = 8) -> Film:
   name = name or default_name(content)
   with boundary.refusing(name):
     content = _read(content, name=name)
-    if dicom.is_dicom(content):
+    if file_kinds.is_dicom(content):
       return _read_dicom(content, name=name, bits=bits)
     grey = read_levels(content, name=name)
     if grey.dtype == np.uint16:

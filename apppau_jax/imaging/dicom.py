@@ -5,7 +5,6 @@ into memory.
 """
 
 import io
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -36,22 +35,6 @@ _LOSSY = 4  # how far equal channels may differ after a compression with loss
 # A file of this syntax is inflated as a whole before its size is known.
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META_BYTES = 4096
-_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")  # of a file without a preamble
-
-
-def is_dicom(content: bytes) -> bool:
-  """Returns whether bytes begin as a DICOM file.
-
-  It has DICM after 128 bytes (PS3.10), or starts with an element of its first
-  groups.
-  """
-  if content[128:132] == b"DICM":
-    return True
-  if content[:2] not in _FIRST_GROUPS or len(content) < 12:
-    return False
-  number, length = struct.unpack("<HI", content[2:8])
-  explicit = content[4:6].isalpha() and content[4:6].isupper()
-  return number < 0x0100 and (explicit or length <= 64)
 
 
 def is_deflated(content: bytes) -> bool:

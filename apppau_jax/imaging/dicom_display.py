@@ -21,7 +21,7 @@ from apppau_jax.imaging.dicom_header import (
 )
 
 _FUNCTIONS = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}
-_ROWS = 256  # of a film that are mapped at a time
+_ROWS = 64  # of a film that are mapped at a time
 
 
 def grey(header: Any, values: np.ndarray, *, bits: int) -> np.ndarray:
@@ -32,7 +32,8 @@ def grey(header: Any, values: np.ndarray, *, bits: int) -> np.ndarray:
 
   Args:
     header: the data set.
-    values: integers of at most 16 bits, [h, w].
+    values: integers of at most 16 bits, [h, w]; levels of 16 bits take their
+      place, since films are large.
     bits: of the result, 8 or 16; white is 255 or 65535.
 
   Returns:
@@ -47,7 +48,12 @@ def grey(header: Any, values: np.ndarray, *, bits: int) -> np.ndarray:
   for top in range(0, len(values), _ROWS):
     occurs[values[top : top + _ROWS].astype(np.int32) - low] = True
   levels = _levels(header, stored, occurs=occurs, bits=bits)
-  shown = np.empty(values.shape, levels.dtype)
+  in_place = values.itemsize == levels.itemsize > 1
+  shown = (
+    values.view(levels.dtype)
+    if in_place
+    else np.empty(values.shape, levels.dtype)
+  )
   for top in range(0, len(values), _ROWS):
     place = values[top : top + _ROWS].astype(np.int32) - low
     shown[top : top + _ROWS] = levels[place]

@@ -84,7 +84,32 @@ def decoded(header: Any) -> np.ndarray:
     _check_stream(header)
   else:
     _check_length(header)
+    if (values := _words(header)) is not None:
+      return values
   return pixel_array(header, index=0)
+
+
+def _words(header: Any) -> np.ndarray | None:
+  """Returns a whole uncompressed grey frame of 16 bits; None of any other.
+
+  pydicom would hold three copies of a film of 128 MB. Here the one in the
+  header is gone afterwards.
+  """
+  samples, count = (
+    header.get("SamplesPerPixel", 1),
+    header.Rows * header.Columns,
+  )
+  if samples != 1 or header.BitsAllocated != 16:
+    return None
+  if not count or len(header.PixelData) < 2 * count:
+    return None  # pydicom says what is wrong
+  order = "<" if header.file_meta.TransferSyntaxUID.is_little_endian else ">"
+  kind = np.dtype(f"{order}{'i' if header.PixelRepresentation else 'u'}2")
+  values = np.frombuffer(header.PixelData, kind, count=count)
+  del header.PixelData
+  return values.astype(kind.newbyteorder("=")).reshape(
+    header.Rows, header.Columns
+  )
 
 
 def _check_length(header: Any) -> None:

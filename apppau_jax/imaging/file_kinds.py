@@ -63,8 +63,15 @@ def image_format(head: bytes) -> str | None:
       return name
   if head.startswith(b"BM") and _number(head, 14, 4) in _BMP_HEADERS:
     return "BMP"
-  is_dicom = head[128:132] == b"DICM" or _is_data_set(head)
-  return "DICOM" if is_dicom and _DIRECTORY not in head else None
+  return "DICOM" if is_dicom(head) and _DIRECTORY not in head else None
+
+
+def is_dicom(head: bytes) -> bool:
+  """Returns whether bytes begin as a DICOM file, which may be a DICOMDIR.
+
+  It has DICM after 128 bytes (PS3.10), or begins with elements in their order.
+  """
+  return head[128:132] == b"DICM" or _is_data_set(head[:HEAD])
 
 
 def description(name: str, head: bytes) -> str:

@@ -28,7 +28,7 @@ KINDS = (
   "a lateral view",
   "no chest film",
 )
-_SIDE, _FIELDS, _DIRECTIONS = 64, 8, 8
+SIDE, FIELDS, DIRECTIONS = 64, 8, 8
 _WEIGHTS = "view.safetensors"
 
 
@@ -64,7 +64,7 @@ def logits(found: np.ndarray) -> np.ndarray:
   Returns:
     [..., 9], in the order of `KINDS`.
   """
-  arrays = _weights()
+  arrays = weights()
   return found @ arrays["weights"] + arrays["bias"]
 
 
@@ -73,22 +73,23 @@ def features(image: np.ndarray) -> np.ndarray:
 
   They do not depend on brightness and contrast; zeros for one grey level.
   """
-  small = resample.resize_area(image, (_SIDE, _SIDE)).astype(np.float32)
+  small = resample.resize_area(image, (SIDE, SIDE)).astype(np.float32)
   down, right = np.gradient(small)
-  turn = np.arctan2(down, right) / (2 * np.pi) * _DIRECTIONS % _DIRECTIONS
-  lower = np.floor(turn).astype(int) % _DIRECTIONS
+  turn = np.arctan2(down, right) / (2 * np.pi) * DIRECTIONS % DIRECTIONS
+  lower = np.floor(turn).astype(int) % DIRECTIONS
   share, length = turn - np.floor(turn), np.hypot(right, down)
-  counts = np.zeros((_SIDE, _SIDE, _DIRECTIONS), np.float32)
+  counts = np.zeros((SIDE, SIDE, DIRECTIONS), np.float32)
   rows, columns = np.indices(small.shape)
   counts[rows, columns, lower] += length * (1 - share)
-  counts[rows, columns, (lower + 1) % _DIRECTIONS] += length * share
-  cell = _SIDE // _FIELDS
-  fields = counts.reshape(_FIELDS, cell, _FIELDS, cell, _DIRECTIONS)
+  counts[rows, columns, (lower + 1) % DIRECTIONS] += length * share
+  cell = SIDE // FIELDS
+  fields = counts.reshape(FIELDS, cell, FIELDS, cell, DIRECTIONS)
   found = np.sqrt(fields.sum(axis=(1, 3)).ravel())
   return found / (np.linalg.norm(found) + 1e-6)
 
 
 @functools.cache
-def _weights() -> dict[str, np.ndarray]:
+def weights() -> dict[str, np.ndarray]:
+  """Returns the discriminant: `weights` [512, 9] and `bias` [9]."""
   content = (resources.files("apppau_jax.imaging") / _WEIGHTS).read_bytes()
   return safetensors.numpy.load(content)

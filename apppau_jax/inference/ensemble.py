@@ -35,19 +35,26 @@ def mean_segmentation(outputs: Sequence[SegmentorOutput]) -> SegmentorOutput:
 
 
 def mean_classification(
-  logits: Sequence[np.ndarray], *, temperatures: Sequence[float]
+  logits: Sequence[np.ndarray],
+  *,
+  temperatures: Sequence[float],
+  multi_label: bool = False,
 ) -> np.ndarray:
   """Averages the members' class probabilities.
 
   Args:
     logits: `[b, n + 1]` of each member, the fake class last.
     temperatures: of each member's class probabilities.
+    multi_label: see `classification.posterior`.
 
   Returns:
     Logits `[b, n + 1]` whose class probabilities are the mean of the members'
     calibrated ones, and whose probability of the fake class is the mean of
     the members' own.
   """
+  if multi_label:
+    each = [special.expit(own / t) for own, t in zip(logits, temperatures)]
+    return special.logit(np.mean(each, axis=0).clip(_LEAST, 1 - _LEAST))
   real, fake = [], []
   for own, temperature in zip(logits, temperatures, strict=True):
     own = np.asarray(own, np.float64)

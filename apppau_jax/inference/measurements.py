@@ -148,6 +148,8 @@ def both_lungs(
   """Returns both lungs among the masks of one image; None if they are not."""
   if not structures:
     return mask
+  if LUNGS in structures:
+    return mask[..., structures.index(LUNGS)]
   if not {LEFT, RIGHT} <= {*structures}:
     return None
   sides = [structures.index(name) for name in (LEFT, RIGHT)]

@@ -40,6 +40,8 @@ class Model:
     bits: of the grey levels that the networks see, 8 or 16.
     structures: names of the k masks; empty for one mask of both lungs.
     class_names: the n classes; empty without a classifier.
+    multi_label: whether these are findings, of which an image may have any
+      number.
     threshold: inside where the probability is at least this.
     largest_components: connected components that are kept of each mask; 0
       keeps all.
@@ -72,6 +74,7 @@ class Model:
   bits: int = 8
   structures: tuple[str, ...] = ()
   class_names: tuple[str, ...] = ()
+  multi_label: bool = False
   threshold: float = 0.5
   largest_components: int = 0
   united: tuple[int, ...] = ()
@@ -254,14 +257,20 @@ class Model:
     found = [m.classify(image, mask, mesh=self.mesh) for m in self.members]
     if len(found) > 1:
       temperatures = [m.temperature for m in self.members]
-      found = [ensemble.mean_classification(found, temperatures=temperatures)]
+      found = [
+        ensemble.mean_classification(
+          found, temperatures=temperatures, multi_label=self.multi_label
+        )
+      ]
     return np.asarray(found[0], np.float32)
 
   def class_probabilities(self, logits: np.ndarray) -> np.ndarray:
     """Calibrated probabilities `[b, n]` of the logits of `classify`."""
     alone = len(self.members) == 1  # else `classify` applied each member's
     temperature = self.members[0].temperature if alone else 1.0
-    return classification.posterior(logits, temperature=temperature)
+    return classification.posterior(
+      logits, temperature=temperature, multi_label=self.multi_label
+    )
 
   def binarize(self, prob: np.ndarray) -> np.ndarray:
     """The masks of one image's probabilities `[h, w]` or `[h, w, k]`."""

@@ -22,7 +22,8 @@ class Prediction:
     probability: float32 of the same shape, in [0, 1].
     structures: names of the k masks; empty for the lungs.
     classes: names of the n classes; empty without a classifier.
-    class_probability: `[n]`, sums to 1; None without a classifier.
+    class_probability: `[n]`, sums to 1, or of findings each from 0 to 1; None
+      without a classifier.
     remarks: what is unusual about the image or its lungs, one sentence each.
     spacing: millimetres between the pixels; None if the file does not say.
     measurements: by name, see `inference.measurements`; what could not be

@@ -137,6 +137,7 @@ def predict_files(
   columns = prediction_table.Columns(
     structures=model.structures,
     class_names=model.class_names,
+    multi_label=model.multi_label,
     spreads=model.has_samples,
   )
   earlier = prediction_folder.claim(

@@ -99,11 +99,13 @@ class Columns:
   Attributes:
     structures: names of the masks; empty for the lungs.
     class_names: the classes in the order of their probabilities.
+    multi_label: whether these are findings, none of which is the most probable.
     spreads: whether measurements have a spread, see `measurements`.
   """
 
   structures: Sequence[str] = ()
   class_names: Sequence[str] = ()
+  multi_label: bool = False
   spreads: bool = False
 
   def masks(self) -> list[str]:
@@ -120,7 +122,8 @@ class Columns:
 
   def predicted(self) -> list[str]:
     """Column names of the most probable class and its probability."""
-    return ["class", "probability"] if self.class_names else []
+    one = self.class_names and not self.multi_label
+    return ["class", "probability"] if one else []
 
   def probabilities(self) -> list[str]:
     """Column names of `Row.probs`."""
@@ -276,7 +279,7 @@ def _line(cells: Iterable[str]) -> str:
 
 def _cells(row: Row, columns: Columns) -> list[str]:
   chosen: list[str] = []
-  if row.probs:
+  if row.probs and not columns.multi_label:
     best = int(np.argmax(row.probs))
     chosen = [columns.class_names[best], f"{row.probs[best]:.6f}"]
   groups = [

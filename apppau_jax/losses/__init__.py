@@ -28,6 +28,10 @@ from apppau_jax.losses.cross_entropy import cross_entropy_loss
 from apppau_jax.losses.cross_entropy_tversky import cross_entropy_tversky_loss
 from apppau_jax.losses.deep_supervision import deep_supervision_loss
 from apppau_jax.losses.dice import dice_loss
+from apppau_jax.losses.findings import (
+  findings_consistency_loss,
+  findings_loss,
+)
 from apppau_jax.losses.kl_tversky import kl_divergence_loss, kl_tversky_loss
 from apppau_jax.losses.objectives import (
   adversarial_objective,
@@ -58,6 +62,8 @@ __all__ = [
   "dice_loss",
   "discriminator_objective",
   "fake_log_prob",
+  "findings_consistency_loss",
+  "findings_loss",
   "kl_divergence_loss",
   "kl_tversky_loss",
   "masked_mean",

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from apppau_jax.losses import adversarial, deep_supervision
+from apppau_jax.losses import adversarial, deep_supervision, findings
 
 LossFn = Callable[[jax.Array, jax.Array], jax.Array]
 Terms = dict[str, jax.Array]
@@ -89,6 +89,7 @@ def adversarial_objective(
   form: str = "nonsaturating",
   weight: float = 0.01,
   unlabelled_weight: float = 0.01,
+  multi_label: bool = False,
   ramp: jax.Array | float = 1.0,
 ) -> tuple[jax.Array, Terms]:
   """Compute the term c L_adv of eq. (3), a mean over all images.
@@ -99,6 +100,7 @@ def adversarial_objective(
     form: `nonsaturating` (eq. 5) or `saturating` (Algorithm 1).
     weight: c of labelled images.
     unlabelled_weight: c of the others.
+    multi_label: see `discriminator_objective`.
     ramp: factor of c, in [0, 1].
 
   Returns:
@@ -111,6 +113,8 @@ def adversarial_objective(
     raise ValueError(
       f"form is {form!r}; it must be one of {', '.join(ADVERSARIAL)}"
     )
+  if multi_label:
+    fake_logits = findings.pair_logits(fake_logits)
   each = ADVERSARIAL[form](fake_logits)
   c = jnp.where(has_mask, weight, unlabelled_weight) * ramp
   return jnp.mean(c * each), {"adversarial": jnp.mean(each)}
@@ -128,6 +132,7 @@ def discriminator_objective(
   fake_weight: float = 0.5,
   predicted_weight: float = 0.0,
   conditional: bool = True,
+  multi_label: bool = False,
 ) -> tuple[jax.Array, Terms]:
   """Compute L_D, eqs. (6) to (8).
 
@@ -136,7 +141,7 @@ def discriminator_objective(
   Args:
     real_logits: `[r, n + 1]`, D on (x, y) of the batch's first r examples.
     fake_logits: `[b, n + 1]`, D on (x, S(x)) of all, S held fixed.
-    label: int `[b]`.
+    label: int `[b]`, or `[b, n]` for findings.
     has_mask: `[b]` bool; a pair without its mask is not real.
     has_label: `[b]` bool; examples without a label teach no class.
     class_weight: of eq. (6), the class of real pairs.
@@ -144,6 +149,7 @@ def discriminator_objective(
     fake_weight: of eq. (8).
     predicted_weight: of the class of (x, S(x)), beyond the paper.
     conditional: eq. (6) among the n classes; else among all n + 1, as printed.
+    multi_label: the n labels are findings, see `losses.findings`.
 
   Returns:
     The loss; its terms, and the shares of real and of fake pairs that D
@@ -151,18 +157,21 @@ def discriminator_objective(
   """
   rows = len(real_logits)
   real, labelled = has_mask[:rows], has_label[:rows]
+  if multi_label:
+    of_real = findings.findings_loss(real_logits, label[:rows])
+    of_fake = findings.findings_loss(fake_logits, label)
+    real_logits = findings.pair_logits(real_logits)
+    fake_logits = findings.pair_logits(fake_logits)
+  else:
+    of_real = adversarial.class_loss(
+      real_logits, label[:rows], conditional=conditional
+    )
+    of_fake = adversarial.class_loss(fake_logits, label)
   terms = {
-    "class": masked_mean(
-      adversarial.class_loss(
-        real_logits, label[:rows], conditional=conditional
-      ),
-      real & labelled,
-    ),
+    "class": masked_mean(of_real, real & labelled),
     "real": masked_mean(-adversarial.real_log_prob(real_logits), real),
     "fake": jnp.mean(-adversarial.fake_log_prob(fake_logits)),
-    "class_predicted": masked_mean(
-      adversarial.class_loss(fake_logits, label), has_label
-    ),
+    "class_predicted": masked_mean(of_fake, has_label),
   }
   loss = (
     class_weight * terms["class"]

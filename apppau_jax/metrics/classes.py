@@ -66,7 +66,7 @@ def measure(
   gaps = np.eye(BINS)[_bin(confidence)] * (right - confidence)[:, None]
   errors = ((probs - np.eye(classes)[label]) ** 2).sum(axis=1)
   areas = [
-    _auroc(weights, score=probs[:, c], positive=label == c)
+    auroc(weights, score=probs[:, c], positive=label == c)
     for c in (range(classes) if classes > 2 else [1])
   ]
   return {
@@ -83,6 +83,31 @@ def confusion(weights: Floats, *, probs: Floats, label: Labels) -> Floats:
   cell = label * classes + probs.argmax(axis=1)
   counts = weights @ np.eye(classes**2)[cell]
   return counts.reshape(-1, classes, classes)
+
+
+def auroc(
+  weights: Floats, *, score: Floats, positive: NDArray[np.bool_]
+) -> Floats:
+  """Compute the AUROC under each of r weightings.
+
+  Args:
+    weights: `[r, m]`, how often each image counts.
+    score: `[m]`, finite, higher for the positive class.
+    positive: `[m]` bool.
+
+  Returns:
+    `[r]`; NaN where no positive or no negative image counts.
+  """
+  # Groups of equal score, in ascending order.
+  order = np.argsort(score, kind="stable")
+  starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
+  hits, misses = (
+    np.add.reduceat(weights[:, order] * part[order], starts, axis=1)
+    for part in (positive, ~positive)
+  )
+  below = np.cumsum(misses, axis=1) - misses / 2
+  pairs = hits.sum(axis=1) * misses.sum(axis=1)
+  return _ratio((hits * below).sum(axis=1), pairs)
 
 
 def roc_curve(score: ArrayLike, positive: ArrayLike) -> Floats:
@@ -151,21 +176,6 @@ def _mcc(true: Floats, *, predicted: Floats, right: Floats) -> Floats:
   covariance = total * right - (true * predicted).sum(axis=1)
   mcc = _ratio(covariance, np.sqrt(spread * spread_predicted))
   return np.where((spread > 0) & (spread_predicted == 0), 0.0, mcc)
-
-
-def _auroc(
-  weights: Floats, *, score: Floats, positive: NDArray[np.bool_]
-) -> Floats:
-  """Return [r], from groups of equal score in ascending order."""
-  order = np.argsort(score, kind="stable")
-  starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-  hits, misses = (
-    np.add.reduceat(weights[:, order] * part[order], starts, axis=1)
-    for part in (positive, ~positive)
-  )
-  below = np.cumsum(misses, axis=1) - misses / 2
-  pairs = hits.sum(axis=1) * misses.sum(axis=1)
-  return _ratio((hits * below).sum(axis=1), pairs)
 
 
 def _bin(confidence: Floats) -> NDArray[np.intp]:

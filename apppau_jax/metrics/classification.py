@@ -20,16 +20,20 @@ from apppau_jax.metrics.classes import Labels
 TEMPERATURES = (0.1, 10.0)  # the range of `fit_temperature`
 
 
-def posterior(logits: ArrayLike, *, temperature: float = 1.0) -> Floats:
+def posterior(
+  logits: ArrayLike, *, temperature: float = 1.0, multi_label: bool = False
+) -> Floats:
   """Compute class probabilities from D's logits, without the fake class.
 
   Args:
     logits: `[m, n + 1]`, the fake class last; n >= 2.
+    multi_label: Whether the n are findings, each with a probability of its own
+      (n >= 1), and not classes.
     temperature: Divisor of the logits. Above 1 it flattens the probabilities;
       the most probable class stays the same.
 
   Returns:
-    `[m, n]`, rows that sum to 1.
+    `[m, n]`, of classes rows that sum to 1.
 
   Raises:
     ValueError: Other shapes, values that are not finite, or a temperature that
@@ -42,6 +46,8 @@ def posterior(logits: ArrayLike, *, temperature: float = 1.0) -> Floats:
   """
   if not (np.isfinite(temperature) and temperature > 0):
     raise ValueError(f"temperature {temperature} is not positive and finite")
+  if multi_label:
+    return special.expit(_real(logits, least=1) / temperature)
   return special.softmax(_real(logits) / temperature, axis=1)
 
 
@@ -157,10 +163,12 @@ def summarise(
   }
 
 
-def _real(logits: ArrayLike) -> Floats:
+def _real(logits: ArrayLike, *, least: int = 2) -> Floats:
   logits = np.asarray(logits, np.float64)
-  if logits.ndim != 2 or logits.shape[1] < 3:
-    raise ValueError(f"logits {logits.shape} are not [m, n + 1] with n >= 2")
+  if logits.ndim != 2 or logits.shape[1] < least + 1:
+    raise ValueError(
+      f"logits {logits.shape} are not [m, n + 1] with n >= {least}"
+    )
   if not np.isfinite(logits).all():
     raise ValueError("D's logits are not all finite")
   return logits[:, :-1]

@@ -16,6 +16,7 @@ from apppau_jax.inference.outputs import Outputs
 from apppau_jax.metrics import (
   by_dataset,
   classification,
+  findings,
   masks,
   paper_compat,
   statistics,
@@ -61,16 +62,22 @@ class Labels:
   """The true classes of the images of a `Scored`, in its order.
 
   Attributes:
-    label: `[n]` in 0..c-1; -1 where unknown.
-    class_names: the c classes.
+    label: `[n]` in 0..c-1; of findings `[n, c]` in 0..1; -1 where unknown.
+    class_names: the c classes, or findings.
     temperature: of the class probabilities, see `classification.posterior`.
     positive: of two classes, the one whose ROC is drawn; "": the second.
+    multi_label: whether they are findings.
+    patients: of the images, for the intervals of findings.
+    least_positives: see `findings.summarise`.
   """
 
   label: np.ndarray
   class_names: Sequence[str]
   temperature: float = 1.0
   positive: str = ""
+  multi_label: bool = False
+  patients: Sequence[str] = ()
+  least_positives: int = 10
 
 
 def score(
@@ -138,7 +145,9 @@ def make_report(
   `classification` (`classification.summarise` of those images, with the
   `temperature`), `classification_oracle_mask` (the same with the reference
   masks, and a `note` that it is no result) and, in `per_image`, `label` and
-  `probs` of each of them. With structures there is a summary of each under
+  `probs` of each of them. With findings there are instead `findings`
+  (`findings.summarise`) and in `per_image` `findings`, those stated, and
+  `finding_probs`. With structures there is a summary of each under
   `structures`, in `per_image` too, and no `paper_compat`. Images whose spacing
   is known have `measurements` in `per_image`. Of a combined data
   set there are the same numbers `by_source`, and `classification.source_only`.
@@ -202,6 +211,8 @@ def _classification(
       f"{len(scored.ids)} images need as many logits, not "
       f"{len(scored.logits)}, and labels, not {len(label)}"
     )
+  if labels.multi_label:
+    return *_findings(scored.logits, labels), {}
   labelled = np.flatnonzero(label >= 0)
   if not len(labelled):
     return {}, {}, {}
@@ -231,6 +242,33 @@ def _classification(
     for i, c, row in zip(labelled, label, probs)
   }
   return blocks, of_images, by_source
+
+
+def _findings(
+  logits: np.ndarray, labels: Labels
+) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+  """The report's block, and what to add to each image."""
+  probs, names = (
+    classification.posterior(logits, multi_label=True),
+    labels.class_names,
+  )
+  if not (labels.label >= 0).any():
+    return {}, {}
+  block = findings.summarise(
+    probs,
+    labels.label,
+    names=names,
+    patients=labels.patients,
+    least=labels.least_positives,
+  )
+  of_images = {
+    i: {
+      "findings": {n: int(v) for n, v in zip(names, stated) if v >= 0},
+      "finding_probs": dict(zip(names, row.tolist())),
+    }
+    for i, (stated, row) in enumerate(zip(labels.label, probs))
+  }
+  return {"findings": block}, of_images
 
 
 def pick_cases(

@@ -43,7 +43,7 @@ def write_report(
   Args:
     path: of the page.
     report: the content of report.json. `segmentation`, `per_image`,
-      `structures`, `by_source`, `paper_compat`, `classification`,
+      `structures`, `by_source`, `paper_compat`, `classification`, `findings`,
       `classification_oracle_mask` and `notes` may be missing.
     history: lines of metrics.jsonl; may be empty.
     cases: images to show, in this order; may be empty.
@@ -70,6 +70,7 @@ def write_report(
       for name, value in _flat(report.get("paper_compat", {}))
     },
     classes=_classes(report),
+    findings=report.get("findings"),
     environment={k: str(v) for k, v in _flat(environment) if k != "command"},
     command=environment.get("command"),
     config=json.dumps(

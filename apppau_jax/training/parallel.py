@@ -146,7 +146,7 @@ def compile_train_step(
 
   def gather_and_step(state, resident, indices, seed):
     batch = resident if indices is None else resident.take(indices)
-    rows = _rows(mesh, axis=batch.label.ndim - 1)
+    rows = _rows(mesh, axis=batch.has_label.ndim - 1)
     batch = jax.lax.with_sharding_constraint(batch, rows)
     return step(state, batch, *(() if seed is None else (seed,)))
 

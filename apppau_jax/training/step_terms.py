@@ -24,10 +24,13 @@ class ClassConsistency:
   Attributes:
     strong_view: maps a key and images `[u, h, w, 1]` to their strong views.
     weight: of the term.
+    loss: maps the logits of D and those of its teacher, `[u, n + 1]`, to one
+      loss an image.
   """
 
   strong_view: Callable[[jax.Array, jax.Array], jax.Array]
   weight: Weight
+  loss: Callable[[jax.Array, jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

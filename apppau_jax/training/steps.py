@@ -157,7 +157,7 @@ class TrainStep:
         has_label=batch.has_label,
       )
       if agree is not None:
-        each = adversarial.class_consistency_loss(strong[0], teacher)
+        each = agree.loss(strong[0], teacher)
         term = _sum(
           term,
           objectives.consistency_objective(

@@ -190,3 +190,16 @@ def test_images_without_a_mask_are_counted(write):
 def test_masks_without_a_row_are_counted(write):
   siim = dict(_index("siim_acr", write("siim_acr")).notes)
   assert any("no row for 2 images" in note for note in siim.values())
+
+
+def test_a_table_in_another_encoding_is_not_guessed(write):
+  root = write("chestx_ray14")
+  path = root / "Data_Entry_2017.csv"
+  lines = path.read_bytes().splitlines()
+  lines[2] = lines[2].replace(b"PA", "é".encode("latin-1"))
+  path.write_bytes(b"\n".join(lines))
+  with pytest.raises(DataError, match=r"2017\.csv.*line 3.*0xe9.*CSV UTF-8"):
+    _index("chestx_ray14", root)
+  text = path.read_bytes().replace(b"\xe9", b"PA").decode()
+  path.write_text(text, encoding="utf-16")
+  assert len(_index("chestx_ray14", root).examples) == 24

@@ -1,6 +1,8 @@
 """Six public sets on made copies of their published layouts."""
 
 import collections
+import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -8,12 +10,13 @@ import pytest
 from fixtures import field_sets
 
 from apppau_jax.checks import prepared_data, raw_data, validation
-from apppau_jax.datasets import registry
+from apppau_jax.datasets import chestx_ray14, registry
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.prepare import prepare
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import fitting
 from apppau_jax.imaging import resample
+from configs import dataset as dataset_recipe
 from configs import phantom
 
 NAMES = [*field_sets.WRITERS]
@@ -65,6 +68,7 @@ def test_a_copy_is_prepared_as_it_was_made(name, copy, tmp_path):
       if len(made.mask) == SIDE // 2:
         stated = np.kron(made.mask, np.ones((2, 2), bool))
       np.testing.assert_array_equal(opened.mask[i, ..., 0], stated, entry.id)
+    assert bool(entry.structures) == bool(made.structures), entry.id
     label = dataset.class_names[entry.label] if entry.label >= 0 else ""
     assert label == made.label, entry.id
     if made.split:
@@ -99,6 +103,28 @@ def test_a_copy_trains(name, copy, tmp_path):
   config.train.batch_size, config.train.epochs = 4, 1
   fitting.fit(config, workdir=tmp_path / "run")
   assert (tmp_path / "run/eval/test/report.json").exists()
+
+
+@pytest.mark.slow
+def test_a_copy_trains_a_classifier_of_findings(copy, tmp_path):
+  root, _ = copy("chestx_ray14")
+  prepare("chestx_ray14", raw_dir=root, data_dir=tmp_path / "data")
+  config = dataset_recipe.get_config(
+    "quick,name=chestx_ray14,diagnosis=findings"
+  )
+  config.data.data_dir = str(tmp_path / "data")
+  config.data.accept = ("twins",)
+  config.model.preset = "unet"
+  config.train.batch_size, config.train.epochs = 4, 1
+  config.eval.test_time_augmentation = False
+  config.eval.least_positives = 1
+  config.train.select_by = "dice"
+  fitting.fit(config, workdir=tmp_path / "run")
+  report = json.loads((tmp_path / "run/eval/test/report.json").read_text())
+  found = report["findings"]
+  stated = ("Atelectasis", "Effusion", "Hernia")
+  assert {*found["by_finding"]} - {*found["too_few"]} == {*stated}
+  assert found["by_finding"]["Hernia"]["positives"] == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -205,3 +231,60 @@ def test_a_changed_table_prepares_again(copy, tmp_path):
   path.write_text(path.read_text().replace(" 9 55 9", " 8 56 8", 1))
   second = prepare("siim_acr", raw_dir=raw, data_dir=tmp_path)
   assert second["content_sha256"] != first["content_sha256"]
+
+
+@pytest.mark.parametrize("name", ["chestx_ray14", "chestx_det"])
+def test_every_finding_is_a_label_of_its_own(name, copy, tmp_path):
+  root, expected = copy(name)
+  prepare(name, raw_dir=root, data_dir=tmp_path)
+  dataset = Dataset(name, data_dir=tmp_path)
+  names = registry.finding_names(name)
+  assert dataset.finding_names == names
+  some = [names[0], "Hernia", names[3]]  # ChestX-Det does not state hernias
+  opened = dataset.open(dataset.ids, findings=some, masks_of=())
+  for label, example_id in zip(opened.label, dataset.ids):
+    stated = expected[example_id].finding.replace(" ", "_").split("|")
+    own = [int(f in stated) if f in names else -1 for f in some]
+    assert label.tolist() == own, example_id
+  assert opened.has_label.all()
+  half = dataset.ids[::2]
+  opened = dataset.open(dataset.ids, findings=some, labels_of=half)
+  assert opened.has_label.tolist() == [i in half for i in dataset.ids]
+  assert (opened.label[~opened.has_label] == -1).all()
+
+
+def test_a_set_prepared_without_findings_is_read_and_prepared_again(
+  copy, tmp_path, monkeypatch
+):
+  name = "chestx_ray14"
+  root, _ = copy(name)
+  spec = registry.spec(name)
+  before = dataclasses.replace(spec, finding_names=())
+  monkeypatch.setattr(chestx_ray14, "CHESTX_RAY14", before)
+  monkeypatch.setitem(registry.DATASETS, name, before)
+  prepare(name, raw_dir=root, data_dir=tmp_path)
+  monkeypatch.setattr(chestx_ray14, "CHESTX_RAY14", spec)
+  monkeypatch.setitem(registry.DATASETS, name, spec)
+  dataset = Dataset(name, data_dir=tmp_path)
+  assert dataset.finding_names == ()
+  assert dataset.open(dataset.ids, masks_of=()).has_label.all()
+  assert not prepare(name, raw_dir=root, data_dir=tmp_path)["reused"]
+  assert Dataset(name, data_dir=tmp_path).finding_names == spec.finding_names
+  assert prepare(name, raw_dir=root, data_dir=tmp_path)["reused"]
+
+
+def test_infections_are_a_structure_that_may_be_empty(copy, tmp_path):
+  name = "covid_qu_ex_infection"
+  root, expected = copy(name)
+  prepare(name, raw_dir=root, data_dir=tmp_path)
+  dataset = Dataset(name, data_dir=tmp_path)
+  opened = dataset.open(dataset.ids, structures=("infection", "lungs"))
+  areas = []
+  for i, example_id in enumerate(dataset.ids):
+    own = expected[example_id].structures
+    assert opened.has_mask[i] == bool(own)
+    if own:
+      small = [np.kron(mask, np.ones((2, 2), bool)) for mask in own[::-1]]
+      np.testing.assert_array_equal(opened.mask[i], np.stack(small, axis=-1))
+      areas.append(own[1].sum())
+  assert sorted(areas) == [0, 0, 0, 54, 54, 54]

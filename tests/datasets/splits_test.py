@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apppau_jax.datasets import registry, splits
+from apppau_jax.datasets import registry, split_protocols, splits
 from apppau_jax.datasets.splits import Parts
 from apppau_jax.errors import ConfigError, DataError
 
@@ -320,7 +320,7 @@ def test_impossible_label_fractions_are_refused(wanted):
 @pytest.mark.parametrize(
   ("name", "hint"),
   [
-    ("papre", r"paper, idiap, given or fold-K-of-N.* mean paper"),
+    ("papre", r"paper, idiap, given, .*fold-K-of-N.* mean paper"),
     ("Idiap", "mean idiap"),
     ("fold_1_of_4", "mean fold-1-of-4"),
     ("fold-5-of-5", "counted from 0"),
@@ -424,3 +424,30 @@ def test_damaged_files_are_refused(tmp_path, content, message):
   path.write_text(content, encoding="utf-8")
   with pytest.raises(DataError, match=message):
     splits.read_splits(path)
+
+
+@pytest.mark.parametrize("name", ["montgomery", "shenzhen"])
+def test_the_classification_split_has_the_proportions_of_mednet(name):
+  spec = registry.spec(name)
+  ids = spec.masked_ids
+  parts = splits.make_split(
+    "classification",
+    dataset=name,
+    ids=ids,
+    labels={i: spec.label(i) for i in ids},
+    groups=spec.patients,
+    seed=0,
+  )
+  sizes = [len(parts.train_labelled), len(parts.validation), len(parts.test)]
+  stated = {"montgomery": (88, 22, 28), "shenzhen": (422, 107, 133)}[name]
+  assert sum(sizes) == len(ids)
+  share = len(ids) / sum(stated)
+  for size, count in zip(sizes, stated):
+    assert abs(size - share * count) <= 1
+  sick = sum(map(spec.label, ids)) / len(ids)
+  for part in (parts.train_labelled, parts.validation, parts.test):
+    assert abs(sum(map(spec.label, part)) - sick * len(part)) < 2
+  with pytest.raises(ConfigError, match="montgomery and shenzhen, not jsrt"):
+    split_protocols.divide_by(
+      "classification", dataset="jsrt", members=[], seed=0, given={}
+    )

@@ -1,5 +1,6 @@
 """Exported folders: the same predictions, one clear error for each fault."""
 
+import dataclasses
 import json
 
 import jax
@@ -10,6 +11,8 @@ from jax import export
 
 import apppau_jax
 from apppau_jax.deploy import artefact
+from apppau_jax.deploy import export as export_lib
+from apppau_jax.deploy.model_card import Card
 from apppau_jax.errors import CheckpointError
 
 
@@ -27,6 +30,22 @@ def test_the_loaded_export_predicts_as_the_model(exported, model, film, size):
     np.testing.assert_array_equal(other.mask, one.mask)
   assert other.structures == ("left_lung", "right_lung")
   assert other.classes == ("normal", "tb")
+
+
+def test_an_export_gives_findings_probabilities_of_their_own(
+  model, film, tmp_path
+):
+  several = dataclasses.replace(model, multi_label=True)
+  export_lib.write(
+    several, tmp_path, version="0", identity={}, card=Card(), onnx=False
+  )
+  image = film(16, 16)
+  one, other = several.predict(image), apppau_jax.load(tmp_path).predict(image)
+  np.testing.assert_allclose(
+    other.class_probability, one.class_probability, atol=1e-5
+  )
+  assert other.class_probability.sum() != pytest.approx(1, abs=1e-3)
+  assert "sums to 1" not in (tmp_path / artefact.CARD).read_text()
 
 
 def test_settings_are_those_of_the_model(exported, model):

@@ -84,7 +84,7 @@ def test_facts_are_those_of_the_package(page):
   assert [*itertools.chain(*facts["columns"])] == columns.header()
   assert facts["threshold"] == 0.4
   assert facts["largest_components"] == 1
-  assert facts["rules"]["pose_mean"] == page_facts.rules()["pose_mean"]
+  assert facts["rules"]["view"] == page_facts.rules()["view"]
 
 
 def test_the_card_is_shown_and_no_markup(page):

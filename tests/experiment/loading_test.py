@@ -7,7 +7,9 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from fixtures.stub_member import StubMember
 
+from apppau_jax.config import Config
 from apppau_jax.errors import CheckpointError, ConfigError
 from apppau_jax.experiment import (
   loading,
@@ -17,6 +19,7 @@ from apppau_jax.experiment import (
   weights_file,
 )
 from apppau_jax.inference.model import Model
+from apppau_jax.phantoms import make_phantom
 from apppau_jax.training import checkpoints
 from configs import appau_phantom, phantom
 
@@ -199,3 +202,31 @@ def test_only_a_finished_run_is_lengthened(trained, tmp_path):
   assert run_folder.claim(folder, longer) is None  # from here on it is that
   with pytest.raises(ConfigError, match=r"train\.epochs"):  # never shorter
     run_folder.claim(folder, _small().to_dict(), may_lengthen=True)
+
+
+@pytest.mark.parametrize(
+  ("dataset", "structures", "named"),
+  [
+    ("montgomery", (), ()),
+    ("siim_acr", (), ("pneumothorax",)),
+    ("covid_qu_ex_infection", ("infection",), ("infection",)),
+  ],
+)
+def test_masks_are_named_by_what_they_outline(dataset, structures, named):
+  config = Config()
+  config.data.dataset, config.data.structures = dataset, structures
+  assert networks.structures(config) == named
+  assert networks.masks(config) == 1
+
+
+def test_there_are_no_remarks_about_lungs_on_other_masks():
+  side = 64
+  black = np.full((side, side), -9.0)  # an empty mask
+  member = StubMember(
+    lambda image: np.broadcast_to(black[..., None], image.shape)
+  )
+  film = make_phantom(seed=0, index=0, size=(256, 256)).image
+  for structures, mentioned in (((), True), (("pneumothorax",), False)):
+    model = Model([member], resolution=side, structures=structures)
+    text = " ".join(model.predict(film).remarks).lower()
+    assert ("lung" in text) == mentioned

@@ -99,3 +99,11 @@ def test_random_bytes_are_no_images():
 )
 def test_known_suffixes_are_no_part_of_a_name(name, bare):
   assert file_kinds.name_of(name) == bare
+
+
+def test_a_dicom_file_is_one_by_one_rule():
+  for options in ({"preamble": True}, {"implicit": True}, {"implicit": False}):
+    assert file_kinds.is_dicom(_dicom(**options))
+  directory = _dicom(preamble=True, sop=uid.MediaStorageDirectoryStorage)
+  assert file_kinds.is_dicom(directory)  # but no image
+  assert not file_kinds.is_dicom(b"\x08\0" + bytes(300))

@@ -304,6 +304,7 @@ class _Model:
   """Predicts every pixel of every file."""
 
   structures, class_names, batch_size = (), (), 2
+  multi_label = False
   has_samples = False
 
   def read(self, path):

@@ -232,6 +232,20 @@ def test_class_probabilities_are_calibrated(radiograph):
   assert special.softmax(fake[0])[2] == pytest.approx(means)
 
 
+def test_findings_have_probabilities_of_their_own(radiograph):
+  logits = [np.array([[2.0, -1.0, 0.5]]), np.array([[0.0, 1.0, 9.0]])]
+  members = [
+    StubMember(lambda x: np.zeros(x.shape), lambda *_, own=own: own)
+    for own in logits
+  ]
+  options = {"class_names": ("mass", "nodule"), "multi_label": True}
+  for count in (1, 2):
+    model = Model(members[:count], resolution=SIDE, **options)
+    found = model.predict(radiograph).class_probability
+    each = [special.expit(own[0, :2]) for own in logits[:count]]
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-5)
+
+
 def test_a_real_discriminator_classifies_the_predicted_mask(radiograph):
   network, classifier = _member(0), Discriminator(base_width=2, depth=2)
   blank = jnp.zeros((1, SIDE, SIDE, 1))

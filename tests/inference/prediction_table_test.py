@@ -125,3 +125,24 @@ def test_other_rows_are_refused_by_line(path, old, new, says):
   (path.parent / "predictions.json").write_text("{}")
   with pytest.raises(DataError, match="cannot be continued"):
     prediction_folder.claim(path.parent, {}, columns=COLUMNS, overwrite=False)
+
+
+def test_findings_have_probabilities_and_none_is_the_most_probable(tmp_path):
+  columns = Columns(class_names=("mass", "nodule"), multi_label=True)
+  row = Row(
+    "a.png",
+    "ok",
+    masks=("a_mask.png",),
+    fractions=(0.25,),
+    quality=(0.9,),
+    probs=(0.75, 0.625),
+    measured=(None,) * len(columns.measurements()),
+  )
+  path = tmp_path / prediction_table.NAME
+  prediction_table.write(path, [row], columns=columns)
+  with path.open(newline="") as file:
+    (written,) = csv.DictReader(file)
+  assert "class" not in written
+  assert written["probability_nodule"] == "0.625000"
+  found = prediction_table.read(path, columns=columns)["a.png"]
+  assert found.probs == row.probs

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 from fixtures.stub_member import StubMember
+from scipy import special
+from sklearn import metrics
 
 from apppau_jax.datasets.examples import Examples
 from apppau_jax.inference.model import Model
 from apppau_jax.reports import evaluate
+from apppau_jax.reports import report as page
 
 # Of D for five images, two classes and the fake class.
 LOGITS = np.log([[3, 1, 9], [1, 1, 1], [1, 4, 1], [1, 3, 2], [2, 1, 7.0]])
@@ -158,3 +161,52 @@ def test_report_of_a_combination_separates_the_data_sets():
   assert "by_source" not in plain
   assert "source_only" not in plain["classification"]
   assert plain["segmentation"] == report["segmentation"]
+
+
+def test_findings_have_a_block_and_columns_of_their_own(tmp_path):
+  names = ("mass", "nodule")
+  model = _model(
+    batch_size=5,
+    classifier=lambda image, mask: LOGITS,
+    class_names=names,
+    multi_label=True,
+  )
+  stated = np.array([[1, -1], [0, 1], [-1, -1], [1, 0], [0, 0]])
+  labels = evaluate.Labels(
+    label=stated, class_names=names, multi_label=True, least_positives=2
+  )
+  report = evaluate.make_report(_score(model), facts={}, labels=labels)
+  json.dumps(report, allow_nan=False)
+  assert "classification" not in report
+  block = report["findings"]
+  known = stated[:, 0] >= 0
+  probs = special.expit(LOGITS[:, 0])
+  mass = block["by_finding"]["mass"]
+  assert mass["auroc"] == metrics.roc_auc_score(stated[known, 0], probs[known])
+  assert block["too_few"] == ["nodule"]
+  assert block["n"] == 4
+  rows = report["per_image"]
+  assert [row["findings"] for row in rows[:3]] == [
+    {"mass": 1},
+    {"mass": 0, "nodule": 1},
+    {},
+  ]
+  assert rows[4]["finding_probs"]["mass"] == pytest.approx(probs[4])
+  facts = {
+    "dataset": "x",
+    "split": "test",
+    "seed": 0,
+    "checkpoint_step": 1,
+    "threshold": 0.5,
+  }
+  page.write_report(
+    tmp_path / "report.html",
+    report=facts | report,
+    history=[],
+    cases=[],
+    config={},
+    environment={},
+  )
+  text = (tmp_path / "report.html").read_text()
+  assert f"<td>{mass['auroc']:.4f}</td>" in text
+  assert "fewer lack it: nodule." in text

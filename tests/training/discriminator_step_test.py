@@ -9,6 +9,7 @@ import pytest
 from fixtures.tiny_network import Game, predict, train
 from scipy import special
 
+from apppau_jax.losses import adversarial
 from apppau_jax.training import parallel, step_terms
 
 LABELLED = Game.labelled
@@ -176,7 +177,9 @@ def test_ds_average_teaches_the_classes_of_unlabelled_pairs(resident):
     state, players=state.players | {"discriminator": player}
   )
   agree = step_terms.ClassConsistency(
-    strong_view=lambda key, image: 0.5 * image, weight=lambda step: 3.0
+    loss=adversarial.class_consistency_loss,
+    strong_view=lambda key, image: 0.5 * image,
+    weight=lambda step: 3.0,
   )
   step = jax.jit(game.step(adversarial=False, class_consistency=agree))
   _, metrics = step(state, game.first())

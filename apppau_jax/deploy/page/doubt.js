@@ -1,5 +1,5 @@
 // How far a mask is to be trusted: apppau_jax/inference/quality.py, and
-// apppau_jax/imaging/remarks.py, pose.py and polarity.py.
+// apppau_jax/imaging/remarks.py, view.py and polarity.py.
 import {resizeArea, resizeMask, shallow} from "./levels.js";
 import {area} from "./masks.js";
 
@@ -27,7 +27,7 @@ export function onImage(image, rules) {
   const say = (text, what) => what && found.push(text.replace("{}", what));
   say("The image has {}.", histogramRemark(image, rules));
   say("The image has an unusual size, {}.", sizeRemark(image, rules));
-  say("The image may be {}.", poseRemark(image, rules));
+  say("The image may be {}.", viewRemark(image, rules.view));
   return found;
 }
 
@@ -60,20 +60,41 @@ function sizeRemark({height, width}, {smallest_side: least, longest_side: most})
   return short >= least && long <= most * short ? "" : `${width}x${height} pixels`;
 }
 
-/** What a film seems to be other than upright and positive, or "". */
-function poseRemark(image, {pose_mean: mean, pose_margin: margin, pose_names}) {
-  const side = mean.length;
-  const fields = Float64Array.from(resizeArea(image, side, side).data);
-  const middle = fields.reduce((sum, v) => sum + v, 0) / fields.length;
-  const wanted = mean.flat(), turned = mean.toReversed().flat();
-  const dot = (a, b) => a.reduce((sum, v, i) => sum + v * b[i], 0);
-  const values = fields.map((v) => v - middle);
-  const norm = Math.sqrt(dot(values, values) * dot(wanted, wanted));
-  if (!norm) return "";
-  const [own, other] = [dot(values, wanted) / norm, dot(values, turned) / norm];
-  const scores = [other, -own, -other];
-  const best = scores.indexOf(Math.max(...scores));
-  return scores[best] > own + margin ? pose_names[best] : "";
+/** What a film seems to be other than fit, or ""; see imaging/view.py. */
+function viewRemark(image, view) {
+  const found = gradientHistograms(image, view);
+  if (!found.some(Boolean)) return "";
+  const scores = view.weights.map((weights, kind) =>
+    weights.reduce((sum, weight, i) => sum + weight * found[i], view.bias[kind]));
+  return view.kinds[scores.indexOf(Math.max(...scores))];
+}
+
+/** Histograms of the directions of the gradients in fields, of norm 1. */
+function gradientHistograms(image, {side, fields, directions}) {
+  const small = resizeArea(image, side, side).data, cell = side / fields;
+  const found = new Float64Array(fields * fields * directions);
+  // Half the difference of the neighbours; at an edge the difference to one.
+  const slope = (at, step, place) => {
+    const [before, after] = [place > 0 ? 1 : 0, place < side - 1 ? 1 : 0];
+    return (small[at + after * step] - small[at - before * step]) / (before + after);
+  };
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      const at = y * side + x;
+      const [down, right] = [slope(at, side, y), slope(at, 1, x)];
+      const turn = Math.atan2(down, right) / (2 * Math.PI) * directions;
+      const lower = Math.floor(turn), share = turn - lower;
+      const first = (Math.floor(y / cell) * fields + Math.floor(x / cell)) * directions;
+      const add = (direction, part) => {
+        const place = (direction + directions) % directions;
+        found[first + place] += Math.hypot(down, right) * part;
+      };
+      add(lower, 1 - share);
+      add(lower + 1, share);
+    }
+  }
+  const norm = Math.sqrt(found.reduce((sum, value) => sum + value, 0)) + 1e-6;
+  return found.map((value) => Math.sqrt(value) / norm);
 }
 
 /** Sentences on what is unusual about the lungs found in an image. */
