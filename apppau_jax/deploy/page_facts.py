@@ -79,7 +79,7 @@ def rules() -> dict[str, Any]:
       "side": view.SIDE,
       "fields": view.FIELDS,
       "directions": view.DIRECTIONS,
-      "kinds": view.KINDS,
+      "kinds": [*view.KINDS],
       "weights": weights["weights"].T.tolist(),
       "bias": weights["bias"].tolist(),
     },
