@@ -50,6 +50,9 @@ _OUTPUT = flags.DEFINE_string(
 _SAVE_PROBABILITY = flags.DEFINE_bool(
   "save_probability", False, "Also write probabilities.npz, 16 bits a pixel."
 )
+_RAW_DIR = flags.DEFINE_string(
+  "raw_dir", None, "Raw files of the set: also measure at the films' own size."
+)
 
 
 def main() -> None:
@@ -67,6 +70,7 @@ def main() -> None:
     output=pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None,
     changes=cli.evaluation_changes(),
     save_probability=_SAVE_PROBABILITY.value,
+    raw_dir=_RAW_DIR.value,
   )
   progress.say(evaluate_run.summary(report))
 

@@ -3,7 +3,13 @@
 import copy
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+  Callable,
+  Iterable,
+  Iterator,
+  Mapping,
+  Sequence,
+)
 from typing import Any
 
 import numpy as np
@@ -18,6 +24,7 @@ from apppau_jax.experiment import (
   loading,
   model_file,
   networks,
+  own_size,
   provenance,
   report_notes,
   small_parts,
@@ -39,6 +46,7 @@ def evaluate(
   dataset: Dataset | None = None,
   changes: Mapping[str, Any] | None = None,
   save_probability: bool = False,
+  raw_dir: str | None = None,
 ) -> dict[str, Any]:
   """Evaluates a run on a part of its split and writes the report.
 
@@ -53,6 +61,7 @@ def evaluate(
     changes: values of keys such as `eval.threshold` for this evaluation.
     save_probability: also write probabilities.npz: `ids`, and `probability`,
       uint16 `[n, h, w]` or `[n, h, w, k]`, 65535 where it is 1.
+    raw_dir: the raw files; also measure at the size of the films.
 
   Returns:
     The content of report.json.
@@ -85,17 +94,27 @@ def evaluate(
   ids = getattr(parts, part)
   _check_unused(runs, ids, part=part)
   source = data.load(config, dataset, ids=ids, part=part)
-  kept: list[np.ndarray] | None = [] if save_probability else None
-  scored = evaluation.score(
-    _keeping(model.batches(source, oracle=True), kept),
-    ids=source.ids,
-    structures=model.structures,
-    frames={
-      entry.id: evaluation.Frame((entry.height, entry.width), entry.spacing)
-      for entry in dataset.entries
-      if entry.spacing
-    },
-  )
+  kept: list[np.ndarray] = []
+  observers: list[Callable[[Outputs], None]] = []
+  if save_probability:
+    observers.append(
+      lambda part: kept.append(prediction_masks.as_levels(part.prob))
+    )
+  entries = {entry.id: entry for entry in dataset.entries}
+  measured = [entries[name] for name in source.ids]
+  with own_size.measuring(model, measured, raw_dir=raw_dir) as own:
+    if own is not None:
+      observers.append(own.add)
+    scored = evaluation.score(
+      _observed(model.batches(source, oracle=True), observers),
+      ids=source.ids,
+      structures=model.structures,
+      frames={
+        name: evaluation.Frame((entry.height, entry.width), entry.spacing)
+        for name, entry in entries.items()
+        if entry.spacing
+      },
+    )
   labels = None
   if model.class_names:
     labels = evaluation.Labels(
@@ -107,7 +126,7 @@ def evaluate(
       patients=[dataset.patients[name] for name in source.ids],
       least_positives=config.eval.least_positives,
     )
-  sources = {entry.id: entry.source for entry in dataset.entries}
+  sources = {name: entry.source for name, entry in entries.items()}
   numbers = evaluation.make_report(
     scored,
     facts=_facts(runs, part=part, digest=dataset.content_sha256),
@@ -123,10 +142,14 @@ def evaluate(
     label=labels.label if labels else (),
     class_names=labels.class_names if labels else (),
   )
+  if own is not None:
+    numbers["own_size"] = own.report()
+    for image, ratios in zip(numbers["per_image"], own.per_image, strict=True):
+      image["own_size_dice"] = ratios["dice"]
   folder = output or runs.workdirs[0] / "eval" / part
   cases = evaluation.pick_cases(model, scored, source)
   _write(folder, runs, scored=scored, numbers=numbers, cases=cases)
-  if kept is not None:
+  if kept:
     prediction_masks.write_probabilities(
       folder / "probabilities.npz", ids=scored.ids, parts=kept
     )
@@ -136,13 +159,13 @@ def evaluate(
   return numbers
 
 
-def _keeping(
-  batches: Iterable[Outputs], kept: list[np.ndarray] | None
+def _observed(
+  batches: Iterable[Outputs], observers: Sequence[Callable[[Outputs], None]]
 ) -> Iterator[Outputs]:
-  """Yields the batches, and collects their probabilities if they are wanted."""
+  """Yields the batches after each observer has seen them."""
   for part in batches:
-    if kept is not None:
-      kept.append(prediction_masks.as_levels(part.prob))
+    for observe in observers:
+      observe(part)
     yield part
 
 
@@ -292,6 +315,7 @@ def summary(numbers: dict[str, Any]) -> str:
   if mean := numbers.get("findings", {}).get("mean"):
     value = "none" if mean["auroc"] is None else f"{mean['auroc']:.4f}"
     texts.append(f"mean AUROC {value} of {mean['findings']} findings")
+  texts += [f"{k} {v:.4f}" for k, v in report.other_dice(numbers).items()]
   n = numbers["n"]
   images = "1 image" if n == 1 else f"{n} images"
   return f"{numbers['split']}, {images}: {', '.join(texts)}"

@@ -6,6 +6,7 @@ prints other quantities under the same names. They are in `paper_compat` and
 must not share a table with these.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,31 @@ def ratios(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
     "specificity": _ratio(tn, tn + fp, if_undefined=1.0),
     "precision": _ratio(tp, tp + fp, if_undefined=if_undefined),
     "accuracy": (tp + tn) / (tp + fp + fn + tn),
+  }
+
+
+def pooled(
+  counts: Any, structures: Sequence[str] = ()
+) -> dict[str, dict[str, float]]:
+  """Compute ratios of pixel counts that are summed over all images.
+
+  A large lung counts more than a small one, unlike in a mean over images.
+
+  Args:
+    counts: `[k, 4]`, tp, fp, fn and tn of each of k masks over all images.
+    structures: Names of the masks; empty for one mask, "lungs".
+
+  Returns:
+    The ratios of `overlap_metrics` by name.
+
+  Example:
+    >>> pooled([(1, 1, 0, 2)])["lungs"]["precision"]
+    0.5
+  """
+  names = [*structures] or ["lungs"]
+  return {
+    name: ratios(*(int(count) for count in row))
+    for name, row in zip(names, counts, strict=True)
   }
 
 

@@ -19,6 +19,7 @@ MIN_SEEDS = 3  # fewer show nothing about other trainings
 # Metric: (title, decimals).
 LUNG_METRICS = {
   "segmentation.dice": ("Lung Dice", 4),
+  "pooled.lungs.dice": ("pooled Dice", 4),
   "segmentation.jaccard": ("Jaccard", 4),
   "segmentation.average_hausdorff": ("average HD, px", 2),
   "segmentation.hausdorff95": ("HD95, px", 2),

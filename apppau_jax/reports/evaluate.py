@@ -39,6 +39,7 @@ class Scored:
     per_image: metrics of each image; with structures their mean over the
       structures.
     structures: the same of each structure by its name; empty for the lungs.
+    pooled: ratios of the pixels of all images by mask, see `masks.pooled`.
     paper_compat: see `metrics.paper_compat`; empty with structures.
     measured: by image, see `measured_masks.measure`.
     packed: `[n, h, w / 8]` uint8, the predicted lungs as `numpy.packbits` has
@@ -50,6 +51,7 @@ class Scored:
   ids: tuple[str, ...]
   per_image: list[dict[str, float]]
   structures: Mapping[str, list[dict[str, float]]]
+  pooled: Mapping[str, Mapping[str, float]]
   paper_compat: Mapping[str, float]
   measured: Mapping[str, Mapping[str, Any]]
   packed: np.ndarray
@@ -99,13 +101,15 @@ def score(
   measured: dict[str, Mapping[str, Any]] = {}
   rows: list[list[dict[str, float]]] = []  # [n] [k]
   tallies, packed, logits, oracle = [], [], [], []
+  counts = np.zeros((max(1, len(structures)), 4), np.int64)
   for part in batches:
     for found, mask in zip(part.prediction, part.mask):
       if frame := frames.get(ids[len(rows)]):
         measured[ids[len(rows)]] = measured_masks.measure(
           found, mask, structures=structures, frame=frame
         )
-      planes = zip(np.moveaxis(found, -1, 0), np.moveaxis(mask, -1, 0))
+      planes = [*zip(np.moveaxis(found, -1, 0), np.moveaxis(mask, -1, 0))]
+      counts += [masks.counts(*pair) for pair in planes]
       rows.append([masks.segmentation_metrics(*pair) for pair in planes])
       if not structures:
         tallies.append(paper_compat.tally(found[..., 0], mask[..., 0]))
@@ -120,6 +124,7 @@ def score(
     structures={
       name: [row[k] for row in rows] for k, name in enumerate(structures)
     },
+    pooled=masks.pooled(counts, structures),
     paper_compat=paper_compat.of_tallies(tallies) if tallies else {},
     measured=measured,
     packed=np.concatenate(packed) if packed else np.empty(0, np.uint8),
@@ -182,6 +187,7 @@ def make_report(
     **facts,
     "n": len(scored.ids),
     "segmentation": statistics.summarise(scored.per_image),
+    "pooled": scored.pooled,
     **{name: block for name, block in blocks.items() if block},
     "per_image": [
       {"id": name, **_row(scored, i), **of_images.get(i, {})}

@@ -71,6 +71,7 @@ def write_report(
     },
     classes=_classes(report),
     findings=report.get("findings"),
+    other_dice=other_dice(report),
     environment={k: str(v) for k, v in _flat(environment) if k != "command"},
     command=environment.get("command"),
     config=json.dumps(
@@ -78,6 +79,25 @@ def write_report(
     ),
   )
   files.write_bytes(pathlib.Path(path), page.encode())
+
+
+def other_dice(report: Mapping[str, Any]) -> dict[str, float]:
+  """Returns the Dice of a report that is not the headline, by its title.
+
+  Pooled Dice is that of the pixels of all images; of several structures it is
+  their mean.
+  """
+  found = {}
+  for block, where in (
+    (report, ""),
+    (report.get("own_size", {}), " at own size"),
+  ):
+    if where and block:
+      found[f"Dice{where}"] = block["segmentation"]["dice"]["mean"]
+    if pooled := block.get("pooled"):
+      values = [ratios["dice"] for ratios in pooled.values()]
+      found[f"pooled Dice{where}"] = float(np.mean(values))
+  return found
 
 
 def _template() -> jinja2.Template:

@@ -33,7 +33,7 @@ def rows(monkeypatch):
 
   monkeypatch.setattr(table_rows, "_table2", longer)
   return table_rows.rows(
-    2, protocol="best", datasets=["montgomery"], extra=True
+    "2", protocol="best", datasets=["montgomery"], extra=True
   )
 
 

@@ -1,5 +1,6 @@
 """From a stub network to the report: measures, classes, cases."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -75,6 +76,27 @@ def test_padding_is_not_measured(count):
   packed = np.unpackbits(scored.packed, axis=-1)
   np.testing.assert_array_equal(packed, source.mask[..., 0])
   assert scored.logits is None
+
+
+def test_pooled_ratios_are_of_the_pixels_of_all_images():
+  """Every image has one mistake more than the one before."""
+  source = _source()
+  image = source.image.copy()
+  for i in range(len(image)):
+    image[i, 0, :i] = 0  # dark, so called lung
+  wrong = dataclasses.replace(source, image=image)
+  model = _model()
+  scored = evaluate.score(model.batches(wrong), ids=source.ids)
+  report = evaluate.make_report(scored, facts={"split": "test"})
+  found = (image < 100).ravel()
+  true = source.mask.ravel().astype(bool)
+  pooled = report["pooled"]["lungs"]
+  assert pooled["dice"] == pytest.approx(metrics.f1_score(true, found))
+  assert pooled["precision"] == pytest.approx(
+    metrics.precision_score(true, found)
+  )
+  assert pooled["dice"] != pytest.approx(report["segmentation"]["dice"]["mean"])
+  assert page.other_dice(report) == {"pooled Dice": pooled["dice"]}
 
 
 def test_report_holds_the_facts_and_the_mean_of_its_rows():
