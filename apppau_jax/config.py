@@ -69,6 +69,7 @@ _FEWER_LABELS = (
   "data.label_count or data.label_fraction!=1.0 or data.class_count or "
   "data.class_fraction!=0.0|1.0"
 )
+_BY_BUDGET = "data.labelled_ids=()"
 _ADVERSARY = "adversarial.form!=none"
 _STUDENT = "consistency.name!=none"
 _VIEWS = f"{_STUDENT} or {_PLAYERS} and discriminator.consistency_weight"
@@ -134,10 +135,16 @@ class Data(keys.Section):
   )
   split_seed: int = _seed("of new splits", used_by="data.split!=idiap|given")
   label_fraction: float = _share(
-    1.0, "with masks; paper: 0.1", above=True, used_by="data.label_count=0"
+    1.0,
+    "with masks; paper: 0.1",
+    above=True,
+    used_by=("data.label_count=0", _BY_BUDGET),
   )
-  label_count: int = _number(0, "with masks; 0: label_fraction", unit="images")
+  label_count: int = _number(
+    0, "with masks; 0: label_fraction", unit="images", used_by=_BY_BUDGET
+  )
   label_seed: int = _seed("of the label budgets", used_by=_FEWER_LABELS)
+  labelled_ids: tuple[str, ...] = _names("masks used; (): by the budget")
   class_fraction: float = _share(
     0.0, "with classes; 0: as masks", used_by=(*_CLASSES, "data.class_count=0")
   )

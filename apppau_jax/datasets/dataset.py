@@ -157,6 +157,7 @@ class Dataset:
     label_fraction: float = 1.0,
     label_count: int = 0,
     label_seed: int = 0,
+    labelled_ids: Sequence[str] = (),
     class_fraction: float = 0.0,
     class_count: int = 0,
     structures: Sequence[str] = (),
@@ -173,6 +174,7 @@ class Dataset:
       label_fraction: share in (0, 1] of training images whose mask is used.
       label_count: their number instead; 0 for the share.
       label_seed: another choice of the labelled images.
+      labelled_ids: ids of the training images whose mask is used, instead.
       class_fraction: share in [0, 1] of training images whose class is used;
         0 for those whose mask is used.
       class_count: their number instead; 0 for the share.
@@ -192,6 +194,7 @@ class Dataset:
       label_fraction=label_fraction,
       label_count=label_count,
       label_seed=label_seed,
+      labelled_ids=labelled_ids,
       class_fraction=class_fraction,
       class_count=class_count,
       structures=structures,

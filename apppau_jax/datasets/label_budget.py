@@ -111,6 +111,7 @@ def split_entries(
   label_fraction: float = 1.0,
   label_count: int = 0,
   label_seed: int = 0,
+  labelled_ids: Sequence[str] = (),
   class_fraction: float = 0.0,
   class_count: int = 0,
   structures: Sequence[str] = (),
@@ -131,7 +132,10 @@ def split_entries(
     given=given_parts(entries),
     sources={e.id: e.source for e in masked},
   )
-  parts = divide(label_fraction=label_count or label_fraction)
+  if labelled_ids:
+    parts = _chosen(divide(label_fraction=1.0), labelled_ids)
+  else:
+    parts = divide(label_fraction=label_count or label_fraction)
   if structures:
     parts = _outlined(parts, masked, structures=structures)
   # Both budgets follow one order of labelling, so that the images of the
@@ -150,6 +154,26 @@ def split_entries(
   labelled = {e.id for e in entries if max(e.label, *e.findings, -1) >= 0}
   return dataclasses.replace(
     parts, classes=tuple(i for i in classes if i in labelled)
+  )
+
+
+def _chosen(parts: Parts, ids: Sequence[str]) -> Parts:
+  """Returns the split if masks of the training part are used of `ids` alone.
+
+  Raises:
+    ConfigError: an id that is no training image with a mask.
+  """
+  training = {*parts.train_labelled}
+  if wrong := sorted({*ids} - training):
+    raise ConfigError(
+      f"config.data.labelled_ids has {', '.join(map(repr, wrong[:5]))}, which "
+      f"is no image with a mask in the training part ({len(training)} images, "
+      f"such as {parts.train_labelled[0]!r}). Name images of that part."
+    )
+  return dataclasses.replace(
+    parts,
+    train_labelled=tuple(sorted({*ids})),
+    train_unlabelled=tuple(sorted(training - {*ids})),
   )
 
 

@@ -23,6 +23,7 @@ from apppau_jax.transforms import normalize as normalize_lib
 
 _SPLIT_KEYS = (
   *("split_seed", "label_fraction", "label_count", "label_seed"),
+  "labelled_ids",
   *("class_fraction", "class_count", "structures", "unmasked_images"),
 )
 

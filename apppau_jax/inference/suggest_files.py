@@ -61,8 +61,8 @@ def describe(
     probs = _probabilities(levels, model)
     names += [name for name, _ in batch]
     mean = probs.mean(axis=0)
-    grey.append(_small(levels))
-    lungs.append(_small(mean))
+    grey.append(small(levels))
+    lungs.append(small(mean))
     doubts.append(suggest.doubt(probs))
     progress(len(names) + len(failed), len(images))
   if not names:
@@ -147,7 +147,7 @@ def _probabilities(levels: np.ndarray, model: Model) -> np.ndarray:
   return special.expit(np.stack(logits))
 
 
-def _small(field: np.ndarray) -> np.ndarray:
+def small(field: np.ndarray) -> np.ndarray:
   """Averages `[n, r, r]` to twice the cells of a description."""
   side = 2 * suggest.CELLS
   cell = field.shape[1] // side

@@ -60,6 +60,18 @@ def test_budgets_are_independent_and_nested(options, masks, classes):
   assert both[0] == both[1] == 2
 
 
+def test_masks_of_named_images_alone_are_used():
+  whole = _parts()
+  chosen = whole.train_labelled[3:5]
+  parts = _parts(labelled_ids=chosen[::-1])
+  assert parts.train_labelled == parts.classes == chosen
+  assert _train(parts) == _train(whole)
+  assert (parts.validation, parts.test) == (whole.validation, whole.test)
+  for bad in ("nobody", whole.test[0]):
+    with pytest.raises(ConfigError, match=f"labelled_ids.*{bad}"):
+      _parts(labelled_ids=(*chosen, bad))
+
+
 def test_images_without_masks_join_the_unlabelled():
   without = _parts(label_count=4)
   parts = _parts(label_count=4, unmasked_images=True)
