@@ -1,5 +1,6 @@
 """A run that starts from other weights takes those that fit, and says so."""
 
+import functools
 import logging
 
 import jax
@@ -79,10 +80,15 @@ def test_one_mask_starts_from_the_mean_of_both_lungs():
   """Every side output is the mean logit of both lungs, plus 6."""
   several = Segmentor(progressive=True, base_width=2, depth=2, num_structures=3)
   image = np.random.default_rng(0).random((1, 16, 16, 1)).astype(np.float32)
-  variables = several.init(jax.random.key(0), image, train=False)
-  before = several.apply(variables, image, train=False)
+  init = jax.jit(functools.partial(several.init, train=False))
+  variables = jax.device_get(init(jax.random.key(0), image))
   found = start_from.united(variables, ("left_lung", "heart", "right_lung"))
-  after = several.clone(num_structures=1).apply(found, image, train=False)
+
+  def outputs(network, of):
+    return jax.jit(functools.partial(network.apply, train=False))(of, image)
+
+  before = outputs(several, variables)
+  after = outputs(several.clone(num_structures=1), found)
   for old, new in zip(before.side_logits, after.side_logits, strict=True):
     expected = (np.asarray(old[..., :1]) + np.asarray(old[..., 2:])) / 2 + 6
     np.testing.assert_allclose(new, expected, rtol=1e-5)

@@ -259,13 +259,11 @@ def test_rematerialisation_changes_memory_not_numbers():
 
 def test_feature_dropout_passes_half_of_the_channels_doubled(variables):
   """What the decoder gets of the encoder, channel by channel; no parameter."""
-  output, state = PPAU.apply(
-    variables,
-    IMAGE,
-    train=False,
-    rngs={network.FEATURE_DROPOUT: jax.random.key(0)},
-    capture_intermediates=True,
+  dropping = jax.jit(
+    functools.partial(PPAU.apply, train=False, capture_intermediates=True)
   )
+  key = {network.FEATURE_DROPOUT: jax.random.key(0)}
+  output, state = dropping(variables, IMAGE, rngs=key)
   outputs = dict(state["intermediates"])
   del outputs["__call__"]
   found = {name: value["__call__"][0] for name, value in outputs.items()}
