@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from apppau_jax.checks.duplicates import Pair
 from apppau_jax.checks.findings import Finding, error, warning
+from apppau_jax.datasets import parts as parts_lib
 from apppau_jax.datasets import registry
-from apppau_jax.datasets import splits as splits_lib
-from apppau_jax.datasets.splits import Parts
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.datasets.stratified_split import former_name
 
 
@@ -42,7 +42,7 @@ def used_images(
   common = {*registry.parts(dataset)} & {*registry.parts(trained_on)}
   if not common:
     return []
-  used = splits_lib.read_splits(splits).used_before(part)
+  used = parts_lib.read_splits(splits).used_before(part)
   former = set(map(former_name, used))
   return sorted(i for i in ids if former_name(i) in former)
 

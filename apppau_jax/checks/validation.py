@@ -14,6 +14,7 @@ from apppau_jax.checks import (
 from apppau_jax.checks.duplicates import Pair
 from apppau_jax.checks.findings import Finding, error, warning, worst_first
 from apppau_jax.checks.radiograph import Radiograph
+from apppau_jax.datasets import parts as parts_lib
 from apppau_jax.datasets import splits as splits_lib
 
 
@@ -96,9 +97,9 @@ def _split(
   images: Sequence[Radiograph],
   *,
   groups: Mapping[str, str],
-) -> splits_lib.Parts:
+) -> parts_lib.Parts:
   if name.endswith(".json"):
-    return splits_lib.read_splits(name)
+    return parts_lib.read_splits(name)
   masked = [image for image in images if image.outline is not None]
   classes = sorted({image.label for image in masked})
   return splits_lib.make_split(

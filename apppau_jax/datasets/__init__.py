@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
   from apppau_jax.datasets.builder import builder_class
   from apppau_jax.datasets.dataset import Dataset
+  from apppau_jax.datasets.parts import Parts
   from apppau_jax.datasets.registry import DATASETS
   from apppau_jax.datasets.spec import DatasetSpec
-  from apppau_jax.datasets.splits import Parts
 
 __all__ = ["DATASETS", "Dataset", "DatasetSpec", "Parts", "builder_class"]
 
@@ -23,7 +23,7 @@ _HOMES = {
   "DATASETS": "registry",
   "Dataset": "dataset",
   "DatasetSpec": "spec",
-  "Parts": "splits",
+  "Parts": "parts",
   "builder_class": "builder",
 }
 

@@ -11,10 +11,10 @@ from apppau_jax import errors
 from apppau_jax.datasets import label_budget, prepared, registry
 from apppau_jax.datasets.examples import Examples, Stored
 from apppau_jax.datasets.label_budget import Entry
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.datasets.prepared import Prepared
 from apppau_jax.datasets.raw_source import summarise
 from apppau_jax.datasets.shards import Record, Shards
-from apppau_jax.datasets.splits import Parts
 from apppau_jax.imaging import grey_levels
 
 _AT_ONCE = 256  # records in memory while the entries are read

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from apppau_jax.datasets import phantom, registry, splits
-from apppau_jax.datasets.splits import Parts
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.imaging.film import Spacing
 

@@ -9,13 +9,14 @@ import jax
 import numpy as np
 
 from apppau_jax.datasets.dataset import Dataset
-from apppau_jax.datasets.splits import Parts
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment import (
   data,
   input_pipeline,
   networks,
   step,
+  step_checks,
   validation,
 )
 from apppau_jax.experiment.networks import Config
@@ -80,7 +81,7 @@ def assemble(
 ) -> tuple[loop.Run, TrainState]:
   """Return the run and its fresh state."""
   training = data.load_training(config, dataset, parts=chosen)
-  step.check(
+  step_checks.check(
     config,
     unlabelled=len(chosen.train_unlabelled),
     labels=training.label,

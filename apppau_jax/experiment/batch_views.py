@@ -7,8 +7,14 @@ import jax
 import numpy as np
 
 from apppau_jax.batch import Batch
-from apppau_jax.datasets.splits import Parts
-from apppau_jax.experiment import data, fitting, input_pipeline, step
+from apppau_jax.datasets.parts import Parts
+from apppau_jax.experiment import (
+  data,
+  fitting,
+  input_pipeline,
+  step,
+  step_checks,
+)
 from apppau_jax.experiment.assemble import plan
 from apppau_jax.experiment.networks import Config, class_names
 from apppau_jax.reports.montage import View
@@ -31,7 +37,7 @@ def batch_views(config: Config) -> dict[str, list[View]]:
   dataset = data.open_dataset(config)
   config = data.settled(config, dataset)
   parts = data.parts(config, dataset)
-  step.check_players(config, unlabelled=len(parts.train_unlabelled))
+  step_checks.check_players(config, unlabelled=len(parts.train_unlabelled))
   labelled, unlabelled = _shown_rows(config, parts)
   training = data.load_training(config, dataset, parts=parts)
   loaded = training.take([*labelled, *unlabelled])

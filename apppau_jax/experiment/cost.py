@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from apppau_jax.batch import Batch
-from apppau_jax.experiment import assemble, networks
-from apppau_jax.experiment import step as step_lib
+from apppau_jax.experiment import assemble, networks, step_checks
 from apppau_jax.experiment.networks import Config
 from apppau_jax.imaging import grey_levels
 from apppau_jax.training import example_order, loop, parallel
@@ -57,7 +56,7 @@ def cost(config: Config, *, images: int, timed: bool = False) -> Cost:
     ConfigError: no run would accept the configuration.
   """
   # Only the data tell how many images are unlabelled: assume some.
-  step_lib.check_players(config, unlabelled=images)
+  step_checks.check_players(config, unlabelled=images)
   began = time.perf_counter()
   lowered, init, shapes = _lower(config, images)
   compiled = lowered.compile()

@@ -13,7 +13,7 @@ from apppau_jax.batch import Batch
 from apppau_jax.datasets import registry
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.examples import Source
-from apppau_jax.datasets.splits import Parts
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.errors import DataError
 from apppau_jax.experiment import networks
 from apppau_jax.experiment.networks import Config

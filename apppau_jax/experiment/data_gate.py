@@ -13,7 +13,7 @@ from apppau_jax.checks import (
 )
 from apppau_jax.checks.findings import Finding
 from apppau_jax.datasets.dataset import Dataset
-from apppau_jax.datasets.splits import Parts
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.errors import DataError
 from apppau_jax.experiment.networks import Config
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from apppau_jax.batch import Batch
 from apppau_jax.datasets import examples as stored
-from apppau_jax.datasets import prefetch, splits
+from apppau_jax.datasets import prefetch
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment.networks import Config
 from apppau_jax.experiment.step import labelled_rows
@@ -71,9 +72,7 @@ def feed(
   return stream
 
 
-def minibatches(
-  config: Config, split: splits.Parts
-) -> Callable[[int], np.ndarray]:
+def minibatches(config: Config, split: Parts) -> Callable[[int], np.ndarray]:
   """Return a function from a step to the rows that it learns from.
 
   Labelled rows come first, then unlabelled ones, each kind in its own endless

@@ -13,7 +13,7 @@ from apppau_jax import files
 from apppau_jax.checks import findings as findings_lib
 from apppau_jax.checks.findings import Finding
 from apppau_jax.config import Config
-from apppau_jax.datasets.splits import Parts
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.errors import ConfigError, DataError, OccupiedError
 from apppau_jax.experiment import run_files, weights_file
 from apppau_jax.progress import LOG

@@ -19,6 +19,7 @@ from apppau_jax.checks import (
 )
 from apppau_jax.checks.duplicates import Pair
 from apppau_jax.datasets import registry, splits
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.imaging import resample
 
 FACTS = {
@@ -182,7 +183,7 @@ def test_images_that_a_run_has_used(
   tmp_path, dataset, trained_on, part, expected
 ):
   path = tmp_path / "splits.json"
-  split = splits.Parts(("a",), ("b",), ("c",), ("d",))
+  split = Parts(("a",), ("b",), ("c",), ("d",))
   path.write_text(json.dumps(split.as_dict()))
   used = leakage.used_images(
     "dcba", part=part, dataset=dataset, trained_on=trained_on, splits=path

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apppau_jax.datasets import registry, split_protocols, splits
-from apppau_jax.datasets.splits import Parts
+from apppau_jax.datasets.parts import Parts, read_splits
 from apppau_jax.errors import ConfigError, DataError
 
 COMPLETE = {
@@ -394,10 +394,10 @@ GOOD = {
 def test_lists_by_hand_are_read_in_any_order(tmp_path):
   path = tmp_path / "mine.json"
   path.write_text(json.dumps(GOOD), encoding="utf-8")
-  read = splits.read_splits(path)
+  read = read_splits(path)
   assert read == Parts(("a", "b"), (), ("é",), ("<c>",))
   path.write_text(json.dumps(read.as_dict()), encoding="utf-8")
-  assert splits.read_splits(path) == read
+  assert read_splits(path) == read
 
 
 def test_images_that_a_run_used_before_it_is_measured():
@@ -423,7 +423,7 @@ def test_damaged_files_are_refused(tmp_path, content, message):
   path = tmp_path / "splits.json"
   path.write_text(content, encoding="utf-8")
   with pytest.raises(DataError, match=message):
-    splits.read_splits(path)
+    read_splits(path)
 
 
 @pytest.mark.parametrize("name", ["montgomery", "shenzhen"])

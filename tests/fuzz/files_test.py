@@ -21,8 +21,8 @@ from apppau_jax.datasets import (
   montgomery,
   registry,
   shenzhen,
-  splits,
 )
+from apppau_jax.datasets import parts as parts_lib
 from apppau_jax.datasets.prepared import FORMAT, Prepared
 from apppau_jax.datasets.raw_source import RawSource
 from apppau_jax.experiment import data, loading, run_files, run_folder
@@ -44,7 +44,7 @@ FINDING = {
   "check": "twins", "level": "error", "what": "a is b", "ids": IDS[:2],
   "advice": "",
 }  # fmt: skip
-PARTS = splits.Parts(
+PARTS = parts_lib.Parts(
   train_labelled=(IDS[0],), train_unlabelled=(IDS[1],),
   validation=(IDS[2],), test=tuple(IDS[3:]), classes=(IDS[0],),
 )  # fmt: skip
@@ -90,7 +90,7 @@ def _splits(rng, folder):
   (folder / "checkpoints" / "latest" / "5").mkdir(parents=True, exist_ok=True)
   run_folder.write_parts(folder, PARTS)
   _json(rng, folder / "splits.json", PARTS.as_dict())
-  splits.read_splits(folder / "splits.json").used_before("test")
+  parts_lib.read_splits(folder / "splits.json").used_before("test")
   run_folder.check_same_data(folder, data_sha256="d", parts=PARTS)
 
 

@@ -19,7 +19,7 @@ from apppau_jax.experiment import (
   networks,
   run_files,
   run_folder,
-  step,
+  step_checks,
 )
 from configs import folder
 
@@ -92,7 +92,7 @@ def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
   rows = input_pipeline.minibatches(config, split)(0)
   batch = input_pipeline.to_batch(training).take(rows[0]).check()
   assert batch.has_mask.tolist() == [True, True, False, False]
-  step.check_players(config, unlabelled=len(split.train_unlabelled))
+  step_checks.check_players(config, unlabelled=len(split.train_unlabelled))
 
   run_folder.claim(tmp_path, config.to_dict())
   again = run_files.read_config(tmp_path)
@@ -115,11 +115,11 @@ def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
   assert chosen.classes == ()
   training = data.load_training(config, dataset, parts=chosen)
   assert not training.has_label.any()
-  step.check_players(config, unlabelled=0)
+  step_checks.check_players(config, unlabelled=0)
   config.discriminator.enabled = True
   says = r"folder:plain has 0 classes: .*labels\.csv"
   with pytest.raises(ConfigError, match=says):
-    step.check_players(config, unlabelled=0)
+    step_checks.check_players(config, unlabelled=0)
 
 
 def test_other_classes_than_the_runs_are_refused(data_dir):

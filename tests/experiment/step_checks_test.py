@@ -8,7 +8,7 @@ import pytest
 
 from apppau_jax.config import Config
 from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import networks, step
+from apppau_jax.experiment import networks, step_checks
 from configs import appau_phantom, baselines, folder
 
 
@@ -59,7 +59,7 @@ def _changed(values):
 )
 def test_players_that_cannot_play_are_refused(values, unlabelled, says):
   with pytest.raises(ConfigError, match=says):
-    step.check_players(_changed(values), unlabelled=unlabelled)
+    step_checks.check_players(_changed(values), unlabelled=unlabelled)
 
 
 def test_all_that_is_to_be_changed_is_said_at_once():
@@ -68,7 +68,7 @@ def test_all_that_is_to_be_changed_is_said_at_once():
   config.data.class_names = ("normal", "tb")
   labels = np.array([0, 0, -1])
   with pytest.raises(ConfigError) as caught:
-    step.check(config, unlabelled=0, labels=labels)
+    step_checks.check(config, unlabelled=0, labels=labels)
   message = str(caught.value)
   assert "2 settings" in message
   assert "of class tb" in message
@@ -78,27 +78,27 @@ def test_all_that_is_to_be_changed_is_said_at_once():
     key: values.get(text, type(config.flat()[key])(text)) for key, text in flags
   }
   changed = Config.from_dict(flat)
-  step.check(changed, unlabelled=0, labels=labels)
+  step_checks.check(changed, unlabelled=0, labels=labels)
   changed.train.unlabelled_in_batch = 8
   with pytest.raises(ConfigError, match="every training image is labelled"):
-    step.check_players(changed, unlabelled=0)
+    step_checks.check_players(changed, unlabelled=0)
 
 
 @pytest.mark.parametrize("dataset", baselines.RECIPES)
 @pytest.mark.parametrize("name", ["ceiling", "no_adversarial", "no_pyramid"])
 def test_the_players_of_baselines_can_play(dataset, name):
   config = baselines.get_config(f"dataset={dataset},name={name}")
-  step.check_players(config, unlabelled=9)
+  step_checks.check_players(config, unlabelled=9)
 
 
 def test_a_class_that_nobody_shows_is_refused():
   config = _changed({})
   with pytest.raises(ConfigError, match="of class tb"):
-    step.check_classes(config, labels=np.array([0, -1, 0]))
-  step.check_classes(config, labels=np.array([0, 1, -1]))
+    step_checks.check_classes(config, labels=np.array([0, -1, 0]))
+  step_checks.check_classes(config, labels=np.array([0, 1, -1]))
   config.discriminator.class_weight = 0.0
   config.discriminator.predicted_weight = 0.0
-  step.check_classes(config, labels=np.array([-1]))
+  step_checks.check_classes(config, labels=np.array([-1]))
 
 
 def test_only_a_trained_classifier_classifies():
