@@ -164,3 +164,15 @@ def test_npm_that_is_offline_or_absent_has_a_status_of_its_own(
   monkeypatch.setenv("PATH", str(tmp_path))
   with pytest.raises(DownloadError, match=r"npm.*not installed"):
     page_runtime.fetch()
+
+
+@pytest.mark.parametrize("modules", [page_writer.VIEW, page_writer.WORKER])
+def test_no_two_modules_of_a_script_declare_one_name(modules):
+  """They share one scope, where a second function replaces the first."""
+  names = re.findall(
+    r"^(?:async )?(?:function|class|const|let) (\w+)",
+    page_writer.script(modules),
+    flags=re.MULTILINE,
+  )
+  assert len(names) > 20
+  assert sorted(names) == sorted({*names})

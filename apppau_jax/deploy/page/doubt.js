@@ -27,7 +27,7 @@ export function onImage(image, rules) {
   const say = (text, what) => what && found.push(text.replace("{}", what));
   say("The image has {}.", histogramRemark(image, rules));
   say("The image has an unusual size, {}.", sizeRemark(image, rules));
-  say("The image may be {}.", viewRemark(image, rules.view));
+  say("The image may be {}.", kindRemark(image, rules.view));
   return found;
 }
 
@@ -61,7 +61,7 @@ function sizeRemark({height, width}, {smallest_side: least, longest_side: most})
 }
 
 /** What a film seems to be other than fit, or ""; see imaging/view.py. */
-function viewRemark(image, view) {
+function kindRemark(image, view) {
   const found = gradientHistograms(image, view);
   if (!found.some(Boolean)) return "";
   const scores = view.weights.map((weights, kind) =>
