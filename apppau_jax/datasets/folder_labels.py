@@ -13,6 +13,7 @@ from apppau_jax.errors import DataError
 NAME = "labels.csv"
 COLUMNS = ("id", "label", "patient", "split")
 PARTS = ("train", "validation", "test")
+_SHOWN = 40  # characters of a name of a column, and columns, in a message
 # Names of counts that preparing prints beside those of the classes.
 _RESERVED = ("images", "masks", "unlabelled", "missing", "no class")
 
@@ -152,7 +153,7 @@ def _renamed(
     if header.count(column.casefold()) != 1:
       raise DataError(
         f"{where} has {header.count(column.casefold())} columns {column!r}, "
-        f"which --{name}_column names; it has {', '.join(map(repr, cells))}."
+        f"which --{name}_column names; it has {_named(cells)}."
       )
     place = header.index(column.casefold())
     for other, known in enumerate(header):
@@ -160,6 +161,12 @@ def _renamed(
         renamed[other] = f"{cells[other]} (not used)"
     renamed[place] = name
   return renamed
+
+
+def _named(cells: Sequence[str]) -> str:
+  """Lists the names of columns, as far as a person would read them."""
+  shown = [repr(cell[:_SHOWN]) for cell in cells[:_SHOWN]]
+  return ", ".join(shown + ["…"] * (len(cells) > _SHOWN))
 
 
 def _header(cells: Sequence[str], *, where: str) -> tuple[list[str], list[str]]:
@@ -176,7 +183,7 @@ def _header(cells: Sequence[str], *, where: str) -> tuple[list[str], list[str]]:
     raise DataError(
       f"{where} must begin with a line that names its columns, each once: id "
       "and label, and optionally patient and split. It begins with "
-      f"{', '.join(map(repr, header)) or 'nothing'}"
+      f"{_named(header) or 'nothing'}"
       f"{'; ' * bool(likely)}{''.join(likely).rstrip('; ')}."
     )
   likely = [] if "patient" in header else _likely("patient", header)

@@ -114,10 +114,11 @@ def read_report(workdir: str | os.PathLike[str], part: str) -> dict[str, Any]:
   report = reading.read_json(
     path, _REPORT, error=CheckpointError, advice=advice
   )
-  confusion = report.get("classification", {}).get("confusion", [])
-  if any(len(row) != len(confusion) for row in confusion):
+  confusion = report.get("classification", {}).get("confusion", [[0]])
+  if not confusion or any(len(row) != len(confusion) for row in confusion):
     raise CheckpointError(
-      f"{path} cannot be read: classification.confusion is not square. {advice}"
+      f"{path} cannot be read: classification.confusion is empty or not "
+      f"square. {advice}"
     )
   return report
 

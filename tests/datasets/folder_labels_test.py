@@ -114,3 +114,10 @@ def test_the_normal_class_comes_first():
   table = b"id,label\n1,abnormal\n2,normal\n3,tb\n"
   found = folder_labels.read_labels(table, where="t")
   assert found.class_names == ("normal", "abnormal", "tb")
+
+
+def test_a_header_of_any_length_gives_a_message_that_can_be_read():
+  long = ",".join(["9" * 5000] * 500)
+  with pytest.raises(DataError, match="id and label") as caught:
+    folder_labels.read_labels(long.encode(), where="labels.csv")
+  assert len(str(caught.value)) < 5000

@@ -115,6 +115,11 @@ def test_a_damaged_record_is_named(tmp_path, content):
       {"classification": {"confusion": [[1, 2]]}},
       lambda folder: run_files.read_report(folder, "test"),
     ),
+    (
+      "eval/test/report.json",
+      {"classification": {"confusion": []}},
+      lambda folder: run_files.read_report(folder, "test"),
+    ),
   ],
 )
 def test_a_record_of_another_shape_is_named(tmp_path, name, content, read):

@@ -7,6 +7,7 @@ To see what one number does:
 
 import collections
 import contextlib
+import os
 import resource
 import subprocess
 import sys
@@ -92,7 +93,8 @@ def test_a_hundred_thousand_damaged_pictures(kind, count):
   """In a process with a limit of memory, which none of them may end."""
   done = subprocess.run(
     [sys.executable, "-m", "tests.fuzz.pictures_test", kind, "0", str(count)],
-    cwd=ROOT, capture_output=True, text=True, check=False, timeout=7200,
+    cwd=ROOT, env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    capture_output=True, text=True, check=False, timeout=7200,
   )  # fmt: skip
   assert done.returncode == 0, done.stderr[-2000:]
   assert done.stdout == f"{count} read\n"
