@@ -3,9 +3,12 @@
 import dataclasses
 from typing import Any
 
+import flax.errors
 import flax.linen as nn
+import jax
 import numpy as np
 
+from apppau_jax.imaging import grey_levels
 from apppau_jax.inference import steps
 from apppau_jax.models.segmentor import SegmentorOutput
 from apppau_jax.training import parallel
@@ -34,6 +37,32 @@ class Member:
   normalization: str = "minmax"
   views: tuple[tuple[float, float], ...] = ()
   temperature: float = 1.0
+
+  def check(self, resolution: int, *, bits: int) -> None:
+    """Traces the networks for one image, which `segment` need not do again.
+
+    Args:
+      resolution: side of the image.
+      bits: of its grey levels, 8 or 16.
+
+    Raises:
+      ValueError: the weights are not those of the networks.
+    """
+    side = (1, resolution, resolution, 1)
+    image = jax.ShapeDtypeStruct(side, grey_levels.dtype_of(bits))
+    try:
+      segment = steps.segment_step(
+        self.segmentor, normalization=self.normalization, views=self.views
+      )
+      masks = jax.eval_shape(segment, self.variables, image).logits
+      if self.discriminator is not None:
+        classify = steps.classify_step(
+          self.discriminator, normalization=self.normalization
+        )
+        weights = self.discriminator_variables
+        jax.eval_shape(classify, weights, image, masks)
+    except (flax.errors.FlaxError, TypeError, AttributeError) as error:
+      raise ValueError(" ".join(str(error).split())[:300]) from error
 
   def segment(
     self, image: np.ndarray, *, mesh: parallel.Mesh | None = None
