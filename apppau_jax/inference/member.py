@@ -51,16 +51,10 @@ class Member:
     side = (1, resolution, resolution, 1)
     image = jax.ShapeDtypeStruct(side, grey_levels.dtype_of(bits))
     try:
-      segment = steps.segment_step(
-        self.segmentor, normalization=self.normalization, views=self.views
-      )
-      masks = jax.eval_shape(segment, self.variables, image).logits
+      masks = jax.eval_shape(self._segment(), self.variables, image).logits
       if self.discriminator is not None:
-        classify = steps.classify_step(
-          self.discriminator, normalization=self.normalization
-        )
         weights = self.discriminator_variables
-        jax.eval_shape(classify, weights, image, masks)
+        jax.eval_shape(self._classify(), weights, image, masks)
     except (flax.errors.FlaxError, TypeError, AttributeError) as error:
       raise ValueError(" ".join(str(error).split())[:300]) from error
 
@@ -68,13 +62,7 @@ class Member:
     self, image: np.ndarray, *, mesh: parallel.Mesh | None = None
   ) -> SegmentorOutput:
     """S's outputs for images `[b, r, r, 1]`."""
-    segment = steps.segment_step(
-      self.segmentor,
-      normalization=self.normalization,
-      views=self.views,
-      mesh=mesh,
-    )
-    return segment(self.variables, image)
+    return self._segment(mesh)(self.variables, image)
 
   def classify(
     self,
@@ -84,9 +72,21 @@ class Member:
     mesh: parallel.Mesh | None = None,
   ) -> Any:
     """D's logits `[b, n + 1]` for images and their masks `[b, r, r, k]`."""
-    if self.discriminator is None or self.discriminator_variables is None:
+    if self.discriminator_variables is None:
       raise ValueError("this model has no classifier")
-    classify = steps.classify_step(
+    return self._classify(mesh)(self.discriminator_variables, image, mask)
+
+  def _segment(self, mesh: parallel.Mesh | None = None) -> steps.Segment:
+    return steps.segment_step(
+      self.segmentor,
+      normalization=self.normalization,
+      views=self.views,
+      mesh=mesh,
+    )
+
+  def _classify(self, mesh: parallel.Mesh | None = None) -> steps.Classify:
+    if self.discriminator is None:
+      raise ValueError("this model has no classifier")
+    return steps.classify_step(
       self.discriminator, normalization=self.normalization, mesh=mesh
     )
-    return classify(self.discriminator_variables, image, mask)
