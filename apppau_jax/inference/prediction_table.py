@@ -162,10 +162,10 @@ class Columns:
       self.qualities(),
       self.predicted(),
       self.probabilities(),
-      self.probability_ranges(),
       ["spacing"],
       self.measurements(),
       self.deviations(),
+      self.probability_ranges(),
     ]
 
   def header(self) -> list[str]:
@@ -211,7 +211,7 @@ def _row(cells: Sequence[str], *, columns: Columns, where: str) -> Row:
   left = iter(map(escapes.from_cell, cells))
   groups = [[next(left) for _ in group] for group in columns.groups()]
   file, masks, (status, reason), shares, quality, *others = groups
-  _, probs, ranges, spacing, *numbers = others
+  _, probs, spacing, *numbers, ranges = others
   measured, spreads = (_numbers(cells, where=where) for cells in numbers)
   if status not in STATUSES:
     raise ValueError(f"{where} the status {status!r}")
@@ -306,10 +306,10 @@ def _cells(row: Row, columns: Columns) -> list[str]:
     [f"{x:.4f}" for x in row.quality],
     [*map(_text, chosen)],
     [f"{x:.6f}" for x in row.probs],
-    [f"{x:.6f}" for x in row.ranges],
     [row.spacing],
     [_optional(x) for x in row.measured],
     [_optional(x) for x in row.spreads if columns.spreads],
+    [f"{x:.6f}" for x in row.ranges],
   ]
   return [
     cell

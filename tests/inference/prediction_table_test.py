@@ -18,11 +18,12 @@ COLUMNS = Columns(
 HEADER = (
   "file,lung_mask,heart_mask,status,reason,lung_fraction,heart_fraction,"
   "lung_quality,heart_quality,class,probability,probability_normal,"
-  "probability_tb,lowest_probability_normal,highest_probability_normal,"
-  "lowest_probability_tb,highest_probability_tb,spacing,"
+  "probability_tb,spacing,"
   "lung_area_px,lung_area_cm2,heart_area_px,heart_area_cm2,"
   "heart_width_px,heart_width_mm,lung_area_px_sd,lung_area_cm2_sd,"
-  "heart_area_px_sd,heart_area_cm2_sd,heart_width_px_sd,heart_width_mm_sd"
+  "heart_area_px_sd,heart_area_cm2_sd,heart_width_px_sd,heart_width_mm_sd,"
+  "lowest_probability_normal,highest_probability_normal,"
+  "lowest_probability_tb,highest_probability_tb"
 )
 ROWS = [
   Row(
@@ -107,8 +108,8 @@ def test_rows_are_in_the_file_when_they_are_appended(path):
 @pytest.mark.parametrize(
   ("old", "new", "says"),
   [
-    ("0.500000,0.750000,P", "0.500000,P", "line 2: 29 cells instead of 30"),
-    ("0.500000,0.750000,P", "0.5,0.5,0.5,P", "line 2: 31 cells"),
+    ("0.375000,0.625000,P", "0.375000,P", "line 2: 29 cells instead of 30"),
+    ("0.375000,0.625000,P", "0.5,0.5,0.5,P", "line 2: 31 cells"),
     ("0.250000", "", "line 2: could not convert"),
     ("0.250000", "nan", "line 2: the number nan"),
     ("0.250000", "25", "line 2: a number that is not from 0 to 1"),
