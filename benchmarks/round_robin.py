@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apppau_jax import progress
-from apppau_jax.experiment import run_folder
+from apppau_jax.experiment import provenance
 
 ROOT = pathlib.Path(__file__).parents[1]
 _MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
@@ -195,7 +195,7 @@ def environment() -> dict[str, Any]:
   return {
     "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     "command": " ".join(["python -m", *_module(), *sys.argv[1:]]),
-    "commit": run_folder.commit(),
+    "commit": provenance.commit(),
     "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
     "load_average": os.getloadavg(),
     "python": platform.python_version(),

@@ -166,10 +166,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   inputs, rows = pod.predict()
   if given.json:
     from apppau_jax import files
-    from apppau_jax.experiment import run_folder
+    from apppau_jax.experiment import provenance
 
     report = {**measured, "inputs": inputs, "model": rows}
-    report["environment"] = run_folder.environment()
+    report["environment"] = provenance.environment()
     files.write_json(given.json, report)
 
 

@@ -12,6 +12,7 @@ lateral chests, for figures only.
 
 import json
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 import safetensors.numpy
@@ -61,15 +62,19 @@ def main(argv) -> None:
 
 def _phantoms() -> Films:
   """Draws phantoms, four of five wide, and shrinks them to 128 pixels."""
-  films, lungs = [], []
+  images, lungs = [], []
   for i in range(_FITTED + _MEASURED):
     finding: phantoms.Finding = ("normal", "tb", "nodule")[i % 3]
     one = phantoms.make_phantom(
       seed=_SEED, index=i, finding=finding, size=(256, 256), wide=i % 5 > 0
     )
-    films.append(one.image.reshape(128, 2, 128, 2).mean(axis=(1, 3)))
+    images.append(one.image)
     lungs.append(one.left_lung | one.right_lung)
-  return np.stack(films), np.stack(lungs)
+  films, shares = (
+    np.reshape(planes, (-1, 128, 2, 128, 2)).mean(axis=(2, 4))
+    for planes in (images, lungs)
+  )
+  return np.rint(films).astype(np.uint8), shares >= 0.5
 
 
 def _test_part(name: str) -> Films:
@@ -81,13 +86,15 @@ def _test_part(name: str) -> Films:
   return part.image[..., 0], part.mask[..., 0] > 0
 
 
-def _variants(films: Films) -> dict[str, list[np.ndarray]]:
+def _variants(
+  films: Films, *, without: Collection[str] = ()
+) -> dict[str, list[np.ndarray]]:
   """Returns every film as it is and as each kind that is unfit."""
   rng = np.random.default_rng(0)
-  kinds = {**unfit.KINDS, **unfit.NO_CHEST}
   made = {
     kind: [make(film, lungs, rng) for film, lungs in zip(*films)]
-    for kind, make in kinds.items()
+    for kind, make in (unfit.KINDS | unfit.NO_CHEST).items()
+    if kind not in without
   }
   return {"fit": [*films[0]], **made}
 
@@ -98,12 +105,13 @@ def _features(films: list[np.ndarray]) -> np.ndarray:
 
 def _fit(films: Films) -> dict[str, np.ndarray]:
   """Fits a linear discriminant with one covariance, all kinds alike likely."""
-  left_out = (*_HELD_OUT, *(() if _LATERAL.value else ("lateral",)))
+  left_out = {*_HELD_OUT, "one grey"}
+  if not _LATERAL.value:
+    left_out.add("lateral")
   groups: dict[str, list[np.ndarray]] = {}
-  for kind, made in _variants(films).items():
-    if kind != "one grey" and kind not in left_out:
-      name = "no chest" if kind in unfit.NO_CHEST else kind
-      groups.setdefault(name, []).append(_features(made))
+  for kind, made in _variants(films, without=left_out).items():
+    name = "no chest" if kind in unfit.NO_CHEST else kind
+    groups.setdefault(name, []).append(_features(made))
   means, spread, count = [], np.zeros(()), 0
   for name in filter(groups.get, (*_ORDER, "no chest")):
     found = np.concatenate(groups[name]).astype(np.float64)

@@ -52,13 +52,13 @@ def main() -> None:
     series=_SERIES.value,
     date=_DATE.value,
   )
-  from apppau_jax.experiment import loading
+  from apppau_jax.experiment import predictor
 
-  runs = loading.load_runs(_WORKDIR.value)
+  found = predictor.load(_WORKDIR.value)
   trip = pacs.RoundTrip(
     server=server,
-    model=runs.model,
-    identity=runs.identity(),
+    model=found.model,
+    identity=found.identity,
     kinds=kinds,
     package=apppau_jax.__version__,
   )

@@ -5,7 +5,7 @@
 
 Without --workdir the model that the package carries is used, which was trained
 on phantoms alone. No data set is needed; several runs, --workdir=A --workdir=B,
-are averaged.
+are averaged. A folder that launch.export wrote is used as it is.
 
 Writes a mask for each image (with structures one for each of them, since they
 may overlap), an overlay, index.html with all overlays, and predictions.csv with
@@ -64,7 +64,7 @@ def main() -> None:
     )
   runtime.set_up()
   from apppau_jax.deploy import request
-  from apppau_jax.experiment import loading
+  from apppau_jax.experiment import predictor
   from apppau_jax.inference import predict_files, prediction_table, review
 
   kinds = request.kinds(_DICOM.value)
@@ -72,27 +72,27 @@ def main() -> None:
   output = pathlib.Path(_OUTPUT.value).expanduser()
   images = predict_files.find_images(source, output=output)
   others = predict_files.find_others(source)
-  runs = loading.load_runs(_WORKDIR.value, changes=cli.evaluation_changes())
+  model, identity = predictor.load(
+    _WORKDIR.value, changes=cli.evaluation_changes()
+  )
   with progress.bar("predicting") as show:
     rows = predict_files.predict_files(
       images,
-      model=runs.model,
+      model=model,
       output=output,
-      identity=runs.identity(),
+      identity=identity,
       overwrite=_OVERWRITE.value,
       save_probability=_SAVE_PROBABILITY.value,
       passed_over=others,
-      more=request.writer(
-        kinds, runs.identity(), package=apppau_jax.__version__
-      ),
+      more=request.writer(kinds, identity, package=apppau_jax.__version__),
       progress=show,
     )
   for name in (review.INDEX, *[review.NAME] * _REVIEW.value):
     page = review.write(
       output,
       rows,
-      structures=runs.model.structures,
-      class_names=runs.model.class_names,
+      structures=model.structures,
+      class_names=model.class_names,
       name=name,
     )
     progress.say(f"{page.stem}: {page}")
@@ -101,7 +101,7 @@ def main() -> None:
   failed = [row for row in rows if row.status == "failed"]
   fractions = [row.fractions for row in rows if row.fractions]
   medians = np.median(fractions, axis=0) if fractions else ()
-  for name, share in zip(runs.model.structures or ("lungs",), medians):
+  for name, share in zip(model.structures or ("lungs",), medians):
     words = name.replace("_", " ")
     progress.say(f"{words}: {share:.1%} of an image (median)")
   table = output / prediction_table.NAME

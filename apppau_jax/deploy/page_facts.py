@@ -42,7 +42,7 @@ def facts(model: Mapping[str, Any]) -> dict[str, Any]:
   return {
     **{key: model[key] for key in kept},
     "mask_names": masks,
-    "columns": columns.groups()[:-1],  # spreads need each member's masks
+    "columns": columns.groups()[:-2],  # the last need each member's results
     "suffixes": sorted(file_kinds.SUFFIXES, key=len, reverse=True),
     "colours": [overlay.colour(k) for k in range(len(masks))],
     "rules": rules(),

@@ -266,11 +266,13 @@ def _positive(config: networks.Config, names: Sequence[str]) -> str:
 def _temperature(
   runs: loading.LoadedRuns, dataset: Dataset, *, ids: Sequence[str]
 ) -> float:
-  """Fits the temperature of a single run's class probabilities."""
+  """Fits the temperature of a single run's classes; 1 to too few images."""
   scaled = runs.config.eval.temperature_scaling and not runs.model.multi_label
   if runs.is_ensemble or not scaled:
     return 1.0  # each member of an ensemble has its own
   source = data.load(runs.config, dataset, ids=ids)
+  if np.sum(source.label >= 0) < classification.LEAST_CALIBRATED:
+    return 1.0
   logits = [part.logits for part in runs.model.batches(source)]
   return classification.fit_temperature(np.concatenate(logits), source.label)
 

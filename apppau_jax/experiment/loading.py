@@ -24,7 +24,7 @@ from apppau_jax.inference import steps
 from apppau_jax.inference.member import Member
 from apppau_jax.inference.model import Model
 from apppau_jax.metrics import classification
-from apppau_jax.training import checkpoints, compile_notice, parallel
+from apppau_jax.training import compile_notice, parallel
 from apppau_jax.training.state import (
   TrainState,
   Variables,
@@ -151,6 +151,9 @@ def load_runs(
     member(one.config, one.variables, final=True, temperature=one.temperature)
     for one in trained
   ]
+  for folder, one in zip(folders, members):
+    if folder.is_file():
+      _check_arrays(folder, one, configs[0])
   return LoadedRuns(
     workdirs=tuple(folders),
     configs=tuple(configs),
@@ -169,7 +172,7 @@ def read(
 ) -> ModelFile:
   """Reads the weights of a run folder or of a model file, see `load_runs`."""
   if folder.is_file():
-    found = model_file.read(folder, _averages)
+    found = model_file.read(folder)
     return dataclasses.replace(found, config=changed(found.config, changes))
   config = changed(run_files.read_config(folder), changes)
   variables, step = weights(config, workdir=folder)
@@ -177,6 +180,20 @@ def read(
   return ModelFile(
     config=config, variables=variables, step=step, temperature=scale
   )
+
+
+def _check_arrays(folder: pathlib.Path, one: Member, config: Config) -> None:
+  """Refuses a model file whose arrays are not those of its networks.
+
+  Comparing them with `shapes` would take seconds.
+  """
+  try:
+    one.check(config.data.resolution, bits=config.data.bits)
+  except ValueError as error:
+    raise CheckpointError(
+      f"{folder} does not have the arrays of the networks that it describes "
+      f"({error}). Get it again, or name a trained run."
+    ) from error
 
 
 def _averages(config: Config) -> Mapping[str, Variables]:
@@ -267,6 +284,8 @@ def weights(
     return kept.variables, kept.step
   found: Any = None
   if folder.is_dir():
+    from apppau_jax.training import checkpoints  # slow to import
+
     with _without_warnings("absl"):  # of Orbax, about reading only
       saved = checkpoints.Store(folder, read_only=True)
       found = saved.restore(target.averages if name == "best" else target)

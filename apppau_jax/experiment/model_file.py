@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -22,7 +22,7 @@ import safetensors.numpy
 from apppau_jax import files
 from apppau_jax.config import Config
 from apppau_jax.errors import CheckpointError, UserError
-from apppau_jax.training.state import Variables
+from apppau_jax.training.state import SEGMENTOR, Variables
 
 SUFFIX = ".safetensors"
 BOX = "box"  # what names the model that the package carries
@@ -104,13 +104,16 @@ def _without_paths(config: Config) -> Config:
   return config
 
 
-def read(path: str | os.PathLike[str], shapes_of: Any) -> ModelFile:
+def read(
+  path: str | os.PathLike[str],
+  shapes_of: Callable[[Config], Mapping[str, Variables]] | None = None,
+) -> ModelFile:
   """Reads a model file.
 
   Args:
     path: of the file.
     shapes_of: maps a configuration to the shapes of its networks' weights, a
-      tree by network. A file with other arrays is refused.
+      tree by network; a file with other arrays is refused. None: not compared.
 
   Raises:
     CheckpointError: the file is damaged, of another kind or another version.
@@ -123,7 +126,9 @@ def read(path: str | os.PathLike[str], shapes_of: Any) -> ModelFile:
     if text.get("format") != _FORMAT:
       raise ValueError(f"its format is {text.get('format')!r}")
     config = Config.from_dict(_object(text["config"]))
-    variables = _fill(shapes_of(config), safetensors.numpy.load(content))
+    variables = _nested(safetensors.numpy.load(content))
+    if shapes_of:
+      _compare(shapes_of(config), variables)
     return ModelFile(
       config=config,
       variables=variables,
@@ -134,6 +139,7 @@ def read(path: str | os.PathLike[str], shapes_of: Any) -> ModelFile:
     )
   except (
     *(OSError, ValueError, KeyError, TypeError, RecursionError),
+    AttributeError,
     *(safetensors.SafetensorError, UserError),
   ) as error:
     raise CheckpointError(
@@ -155,11 +161,27 @@ def _flat(variables: Mapping[str, Variables]):
     yield "/".join(str(key.key) for key in keys), leaf
 
 
-def _fill(
-  shapes: Mapping[str, Variables], arrays: Mapping[str, np.ndarray]
-) -> Mapping[str, Variables]:
-  """Returns the arrays in the tree of `shapes`."""
-  wanted = dict(_flat(shapes))
+def _nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Variables]:
+  """Returns arrays named NETWORK/params/... as a tree by network."""
+  found: dict[str, Any] = {}
+  for name, value in arrays.items():
+    if "/" not in name:
+      raise ValueError(f"the array {name!r} belongs to no network")
+    network, *keys, last = name.split("/")
+    place = found.setdefault(network, {"params": {}, "batch_stats": {}})
+    for key in keys:
+      place = place.setdefault(key, {})
+    place[last] = np.asarray(value, np.float32)
+  if SEGMENTOR not in found:
+    raise ValueError(f"it has no arrays of a {SEGMENTOR}")
+  return found
+
+
+def _compare(
+  shapes: Mapping[str, Variables], found: Mapping[str, Variables]
+) -> None:
+  """Raises ValueError unless the names and shapes are equal."""
+  wanted, arrays = dict(_flat(shapes)), dict(_flat(found))
   if wanted.keys() != arrays.keys():
     differ = sorted(wanted.keys() ^ arrays.keys())
     raise ValueError(f"{len(differ)} arrays differ, such as {differ[0]}")
@@ -168,7 +190,3 @@ def _fill(
       raise ValueError(
         f"{name} has the shape {arrays[name].shape} and not {leaf.shape}"
       )
-  _, tree = jax.tree.flatten(dict(shapes))
-  return jax.tree.unflatten(
-    tree, [np.asarray(arrays[name], np.float32) for name in wanted]
-  )

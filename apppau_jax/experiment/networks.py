@@ -1,5 +1,7 @@
 """The networks, their optimisers and the state they start from."""
 
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -13,8 +15,11 @@ from apppau_jax.models import blocks
 from apppau_jax.models import discriminator as discriminator_lib
 from apppau_jax.models import segmentor as segmentor_lib
 from apppau_jax.onednn import convolutions as onednn
-from apppau_jax.training import loop, optimizers
+from apppau_jax.training import optimizers
 from apppau_jax.training import state as state_lib
+
+if TYPE_CHECKING:  # TensorBoard's and Orbax's packages are slow to import
+  from apppau_jax.training import loop
 
 # Keys of the initial parameters are folded in with these numbers, which no step
 # has. Further segmentors take those below.
@@ -123,7 +128,7 @@ def convolutions_by(config: Config) -> str:
 
 
 def schedule(
-  config: Config, lengths: loop.Plan, *, player: str
+  config: Config, lengths: "loop.Plan", *, player: str
 ) -> optax.Schedule:
   """Return the learning rate of a player by step."""
   warmup = round(config.optim.warmup_epochs * lengths.steps_per_epoch)
@@ -136,7 +141,7 @@ def schedule(
 
 
 def optimizer(
-  config: Config, lengths: loop.Plan | None, *, player: str
+  config: Config, lengths: "loop.Plan | None", *, player: str
 ) -> optax.GradientTransformation:
   """Return the optimiser of a player.
 
@@ -171,7 +176,7 @@ def further_segmentors(config: Config) -> tuple[str, ...]:
 
 def init(
   config: Config,
-  lengths: loop.Plan | None = None,
+  lengths: "loop.Plan | None" = None,
   *,
   seed: int | jax.Array | None = None,
 ) -> state_lib.TrainState:

@@ -2,6 +2,7 @@
 
 from apppau_jax.datasets import registry
 from apppau_jax.experiment import loading, networks, run_files, run_folder
+from apppau_jax.metrics import classification
 
 
 def of_runs(runs: loading.LoadedRuns, digest: str) -> list[str]:
@@ -47,7 +48,9 @@ def of_config(config: networks.Config) -> list[str]:
   if networks.learns_classes(config) and config.eval.temperature_scaling:
     notes.append(
       "Class probabilities are scaled by a temperature that was fitted on the "
-      "validation images, so ECE and Brier score of these are optimistic."
+      "validation images, so ECE and Brier score of these are optimistic. With "
+      f"fewer than {classification.LEAST_CALIBRATED} validation images that "
+      "have a class it is 1, and nothing is scaled."
     )
   if len(networks.structures(config)) > 1:
     notes.append(

@@ -34,6 +34,29 @@ def mean_segmentation(outputs: Sequence[SegmentorOutput]) -> SegmentorOutput:
   )
 
 
+def class_range(
+  logits: Sequence[np.ndarray],
+  *,
+  temperatures: Sequence[float],
+  multi_label: bool = False,
+) -> np.ndarray:
+  """Returns the lowest and the highest class probability of all members.
+
+  Args:
+    logits: `[b, n + 1]` of each member, the fake class last.
+    temperatures: of each member's class probabilities.
+    multi_label: see `classification.posterior`.
+
+  Returns:
+    `[b, n, 2]`; no interval of a stated probability, since members are few.
+  """
+  each = [
+    classification.posterior(own, temperature=t, multi_label=multi_label)
+    for own, t in zip(logits, temperatures, strict=True)
+  ]
+  return np.stack([np.min(each, axis=0), np.max(each, axis=0)], axis=-1)
+
+
 def mean_classification(
   logits: Sequence[np.ndarray],
   *,

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from scipy import special
@@ -152,10 +152,13 @@ class Model:
     output = self.segment(levels)
     probs = special.expit(np.asarray(output.logits))
     samples = [*map(np.asarray, output.samples)]
-    classes = [None] * len(inputs)
+    classes = ranges = [None] * len(inputs)
     if self.class_names:
-      classes = self.class_probabilities(self.classify(levels, probs))
-    for i, (one, prob, of_classes) in enumerate(zip(inputs, probs, classes)):
+      each = self._classified(levels, probs)
+      classes = self.class_probabilities(self._mean_classified(each))
+      if len(each) > 1:
+        ranges = ensemble.class_range(each, **self._calibration)
+    for i, (one, prob) in enumerate(zip(inputs, probs)):
       estimates = quality.estimate(
         prob, self.binarize(prob), structures=self.structures
       )
@@ -169,7 +172,8 @@ class Model:
         probability=prob,
         structures=self.structures,
         classes=self.class_names,
-        class_probability=of_classes,
+        class_probability=classes[i],
+        class_range=ranges[i],
         remarks=(*one.remarks, *of_lungs, *quality.remarks(estimates)),
         spacing=one.spacing,
         measurements=measurements.measure_all(
@@ -253,16 +257,7 @@ class Model:
       mask: `[b, r, r, k]` in [0, 1], probabilities or the reference; the
         members of an ensemble are all shown the same one.
     """
-    mask = mask.astype(np.float32)
-    found = [m.classify(image, mask, mesh=self.mesh) for m in self.members]
-    if len(found) > 1:
-      temperatures = [m.temperature for m in self.members]
-      found = [
-        ensemble.mean_classification(
-          found, temperatures=temperatures, multi_label=self.multi_label
-        )
-      ]
-    return np.asarray(found[0], np.float32)
+    return self._mean_classified(self._classified(image, mask))
 
   def class_probabilities(self, logits: np.ndarray) -> np.ndarray:
     """Calibrated probabilities `[b, n]` of the logits of `classify`."""
@@ -279,6 +274,23 @@ class Model:
       threshold=self.threshold,
       largest_components=self.largest_components,
     )
+
+  def _classified(self, image, mask) -> list[np.ndarray]:
+    """The logits of every member's discriminator."""
+    mask = mask.astype(np.float32)
+    found = [m.classify(image, mask, mesh=self.mesh) for m in self.members]
+    return [*map(np.asarray, found)]
+
+  def _mean_classified(self, each: list[np.ndarray]) -> np.ndarray:
+    one = each[0]
+    if len(each) > 1:
+      one = ensemble.mean_classification(each, **self._calibration)
+    return np.asarray(one, np.float32)
+
+  @property
+  def _calibration(self) -> dict[str, Any]:
+    temperatures = [m.temperature for m in self.members]
+    return {"temperatures": temperatures, "multi_label": self.multi_label}
 
   def _sampled(self, prob: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The masks of one member or view, at most `_SAMPLED` pixels a side."""

@@ -24,6 +24,8 @@ class Prediction:
     classes: names of the n classes; empty without a classifier.
     class_probability: `[n]`, sums to 1, or of findings each from 0 to 1; None
       without a classifier.
+    class_range: `[n, 2]`, the lowest and the highest probability of a class
+      over the members of an ensemble; None without one.
     remarks: what is unusual about the image or its lungs, one sentence each.
     spacing: millimetres between the pixels; None if the file does not say.
     measurements: by name, see `inference.measurements`; what could not be
@@ -36,6 +38,7 @@ class Prediction:
   structures: tuple[str, ...] = ()
   classes: tuple[str, ...] = ()
   class_probability: np.ndarray | None = None
+  class_range: np.ndarray | None = None
   remarks: tuple[str, ...] = ()
   spacing: Spacing | None = None
   measurements: Mapping[str, Measurement] = dataclasses.field(

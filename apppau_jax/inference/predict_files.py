@@ -139,6 +139,7 @@ def predict_files(
     class_names=model.class_names,
     multi_label=model.multi_label,
     spreads=model.has_samples,
+    ranges=len(model.members) > 1,
   )
   earlier = prediction_folder.claim(
     output, identity, columns=columns, overwrite=overwrite

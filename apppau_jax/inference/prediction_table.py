@@ -26,6 +26,8 @@ STATUSES = ("ok", "remark", "exists", "failed", "skipped")
 _FRACTION = "_fraction"  # after the name of a structure
 _QUALITY = "_quality"  # after the name of a structure
 _PROBABILITY = "probability_"  # before the name of a class
+# Of the members of an ensemble, before the name of a class.
+_RANGE = ("lowest_probability_", "highest_probability_")
 _SPREAD = "_sd"  # after the name of a measurement
 
 
@@ -42,6 +44,8 @@ class Row:
     fractions: share of its pixels in each structure, or in the lungs; empty
       if it failed.
     probs: class probabilities; empty without a classifier.
+    ranges: the lowest and the highest probability of each class in turn; empty
+      without members that classify.
     spacing: element of its header that states the spacing of the pixels.
     measured: values of `measurements.names`, None where there is none; empty
       if it failed.
@@ -56,6 +60,7 @@ class Row:
   masks: tuple[str, ...] = ()
   fractions: tuple[float, ...] = ()
   probs: tuple[float, ...] = ()
+  ranges: tuple[float, ...] = ()
   spacing: str = ""
   measured: tuple[float | None, ...] = ()
   spreads: tuple[float | None, ...] = ()
@@ -75,7 +80,7 @@ def row_of(name: str, found: Prediction, *, masks: Sequence[str]) -> Row:
     found: what was predicted.
     masks: paths of the masks that were written.
   """
-  classes = found.class_probability
+  classes, ranges = found.class_probability, found.class_range
   columns = measurements.names(found.structures)
   values = [found.measurements.get(column) for column in columns]
   return Row(
@@ -85,6 +90,7 @@ def row_of(name: str, found: Prediction, *, masks: Sequence[str]) -> Row:
     masks=tuple(masks),
     fractions=tuple(np.atleast_1d(found.mask.mean(axis=(0, 1))).tolist()),
     probs=() if classes is None else tuple(classes.tolist()),
+    ranges=() if ranges is None else tuple(ranges.ravel().tolist()),
     spacing=found.spacing.element if found.spacing else "",
     measured=tuple(value.value if value else None for value in values),
     spreads=tuple(value.spread if value else None for value in values),
@@ -101,12 +107,15 @@ class Columns:
     class_names: the classes in the order of their probabilities.
     multi_label: whether these are findings, none of which is the most probable.
     spreads: whether measurements have a spread, see `measurements`.
+    ranges: whether several members classify, which gives each probability a
+      lowest and a highest value.
   """
 
   structures: Sequence[str] = ()
   class_names: Sequence[str] = ()
   multi_label: bool = False
   spreads: bool = False
+  ranges: bool = False
 
   def masks(self) -> list[str]:
     """Column names of `Row.masks`."""
@@ -128,6 +137,11 @@ class Columns:
   def probabilities(self) -> list[str]:
     """Column names of `Row.probs`."""
     return [f"{_PROBABILITY}{name}" for name in self.class_names]
+
+  def probability_ranges(self) -> list[str]:
+    """Column names of `Row.ranges`."""
+    names = self.class_names if self.ranges else ()
+    return [f"{end}{name}" for name in names for end in _RANGE]
 
   def measurements(self) -> list[str]:
     """Column names of `Row.measured`."""
@@ -151,6 +165,7 @@ class Columns:
       ["spacing"],
       self.measurements(),
       self.deviations(),
+      self.probability_ranges(),
     ]
 
   def header(self) -> list[str]:
@@ -196,7 +211,7 @@ def _row(cells: Sequence[str], *, columns: Columns, where: str) -> Row:
   left = iter(map(escapes.from_cell, cells))
   groups = [[next(left) for _ in group] for group in columns.groups()]
   file, masks, (status, reason), shares, quality, *others = groups
-  _, probs, spacing, *numbers = others
+  _, probs, spacing, *numbers, ranges = others
   measured, spreads = (_numbers(cells, where=where) for cells in numbers)
   if status not in STATUSES:
     raise ValueError(f"{where} the status {status!r}")
@@ -206,6 +221,7 @@ def _row(cells: Sequence[str], *, columns: Columns, where: str) -> Row:
     fractions=_shares(shares, where=where),
     quality=_shares(quality, where=where),
     probs=_shares(probs, where=where),
+    ranges=_shares(ranges, where=where),
     spacing=spacing[0],
     measured=measured,
     spreads=spreads,
@@ -293,6 +309,7 @@ def _cells(row: Row, columns: Columns) -> list[str]:
     [row.spacing],
     [_optional(x) for x in row.measured],
     [_optional(x) for x in row.spreads if columns.spreads],
+    [f"{x:.6f}" for x in row.ranges],
   ]
   return [
     cell

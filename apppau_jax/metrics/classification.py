@@ -18,6 +18,8 @@ from apppau_jax.metrics.bootstrap import Floats
 from apppau_jax.metrics.classes import Labels
 
 TEMPERATURES = (0.1, 10.0)  # the range of `fit_temperature`
+# Validation images with a class below which no temperature is fitted to them.
+LEAST_CALIBRATED = 20
 
 
 def posterior(
@@ -94,6 +96,27 @@ def fit_temperature(logits: ArrayLike, label: ArrayLike) -> float:
   return 1 / float(
     optimize.root_scalar(slope, bracket=(1 / high, 1 / low)).root
   )
+
+
+def calibration(probs: ArrayLike, label: ArrayLike) -> dict[str, float]:
+  """Compute the expected calibration error and the Brier score of `classes`.
+
+  Args:
+    probs: `[m, n]`, rows that sum to 1.
+    label: `[m]` in 0..n-1.
+
+  Returns:
+    `ece` and `brier`, lower is better.
+
+  Example:
+    >>> from apppau_jax.metrics import classification
+    >>> classification.calibration([[0.5, 0.5], [0.5, 0.5]], [0, 1])
+    {'ece': 0.0, 'brier': 0.5}
+  """
+  probs, label = np.asarray(probs, np.float64), np.asarray(label)
+  whole = np.ones((1, len(label)))
+  found = classes.measure(whole, probs=probs, label=label)
+  return {name: float(found[name][0]) for name in ("ece", "brier")}
 
 
 def summarise(

@@ -148,7 +148,8 @@ def make_report(
 
   With labels, and an image whose class is known, there are also
   `classification` (`classification.summarise` of those images, with the
-  `temperature`), `classification_oracle_mask` (the same with the reference
+  `temperature`, and where that is not 1 with ECE and Brier score before as
+  `uncalibrated`), `classification_oracle_mask` (the same with the reference
   masks, and a `note` that it is no result) and, in `per_image`, `label` and
   `probs` of each of them. With findings there are instead `findings`
   (`findings.summarise`) and in `per_image` `findings`, those stated, and
@@ -231,6 +232,9 @@ def _classification(
     return probs, {**scale, **values}
 
   probs, block = summary(scored.logits)
+  if labels.temperature != 1:
+    raw = classification.posterior(scored.logits[labelled])
+    block["uncalibrated"] = classification.calibration(raw, label)
   block["positive_class"] = labels.positive or names[-1]
   blocks = {"classification": block}
   if scored.oracle_logits is not None:

@@ -3,12 +3,14 @@
 import contextlib
 import types
 
+import numpy as np
 import pytest
 
 from apppau_jax import files
 from apppau_jax.config import Config
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import evaluate_run
+from apppau_jax.metrics import classification
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,28 @@ def test_the_test_report_comes_before_the_validation_report(tmp_path):
   (tmp_path / "eval/validation/report.html").write_text("again")
   evaluate_run.show(tmp_path)
   assert (tmp_path / "report.html").read_text() == "test"
+
+
+@pytest.mark.parametrize(("more", "is_one"), [(-1, True), (0, False)])
+def test_few_validation_images_do_not_set_a_temperature(
+  monkeypatch, more, is_one
+):
+  """Images without a class do not count."""
+  count = classification.LEAST_CALIBRATED + more
+  label = np.array([-1, *np.arange(count) % 2])
+  right = np.where(np.arange(count + 1) % 5, label, 1 - label)
+  logits = 4.0 * np.eye(3)[right]
+  source = types.SimpleNamespace(label=label)
+  monkeypatch.setattr(evaluate_run.data, "load", lambda *_, **__: source)
+  config = Config()
+  config.eval.temperature_scaling = True
+  runs = types.SimpleNamespace(
+    config=config,
+    is_ensemble=False,
+    model=types.SimpleNamespace(
+      multi_label=False,
+      batches=lambda _: [types.SimpleNamespace(logits=logits)],
+    ),
+  )
+  found = evaluate_run._temperature(runs, None, ids=())
+  assert (found == 1.0) == is_one

@@ -135,3 +135,11 @@ def test_other_content_is_refused(trained, read, tmp_path, changed, named):
   _with(trained, path, **changed)
   with pytest.raises(CheckpointError, match=named):
     read(path)
+
+
+@pytest.mark.parametrize("arrays", [_without_first, _first_of_another_shape])
+def test_a_model_of_other_arrays_is_not_loaded(trained, tmp_path, arrays):
+  path = tmp_path / "model.safetensors"
+  _with(trained, path, arrays=arrays)
+  with pytest.raises(CheckpointError, match=r"model\.safetensors.*arrays"):
+    loading.load(path)

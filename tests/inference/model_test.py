@@ -222,6 +222,9 @@ def test_class_probabilities_are_calibrated(radiograph):
   both = predict(members)
   mean = np.mean(expected, axis=0)
   np.testing.assert_allclose(both.class_probability, mean, rtol=1e-5)
+  ends = np.sort(np.transpose(expected), axis=1)  # [class, lower and higher]
+  np.testing.assert_allclose(both.class_range, ends, rtol=1e-5)
+  assert alone.class_range is None
   mask = (special.expit(-2.0) + special.expit(1.0)) / 2
   for member in members:
     np.testing.assert_allclose(member.masks[-1], mask, rtol=1e-5)

@@ -10,7 +10,10 @@ from apppau_jax.inference import prediction_folder, prediction_table
 from apppau_jax.inference.prediction_table import Columns, Row
 
 COLUMNS = Columns(
-  structures=("lung", "heart"), class_names=("normal", "tb"), spreads=True
+  structures=("lung", "heart"),
+  class_names=("normal", "tb"),
+  spreads=True,
+  ranges=True,
 )
 HEADER = (
   "file,lung_mask,heart_mask,status,reason,lung_fraction,heart_fraction,"
@@ -18,7 +21,9 @@ HEADER = (
   "probability_tb,spacing,"
   "lung_area_px,lung_area_cm2,heart_area_px,heart_area_cm2,"
   "heart_width_px,heart_width_mm,lung_area_px_sd,lung_area_cm2_sd,"
-  "heart_area_px_sd,heart_area_cm2_sd,heart_width_px_sd,heart_width_mm_sd"
+  "heart_area_px_sd,heart_area_cm2_sd,heart_width_px_sd,heart_width_mm_sd,"
+  "lowest_probability_normal,highest_probability_normal,"
+  "lowest_probability_tb,highest_probability_tb"
 )
 ROWS = [
   Row(
@@ -27,6 +32,7 @@ ROWS = [
     fractions=(0.25, 0.125),
     quality=(0.97, 0.5),
     probs=(0.375, 0.625),
+    ranges=(0.25, 0.5, 0.5, 0.75),
     spacing="PixelSpacing",
     measured=(1234.0, 55.5, None, None, 7.0, 2.5),
     spreads=(10.0, 1.5, None, None, None, None),
@@ -55,6 +61,8 @@ def test_the_columns_and_the_predicted_class_by_name(path):
   assert first["heart_mask"] == "a_heart_mask.png"
   assert first["heart_width_mm"] == "2.5"
   assert first["lung_area_cm2_sd"] == "1.5"
+  assert first["lowest_probability_tb"] == "0.500000"
+  assert first["highest_probability_normal"] == "0.500000"
   empty = {k for k, v in second.items() if not v}
   assert empty == {*second} - {"file", "status", "reason"}
   plain = Columns()
@@ -100,8 +108,8 @@ def test_rows_are_in_the_file_when_they_are_appended(path):
 @pytest.mark.parametrize(
   ("old", "new", "says"),
   [
-    ("0.375000,0.625000,P", "0.375000,P", "line 2: 25 cells instead of 26"),
-    ("0.375000,0.625000,P", "0.5,0.5,0.5,P", "line 2: 27 cells"),
+    ("0.375000,0.625000,P", "0.375000,P", "line 2: 29 cells instead of 30"),
+    ("0.375000,0.625000,P", "0.5,0.5,0.5,P", "line 2: 31 cells"),
     ("0.250000", "", "line 2: could not convert"),
     ("0.250000", "nan", "line 2: the number nan"),
     ("0.250000", "25", "line 2: a number that is not from 0 to 1"),

@@ -144,6 +144,9 @@ def test_images_of_unknown_class_are_not_classified():
   # Ratios of 3, 4, 3 and 2 to 1, squared by the temperature.
   tb = [row["probs"]["tb"] for row in report["per_image"] if "probs" in row]
   assert tb == pytest.approx([1 / 10, 16 / 17, 9 / 10, 1 / 5])
+  # Twice the square of what the other class has: 1/4, 1/5, 3/4 and 2/3.
+  brier = 2 * (1 / 16 + 1 / 25 + 9 / 16 + 4 / 9) / 4
+  assert block["uncalibrated"]["brier"] == pytest.approx(brier)
   names = [row.get("label") for row in report["per_image"]]
   assert names == ["normal", None, "tb", "normal", "tb"]
   oracle = report["classification_oracle_mask"]

@@ -17,6 +17,7 @@ def test_metrics_beside_those_of_the_majority_class(reports, report_page):
   assert report_page.row("AUROC")[1::2] == ["0.8750", "0.5000"]
   assert report_page.row("Brier")[::3] == ["↓ lower", "–"]
   assert "temperature 1.7500" in report_page.text
+  assert "ECE from 0.3125 to" in report_page.text
   assert "end of the allowed range" not in report_page.text
 
 
