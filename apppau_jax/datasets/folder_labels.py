@@ -169,7 +169,8 @@ def _header(cells: Sequence[str], *, where: str) -> tuple[list[str], list[str]]:
   twice = [name for name in COLUMNS if header.count(name) > 1]
   if missing or twice:
     likely = [
-      f"perhaps {' or '.join(map(repr, found))} is meant as {name}; "
+      f"perhaps {' or '.join(map(repr, found))} is meant as {name}: pass "
+      f"--{name}_column={found[0]!r}; "
       for name in missing
       if name not in header and (found := _likely(name, header))
     ]

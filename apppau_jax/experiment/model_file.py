@@ -8,6 +8,7 @@ import copy
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -124,11 +125,14 @@ def read(path: str | os.PathLike[str], shapes_of: Any) -> ModelFile:
       raise ValueError(f"its format is {text.get('format')!r}")
     config = Config.from_dict(_object(text["config"]))
     variables = _fill(shapes_of(config), safetensors.numpy.load(content))
+    temperature, step = float(text["temperature"]), int(text["step"])
+    if not (0 < temperature < math.inf and step >= 0):
+      raise ValueError(f"temperature {temperature} or step {step} is no such")
     return ModelFile(
       config=config,
       variables=variables,
-      temperature=float(text["temperature"]),
-      step=int(text["step"]),
+      temperature=temperature,
+      step=step,
       card=_object(text["card"]),
       sha256=hashlib.sha256(content).hexdigest(),
     )
@@ -168,6 +172,8 @@ def _fill(
       raise ValueError(
         f"{name} has the shape {arrays[name].shape} and not {leaf.shape}"
       )
+    if not np.isfinite(arrays[name]).all():
+      raise ValueError(f"{name} has values that are not finite")
   _, tree = jax.tree.flatten(dict(shapes))
   return jax.tree.unflatten(
     tree, [np.asarray(arrays[name], np.float32) for name in wanted]

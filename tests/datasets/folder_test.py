@@ -81,14 +81,14 @@ def test_every_format_depth_and_size_is_one_interface(
   assert all("lungs are not darker" in text for text in remarks.values())
 
   opened = Dataset("folder:clinic", data_dir=tmp_path)
-  assert opened.class_names == ("TB", "no finding", "normal")
+  assert opened.class_names == ("no finding", "normal", "TB")
   rows = [(e.id, e.label, e.patient, e.has_mask) for e in opened.entries]
   assert rows == [
     ("bmp", -1, "bmp", True),
-    ("deep film", 0, "p1", True),
+    ("deep film", 2, "p1", True),
     ("gif", -1, "p1", False),
-    ("grey", 2, "p2", True),
-    ("jpeg", 1, "jpeg", False),
+    ("grey", 1, "p2", True),
+    ("jpeg", 0, "jpeg", False),
     ("tiff", -1, "tiff", False),
   ]
   assert {e.source for e in opened.entries} == {"folder:clinic"}
@@ -99,7 +99,7 @@ def test_every_format_depth_and_size_is_one_interface(
   ids = [row[0] for row in rows]
   loaded = opened.open(ids)
   assert loaded.has_label.tolist() == [False, True, False, True, True, False]
-  assert loaded.label.tolist() == [-1, 0, -1, 2, 1, -1]
+  assert loaded.label.tolist() == [-1, 2, -1, 1, 0, -1]
   stretched = raw_sets.image("deep film").astype(float)
   stretched[0, :2] = 0, 255  # 8 levels to a grey level
   for i, name in enumerate(ids):

@@ -125,6 +125,12 @@ def test_a_package_is_read_if_it_is_the_one_that_is_stated(tmp_path):
     page_runtime.read(path)
 
 
+def test_a_pipe_for_a_package_does_not_block(tmp_path):
+  os.mkfifo(tmp_path / "pipe")
+  with pytest.raises(DataError, match="pipe is not a file"):
+    page_runtime.read(tmp_path / "pipe")
+
+
 @pytest.fixture
 def npm(tmp_path, monkeypatch):
   """Puts a script in the place of npm; without one npm is absent."""
