@@ -84,8 +84,7 @@ def decode_text(content: bytes) -> str:
     line = 1 + content.count(b"\n", 0, error.start)
     raise ValueError(
       f"line {line} has the byte 0x{content[error.start]:02x}, which is not "
-      f"{error.encoding.upper()}; save the file as UTF-8 (in a spreadsheet "
-      "'CSV UTF-8')"
+      f"{error.encoding.upper()}; in a spreadsheet choose 'CSV UTF-8'"
     ) from error
 
 

@@ -42,6 +42,11 @@ flags.DEFINE_bool("debug", False, "Show the whole traceback of an error.")
 flags.DEFINE_bool(
   "verbose", False, "Also show what XLA and the other libraries report."
 )
+# Of commands that take `evaluation_changes`.
+_OWN = (
+  "a trained run is used with its own configuration, of which only "
+  "--config.eval.KEY can be changed."
+)
 _HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull", "--helpxml")
 
 
@@ -108,8 +113,12 @@ def _explain(message: str, argv: Sequence[str]) -> str:
   for argument in argv[1:]:
     name, _, value = argument.lstrip("-").partition("=")
     key = name.removeprefix("config.")
+    if "Overriding config" in message and name == "config":
+      return f"--config cannot be given here: {_OWN}"
     if key == name:
       continue
+    if f"Unknown command line flag '{name}'" in message and key in KEYS:
+      return f"--{name} cannot be given here: {_OWN}"
     if key in REMOVED:
       return f"--{name} cannot be used: this option was removed."
     if key not in KEYS:

@@ -132,7 +132,7 @@ def _report(summary: dict[str, Any], screen: rich.console.Console) -> None:
   table = rich.table.Table(title=rich.table.Text(title))
   for name in summary["counts"]:
     name = rich.table.Text(escapes.printable(name))  # no markup
-    table.add_column(name, justify="right")
+    table.add_column(name, justify="right", overflow="fold")
   table.add_row(*(str(count) for count in summary["counts"].values()))
   screen.print(table)
   remarks = [

@@ -22,6 +22,7 @@ from apppau_jax.imaging import (
   resample,
 )
 from apppau_jax.imaging.film import Film, Spacing
+from apppau_jax.reading import decode_text
 
 _PNG = b"\x89PNG"
 
@@ -147,7 +148,10 @@ def read_reading(
   reading = readings.get(raw.id, Reading())
   text, understood = reading.finding, reading.understood
   if raw.reading and spec.parse:
-    text = source.read(raw.reading).decode("utf-8", errors="replace").strip()
+    try:
+      text = decode_text(source.read(raw.reading)).strip()
+    except ValueError as error:
+      return Reading(), f"reading not understood: {error}"
     reading = spec.parse(text)
     understood = bool(reading.sex) or not text
   remark = "" if understood else f"reading not understood: {text[:80]!r}"

@@ -43,7 +43,8 @@ def read_spec(source: RawSource) -> DatasetSpec:
     return ((IMAGES, files.images.get(example_id, absent)),)
 
   def mask_files(example_id: str) -> tuple[MaskFiles, ...]:
-    return (((MASKS, files.masks.get(example_id, f"{example_id}.png")),),)
+    keys = files.masks.get(example_id, (f"{example_id}.png",))
+    return (tuple((MASKS, key) for key in keys),)
 
   def label(example_id: str) -> int:
     name = rows[example_id].label if example_id in rows else ""

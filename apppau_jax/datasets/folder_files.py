@@ -4,21 +4,23 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
-from apppau_jax.datasets.folder_names import Names, composed, without_affixes
+from apppau_jax.datasets import folder_masks, mask_sides
+from apppau_jax.datasets.folder_masks import File
+from apppau_jax.datasets.folder_names import Names, composed
 from apppau_jax.datasets.raw_source import RawSource, summarise
 from apppau_jax.errors import DataError
 from apppau_jax.imaging import decode, file_kinds
 
 IMAGES, MASKS = "images", "masks"
+_SIDES = "left and right"  # stands for the folders left/ and right/
 # Names of folders; of several, the first one is read.
 FOLDERS = {
   IMAGES: (IMAGES, "image", "imgs", "img"),
   MASKS: (
     *(MASKS, "mask", "lung_masks", "lung_mask", "lungmasks", "lungmask"),
     *("segmentations", "segmentation", "seg", "labels", "label"),
-    *("annotations", "gt", "ground_truth"),
+    *("annotations", "gt", "ground_truth", _SIDES),
   ),
 }
 _ROLES = {name: role for role, names in FOLDERS.items() for name in names}
@@ -31,29 +33,17 @@ class Files:
 
   Attributes:
     images: keys by id.
-    masks: keys by the id of their image.
+    masks: keys by the id of their image; of a mask that is absent, its name.
     strays: keys of masks that fit no image, by name.
     names: finds ids by other names.
     notes: (file or folder, remark) on what is not read.
   """
 
   images: Mapping[str, str]
-  masks: Mapping[str, str]
+  masks: Mapping[str, tuple[str, ...]]
   strays: Mapping[str, str]
   names: Names
   notes: tuple[tuple[str, str], ...]
-
-
-class _File(NamedTuple):
-  """A file in a folder for images or masks; `below` are its subfolders."""
-
-  key: str
-  name: str
-  below: tuple[str, ...]
-
-  @property
-  def path(self) -> str:
-    return "/".join((*self.below, file_kinds.name_of(self.name)))
 
 
 def find_files(source: RawSource, *, table: str) -> Files:
@@ -80,21 +70,24 @@ def find_files(source: RawSource, *, table: str) -> Files:
     notes += _notes_on(source, base, files=files[role], folders=folders[role])
   _refuse_odd_names(source, [*files[IMAGES], *files[MASKS]])
   images, names = _identified(source, files[IMAGES])
-  masks, strays = _matched(source, files[MASKS], names=names)
+  masks, strays = folder_masks.matched(source, files[MASKS], names=names)
   if strays and not masks and images:
     raise DataError(
       f"None of the {len(strays)} masks of {source.root} fits an image: the "
       f"masks are called {_some(strays)} and the images {_some(images)}. Call "
       "a mask as its image, such as NAME.png or NAME_mask.png."
     )
+  if joined := sum(len(keys) > 1 for keys in masks.values()):
+    what = f"those of the left and of the right lung are joined, of {joined}"
+    notes.append((MASKS, f"{what} images"))
   return Files(images, masks, strays, names, (*notes, *_notes_on_loose(loose)))
 
 
 def _folders(
   source: RawSource, *, table: str
-) -> tuple[dict[str, dict[str, list[_File]]], list[str]]:
+) -> tuple[dict[str, dict[str, list[File]]], list[str]]:
   """Returns the files of each role by their folder, and paths of the others."""
-  folders: dict[str, dict[str, list[_File]]] = {IMAGES: {}, MASKS: {}}
+  folders: dict[str, dict[str, list[File]]] = {IMAGES: {}, MASKS: {}}
   loose = []
   for key in source.all_keys():
     *parts, name = _parts(key)
@@ -102,13 +95,19 @@ def _folders(
       continue
     lower = [part.lower() for part in parts]
     places = [i for i, part in enumerate(lower) if part in _ROLES]
+    sides = [i for i, part in enumerate(lower) if mask_sides.of_folder(part)]
+    if sides and not places:
+      file = File(key, name, tuple(parts[sides[0] :]))
+      base = "/".join((*parts[: sides[0]], _SIDES))
+      folders[MASKS].setdefault(base, []).append(file)
+      continue
     if not places:
       loose.append("/".join((*parts, name)))
       continue
     last = first = places[-1]
     while first and lower[first - 1] == lower[last]:  # such as mask/mask/
       first -= 1
-    file = _File(key, name, tuple(parts[last + 1 :]))
+    file = File(key, name, tuple(parts[last + 1 :]))
     base = "/".join(parts[: first + 1])
     folders[_ROLES[lower[last]]].setdefault(base, []).append(file)
   return folders, loose
@@ -121,7 +120,7 @@ def _parts(key: str) -> tuple[str, ...]:
   return (*zipped, *path.split("/"))
 
 
-def _is_image(source: RawSource, file: _File) -> bool:
+def _is_image(source: RawSource, file: File) -> bool:
   """Whether a file is an image by its suffix, else by its content."""
   if file.name.lower().endswith(decode.SUFFIXES):
     return True  # a damaged one is refused where it is read
@@ -152,8 +151,8 @@ def _notes_on(
   source: RawSource,
   base: str,
   *,
-  files: Sequence[_File],
-  folders: Mapping[str, Sequence[_File]],
+  files: Sequence[File],
+  folders: Mapping[str, Sequence[File]],
 ) -> list[tuple[str, str]]:
   """Remarks on subfolders, on files that are no images, on other folders."""
   notes = [
@@ -163,7 +162,8 @@ def _notes_on(
     for other, some in sorted(folders.items())
     if other != base
   ]
-  if below := {file.below for file in files} - {()}:
+  below = {file.below for file in files} - {()}
+  if below and PurePosixPath(base).name != _SIDES:
     paths = summarise(("/".join(b) for b in sorted(below)), limit=3)
     notes.append((f"{base}/", f"subfolders are read too: {paths}"))
   kept = {file.key for file in files}
@@ -193,7 +193,7 @@ def _notes_on_loose(paths: Sequence[str]) -> list[tuple[str, str]]:
   return notes
 
 
-def _refuse_odd_names(source: RawSource, files: Iterable[_File]) -> None:
+def _refuse_odd_names(source: RawSource, files: Iterable[File]) -> None:
   """Refuses names of bytes that are not Unicode, as Linux allows them."""
   odd = [
     source.describe(file.key)
@@ -208,7 +208,7 @@ def _refuse_odd_names(source: RawSource, files: Iterable[_File]) -> None:
 
 
 def _identified(
-  source: RawSource, files: Sequence[_File]
+  source: RawSource, files: Sequence[File]
 ) -> tuple[dict[str, str], Names]:
   """Returns keys by id, and the names by which each may be meant.
 
@@ -224,54 +224,9 @@ def _identified(
     for file in some:
       example_id = "_".join((*file.below, name)) if nested else name
       found[composed(example_id)].append(file)
-  _refuse_twice(source, found.values())
+  folder_masks.refuse_twice(source, found.values())
   also = {composed(some[0].path): i for i, some in found.items()}
   return {i: some[0].key for i, some in found.items()}, Names(found, also=also)
-
-
-def _matched(
-  source: RawSource, files: Sequence[_File], *, names: Names
-) -> tuple[dict[str, str], dict[str, str]]:
-  """Returns the keys of masks by the id of their image, and of the others."""
-  found: dict[str, list[_File]] = collections.defaultdict(list)
-  strays: dict[str, list[_File]] = collections.defaultdict(list)
-  unclear = []
-  for file in files:
-    path = composed(file.path)
-    ids = names.of_mask(path) or names.of_mask(path.rpartition("/")[2])
-    if len(ids) > 1:
-      unclear.append(f"{source.describe(file.key)} ({' or '.join(ids)})")
-    elif ids:
-      found[ids[0]].append(file)
-    else:
-      strays[without_affixes(path.rpartition("/")[2])].append(file)
-  if unclear:
-    raise DataError(
-      f"{len(unclear)} masks of {source.root} fit several images: "
-      f"{summarise(unclear)} Call a mask exactly as its image."
-    )
-  own, lost = [*found.values()], [*strays.values()]
-  _refuse_twice(source, [*own, *lost])
-  return (
-    {i: some[0].key for i, some in found.items()},
-    {name: some[0].key for name, some in strays.items()},
-  )
-
-
-def _refuse_twice(source: RawSource, same: Iterable[Sequence[_File]]) -> None:
-  twice = [
-    ", ".join(
-      sorted(source.describe(f.key) if f.below else f.name for f in files)
-    )
-    for files in same
-    if len(files) > 1
-  ]
-  if twice:
-    raise DataError(
-      f"{source.root} must hold only images in {IMAGES}/ and {MASKS}/, one for "
-      f"each id. These have the same name: {summarise(sorted(twice))} Move "
-      "away or rename all but one."
-    )
 
 
 def _some(names: Iterable[str]) -> str:

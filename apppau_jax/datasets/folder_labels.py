@@ -145,10 +145,16 @@ def _renamed(
   A column of a known name that another one replaces is not used.
 
   Raises:
-    DataError: there is no such column, or it is there twice.
+    DataError: there is no such column, it is there twice, or it has two names.
   """
   header = [cell.casefold() for cell in cells]
   renamed = [*cells]
+  given = [column.casefold() for column in columns.values()]
+  if len({*given}) < len(given):
+    flags = ", ".join(f"--{n}_column={c!r}" for n, c in columns.items())
+    raise DataError(
+      f"Two flags name one column of {where}: {flags}. Name one for each."
+    )
   for name, column in columns.items():
     if header.count(column.casefold()) != 1:
       raise DataError(
@@ -176,7 +182,8 @@ def _header(cells: Sequence[str], *, where: str) -> tuple[list[str], list[str]]:
   twice = [name for name in COLUMNS if header.count(name) > 1]
   if missing or twice:
     likely = [
-      f"perhaps {' or '.join(map(repr, found))} is meant as {name}; "
+      f"perhaps {' or '.join(map(repr, found))} is meant as {name}: pass "
+      f"--{name}_column={found[0]!r}; "
       for name in missing
       if name not in header and (found := _likely(name, header))
     ]

@@ -9,7 +9,6 @@ import collections
 import contextlib
 import dataclasses
 import os
-import stat
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -17,15 +16,14 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import IO
 
 from apppau_jax import errors
-from apppau_jax.datasets import zip_members
+from apppau_jax.datasets import folder_walk, zip_members
+from apppau_jax.datasets.folder_walk import MAX_FILES
 from apppau_jax.datasets.zip_members import MAX_BYTES
 from apppau_jax.imaging import file_kinds
 
 SUFFIXES = (".png", ".gif", ".img", ".txt", ".csv")
-MAX_FILES = 1_000_000
 _BLOCK = 1024 * 1024  # bytes read at a time for a checksum
 _LINE = 400  # characters of a fault in a message
-_MAX_DEPTH = 6
 _ZIP_DEPTH = 2
 
 
@@ -222,29 +220,11 @@ class RawSource(contextlib.AbstractContextManager):
       )
 
   def _list_folder(self) -> Iterator[_File]:
-    count = 0
-    for folder, folders, files in os.walk(self.root, followlinks=True):
-      relative = PurePosixPath(Path(folder).relative_to(self.root).as_posix())
-      depth = len(relative.parts)
-      folders[:] = sorted(f for f in folders if not file_kinds.is_junk(f))
-      if depth >= _MAX_DEPTH:  # also ends a loop of links
-        folders.clear()
-      for name in sorted(files):
-        count += 1
-        if count > MAX_FILES:
-          raise errors.DataError(
-            f"{self.root} holds more than {MAX_FILES:,} files. Give --raw_dir "
-            "the dataset's own folder, not one far above it."
-          )
-        path = Path(folder) / name
-        with contextlib.suppress(OSError):  # a dangling link
-          status = path.stat()
-          if file_kinds.is_junk(name) or not stat.S_ISREG(status.st_mode):
-            continue
-          if path.suffix.lower() == ".zip" and depth < _ZIP_DEPTH:
-            yield from self._list_archive(path)
-          elif self._matters(path):
-            yield _File((relative / name).as_posix(), status.st_size)
+    for path, depth, size in folder_walk.walk(self.root):
+      if path.suffix.lower() == ".zip" and depth < _ZIP_DEPTH:
+        yield from self._list_archive(self.root / path)
+      elif self._matters(path):
+        yield _File(path.as_posix(), size)
 
   def _list_archive(self, path: Path) -> list[_File]:
     """Lists a zip; nothing of it if something is wrong with it."""

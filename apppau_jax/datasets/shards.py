@@ -111,7 +111,13 @@ class Shards:
     example: Any = self._features.deserialize_example_np(
       record, decoders=self._decoders
     )
-    return {name: self._typed(name, example[name]) for name in self._features}
+    values = {n: self._typed(n, example[n]) for n in self._features}
+    findings = map(features_lib.finding, self.spec.finding_names)
+    if any(values[name] not in (-1, 0, 1) for name in findings):
+      raise ValueError("finding")
+    if values["label"] not in range(-1, len(self.class_names)):
+      raise ValueError("label")
+    return values
 
   def _typed(self, name: str, value: Any) -> bytes | str | int | float:
     is_text = isinstance(self._features[name], tfds.features.Text)

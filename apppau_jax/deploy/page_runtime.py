@@ -83,9 +83,11 @@ def read(path: pathlib.Path, *, integrity: str = INTEGRITY) -> Runtime:
     integrity: SHA-512 that the file must have, as npm states it.
 
   Raises:
-    DataError: it is another file.
+    DataError: it is another file, or none.
     OSError: it cannot be read.
   """
+  if path.exists() and not path.is_file():  # a pipe would block
+    raise DataError(f"{path} is not a file. {_BY_HAND}")
   with path.open("rb") as file:
     content = file.read(_MAX_BYTES + 1)
   digest = base64.b64encode(hashlib.sha512(content).digest()).decode()

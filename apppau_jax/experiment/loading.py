@@ -279,7 +279,10 @@ def weights(
   name = config.eval.checkpoint
   folder = workdir / "checkpoints" / name
   if weights_file.is_alone(workdir):
-    kept = model_file.read(weights_file.path(workdir), _averages)
+    # The file of another run may state another network.
+    kept = model_file.read(
+      weights_file.path(workdir), lambda config: target.averages
+    )
     weights_file.check(workdir, kept, checkpoint=name)
     return kept.variables, kept.step
   found: Any = None

@@ -8,6 +8,7 @@ import copy
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -129,11 +130,14 @@ def read(
     variables = _nested(safetensors.numpy.load(content))
     if shapes_of:
       _compare(shapes_of(config), variables)
+    temperature, step = float(text["temperature"]), int(text["step"])
+    if not (0 < temperature < math.inf and step >= 0):
+      raise ValueError(f"temperature {temperature} or step {step} is no such")
     return ModelFile(
       config=config,
       variables=variables,
-      temperature=float(text["temperature"]),
-      step=int(text["step"]),
+      temperature=temperature,
+      step=step,
       card=_object(text["card"]),
       sha256=hashlib.sha256(content).hexdigest(),
     )
@@ -167,6 +171,8 @@ def _nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Variables]:
   for name, value in arrays.items():
     if "/" not in name:
       raise ValueError(f"the array {name!r} belongs to no network")
+    if not np.isfinite(value).all():
+      raise ValueError(f"{name} has values that are not finite")
     network, *keys, last = name.split("/")
     place = found.setdefault(network, {"params": {}, "batch_stats": {}})
     for key in keys:

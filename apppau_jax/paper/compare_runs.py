@@ -5,6 +5,7 @@ otherwise the values of each side are averaged for each image first. See
 `comparisons` for the test and the interval.
 """
 
+import collections
 import os
 import pathlib
 from collections.abc import Sequence
@@ -87,7 +88,14 @@ def _result(folder: pathlib.Path, part: str, metric: str) -> Result:
       f"launch.evaluate --workdir={folder} --split={part}`."
     )
   images = report["per_image"]
-  if any(not isinstance(image.get(metric), int | float) for image in images):
+  ids = collections.Counter(image["id"] for image in images)
+  if twice := [name for name, count in ids.items() if count > 1]:
+    raise CheckpointError(
+      f"{folder}/eval/{part}/report.json names an image twice: {twice[0]!r}. "
+      "It is damaged; evaluate the run again."
+    )
+  measured = [isinstance(image.get(metric), int | float) for image in images]
+  if metric not in SEGMENTATION or not all(measured):
     known = [name for name in SEGMENTATION if name in images[0]]
     raise ConfigError(
       f"--metric={metric} is not measured for each image of {folder}; its "

@@ -69,6 +69,27 @@ def test_readings_and_the_table_that_stands_in_for_them(raw_sets, tmp_path):
   assert "not understood: 'new wording'" in made.verdicts[0].message
 
 
+def test_a_reading_in_another_encoding_is_left_out_with_a_remark(
+  raw_sets, tmp_path
+):
+  raw = raw_sets.montgomery(tmp_path / "raw", IDS)
+  readings = raw / "MontgomerySet/ClinicalReadings"
+  readings.mkdir()
+  text = "Patient's Sex: F\nPatient's Age: 027Y\nunauffällig\n"
+  (readings / f"{IDS[0]}.txt").write_bytes(text.encode("cp1252"))
+  (readings / f"{IDS[1]}.txt").write_bytes(text.encode("utf-16"))
+  made = _build(raw, tmp_path)
+  read = {
+    r["id"].decode(): tuple(r[k].decode() for k in ("sex", "age", "finding"))
+    for r in made.as_data_source(split="full")
+  }
+  assert read[IDS[0]] == ("", "", "")
+  assert read[IDS[1]] == ("F", "27", "unauffällig")
+  (remark,) = made.verdicts
+  assert remark.id == IDS[0]
+  assert "line 3 has the byte 0xe4" in remark.message
+
+
 def test_number_of_threads_does_not_matter(raw_sets, tmp_path):
   ids = registry.DATASETS["montgomery"].ids[:9]
   raw = raw_sets.montgomery(tmp_path / "raw", ids)

@@ -3,8 +3,9 @@
 import pytest
 from fixtures import field_sets
 
-from apppau_jax.datasets import raw_index, registry
+from apppau_jax.datasets import raw_index, registry, shards
 from apppau_jax.datasets.prepare import prepare
+from apppau_jax.datasets.prepared import Prepared
 from apppau_jax.errors import DataError
 
 
@@ -30,6 +31,30 @@ def _replace(path, old, new):
   text = path.read_text()
   assert old in text
   path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+  ("changed", "value"),
+  [
+    *(("finding_Effusion", 7), ("finding_Nodule", -2)),
+    *(("label", 2), ("label", -2)),
+  ],
+)
+def test_a_prepared_record_states_what_can_be_stated(
+  write, tmp_path, monkeypatch, changed, value
+):
+  prepare("chestx_det", raw_dir=write("chestx_det"), data_dir=tmp_path / "data")
+  found = Prepared(dataset="chestx_det", data_dir=tmp_path / "data")
+  opened = shards.Shards(found)
+  assert changed in opened.read([0])[0]
+  typed = shards.Shards._typed
+
+  def hostile(self, name, stored):
+    return value if name == changed else typed(self, name, stored)
+
+  monkeypatch.setattr(shards.Shards, "_typed", hostile)
+  with pytest.raises(DataError, match="a record cannot be read"):
+    opened.read([0])
 
 
 @pytest.mark.parametrize(

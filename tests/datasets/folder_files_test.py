@@ -113,6 +113,65 @@ def test_masks_that_fit_none_or_several(write, paths, says):
     _read(root)
 
 
+@pytest.mark.parametrize(
+  ("left", "right"),
+  [
+    ("left/f 1.png", "right/f 1.png"),
+    ("left_mask/f 1.png", "right_mask/f 1.png"),
+    ("leftMask/f 1.png", "rightMask/f 1.png"),
+    ("masks/left/f 1.png", "masks/Right/f 1.png"),
+    ("masks/left lung/f 1.gif", "masks/right lung/f 1.png"),
+    ("masks/f 1_left.png", "masks/f 1_right.png"),
+    ("masks/f 1_left_lung_mask.png", "masks/f 1-right.png"),
+    ("masks/left_f 1.png", "masks/right-lung-f 1.png"),
+    ("left/f 1_left.png", "right/f 1_right.png"),
+    ("Manual/leftMask/f 1.png", "Manual/rightMask/f 1.png"),
+  ],
+)
+def test_masks_of_the_left_and_of_the_right_lung(write, left, right):
+  root = write("images/f 1.png", "images/other.png", left, right)
+  spec, found = _read(root)
+  assert not found.missing
+  described = [[k.removeprefix("::") for k in e.masks] for e in found.examples]
+  assert described == [[left, right], []]
+  assert "left and of the right lung are joined, of 1 images" in _notes(root)
+  assert spec.without_mask == {"other"}
+
+
+def test_a_mask_of_one_lung_alone_is_no_mask(write):
+  root = write("images/x.png", "left/x.png", "right/y.png", "images/y.png")
+  found = _read(root)[1]
+  assert [e.masks for e in found.examples] == [(), ()]
+  assert found.missing == (
+    "masks/x (the right lung)",
+    "masks/y (the left lung)",
+  )
+
+
+@pytest.mark.parametrize(
+  ("masks", "says"),
+  [
+    (("x.png", "x_left.png"), r"x\.png, x_left\.png"),
+    (("x_left.png", "left_x.png", "x_right.png"), r"left_x\.png, x_left\.png"),
+  ],
+)
+def test_a_lung_that_is_given_twice_is_refused(write, masks, says):
+  root = write("images/x.png", *(f"masks/{name}" for name in masks))
+  with pytest.raises(DataError, match=says):
+    _read(root)
+
+
+def test_a_side_in_the_name_of_an_image_is_part_of_the_name(write):
+  root = write(
+    *("images/x_left.png", "images/x_right.png"),
+    *("masks/x_left.png", "masks/x_right_mask.png"),
+  )
+  assert _masks(root) == {
+    "x_left": ["x_left.png"],
+    "x_right": ["x_right_mask.png"],
+  }
+
+
 def test_a_mask_without_its_image_is_missing_by_its_plain_name(write):
   root = write("images/x.png", "masks/x.png", "masks/mask_y-seg.png")
   assert _read(root)[1].missing == ("images/y.* (named in mask_y-seg.png)",)

@@ -89,6 +89,7 @@ def test_the_column_of_patients(header, patient, says):
     ("id,label,patient\nx,a,p1\ny,a,P1\n", "P1 and p1"),
     ("Image Index,Finding Labels\nx,a\n", "'image index' is meant as id"),
     ("Image Index,Finding Labels\nx,a\n", "'finding labels' is meant as label"),
+    ("Image Index,label\nx,a\n", "pass --id_column='image index'"),
     ("id,label\nx,a,b\n", "3 cells, where the header has 2"),
   ],
 )
@@ -108,6 +109,10 @@ def test_columns_may_have_names_of_their_own():
   }
   with pytest.raises(DataError, match=r"--id_column.*'Image'"):
     folder_labels.read_labels(table, where="t", columns={"id": "picture"})
+  with pytest.raises(DataError, match="Two flags name one column"):
+    folder_labels.read_labels(
+      table, where="t", columns={"id": "image", "patient": "Image"}
+    )
 
 
 def test_the_normal_class_comes_first():

@@ -52,11 +52,39 @@ def test_links_are_followed_and_loops_end(tmp_path):
     )  # fmt: skip
 
 
-def test_folders_far_below_are_not_searched(tmp_path):
-  _write(tmp_path / "1/2/3/4/5/6/near.png")
-  _write(tmp_path / "1/2/3/4/5/6/7/far.png")
+def test_links_to_each_other_end(tmp_path):
+  for one, two in (("a", "b"), ("b", "a")):
+    _write(tmp_path / f"{one}/{one}.png")
+    (tmp_path / f"{one}/{two}").symlink_to(tmp_path / two)
+  with RawSource(tmp_path) as source:
+    assert source.all_keys() == [
+      *("::a/a.png", "::a/b/b.png", "::b/a/a.png", "::b/b.png")
+    ]
+
+
+def test_folders_far_below_are_searched_or_refused(tmp_path):
+  deep = "/".join(map(str, range(32)))
+  _write(tmp_path / deep / "near.png")
   with RawSource(tmp_path) as source:
     assert source.names() == ["near.png"]
+  _write(tmp_path / deep / "32/far.png")
+  with pytest.raises(DataError, match=r"31/32 lies more than 32 folders"):
+    RawSource(tmp_path)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+  _write(tmp_path / "a/x.png")
+  _write(tmp_path / "b/x.png")
+  scandir = os.scandir
+
+  def refusing(path):
+    if str(path).endswith("/b"):
+      raise PermissionError(13, "Permission denied", str(path))
+    return scandir(path)
+
+  monkeypatch.setattr(os, "scandir", refusing)
+  with pytest.raises(DataError, match=r"/b cannot be listed: Permission"):
+    RawSource(tmp_path)
 
 
 @pytest.fixture

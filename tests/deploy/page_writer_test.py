@@ -94,6 +94,23 @@ def test_the_card_is_shown_and_no_markup(page):
   assert "<b>montgomery" not in page
 
 
+def test_names_of_classes_are_text(page):
+  hostile = ["</script><script>x()</script>", "<img src=x onerror=y()>"]
+  facts = json.loads(_embedded(page, "facts"))
+  made = page_writer.render(
+    facts={**facts, "classes": hostile, "mask_names": hostile},
+    data={"model": b"", "runtime": b"", "wasm": b""},
+    about={
+      "card": Card(), "limits": hostile, "sha256": "0" * 64,
+      "version": hostile[0], "runtime": "r",
+    },
+  )  # fmt: skip
+  tags = re.compile(r"<(script|img)\b")
+  assert tags.findall(made) == tags.findall(page)
+  assert "&lt;img src=x onerror=y()&gt;" in made
+  assert json.loads(_embedded(made, "facts"))["classes"] == hostile
+
+
 def test_an_older_page_is_replaced_and_other_files_are_not(folder, tmp_path):
   page_writer.check(folder)
   page_writer.check(tmp_path / "new")
@@ -123,6 +140,12 @@ def test_a_package_is_read_if_it_is_the_one_that_is_stated(tmp_path):
   assert found.wasm == b"ort-wasm-simd-threaded.wasm"
   with pytest.raises(DataError, match=r"SHA-512.*npm pack onnxruntime-web@"):
     page_runtime.read(path)
+
+
+def test_a_pipe_for_a_package_does_not_block(tmp_path):
+  os.mkfifo(tmp_path / "pipe")
+  with pytest.raises(DataError, match="pipe is not a file"):
+    page_runtime.read(tmp_path / "pipe")
 
 
 @pytest.fixture

@@ -179,6 +179,24 @@ def test_a_run_is_read_from_its_one_file_once_its_checkpoints_are_gone(
     loading.read(folder, changes={"eval.checkpoint": "latest"})
 
 
+def test_the_file_of_another_network_is_refused(trained, tmp_path):
+  folder = tmp_path / "a"
+  folder.mkdir()
+  shutil.copy(trained / "a/config.json", folder)
+  config = _small()
+  config.model.base_width += 1
+  variables = jax.tree.map(
+    lambda leaf: np.ones(leaf.shape, np.float32),
+    loading.shapes(config).averages,
+  )
+  foreign = model_file.ModelFile(
+    config=config, variables=variables, card=weights_file.card("best")
+  )
+  model_file.write(weights_file.path(folder), foreign)
+  with pytest.raises(CheckpointError, match=r"model\.safetensors .* shape"):
+    loading.read(folder)
+
+
 def test_settings_of_the_evaluation_can_be_changed(trained):
   plain = loading.load_runs([trained / "a"])
   runs = loading.load_runs([trained / "a"], changes={"eval.threshold": 0.25})

@@ -116,6 +116,11 @@ def _first_of_another_shape(arrays):
   return arrays | {name: np.zeros((3, 2, 1), np.float32)}
 
 
+def _with_nan(arrays):
+  name, value = next(iter(arrays.items()))
+  return arrays | {name: np.full_like(value, np.nan)}
+
+
 @pytest.mark.parametrize(
   ("changed", "named"),
   [
@@ -127,6 +132,10 @@ def _first_of_another_shape(arrays):
     ({"metadata": lambda m: m | {"config": "[1]"}}, "model"),
     ({"metadata": lambda m: m | {"config": json.dumps({"x": 1})}}, "x"),
     ({"metadata": lambda m: m | {"step": "many"}}, "many"),
+    ({"metadata": lambda m: m | {"step": "-1"}}, "step -1"),
+    ({"metadata": lambda m: m | {"temperature": "nan"}}, "temperature nan"),
+    ({"metadata": lambda m: m | {"temperature": "0"}}, r"temperature 0\.0"),
+    ({"arrays": _with_nan}, "not finite"),
     ({"metadata": lambda m: {"format": m["format"]}}, "config"),
   ],
 )

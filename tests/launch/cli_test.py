@@ -35,6 +35,22 @@ def test_a_flag_of_the_configuration_that_cannot_be_read(flag, says):
   assert says in text
 
 
+@pytest.mark.parametrize(
+  ("flag", "message"),
+  [
+    (
+      "--config.train.epochs=3",
+      "Unknown command line flag 'config.train.epochs'",
+    ),
+    ("--config=configs/phantom.py", "Overriding config is not allowed."),
+  ],
+)
+def test_a_trained_run_keeps_its_configuration(flag, message):
+  text = cli._explain(message, ["predict", flag])
+  assert flag.partition("=")[0] in text
+  assert "--config.eval.KEY" in text
+
+
 def test_mistakes_are_found_before_jax_starts(command, tmp_path):
   """Under a platform that does not exist no backend of JAX can start."""
   started = command(tmp_path / "run", "--config.train.batch_size=0")

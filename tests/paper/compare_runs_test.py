@@ -17,7 +17,8 @@ def _run(folder, values, *, seed=0, digest="d", first=0):
   (folder / "eval/test").mkdir(parents=True)
   (folder / "config.json").write_text(json.dumps(config.to_dict()))
   images = [
-    {"id": f"i{k + first}", "dice": float(v)} for k, v in enumerate(values)
+    {"id": f"i{k + first}", "dice": float(v), "area_px": k}
+    for k, v in enumerate(values)
   ]
   report = {"n": len(images), "data_sha256": digest, "per_image": images}
   (folder / "eval/test/report.json").write_text(json.dumps(report))
@@ -59,10 +60,20 @@ def test_other_images_are_refused(tmp_path, other):
     compare_runs.compare([a], [b])
 
 
+def test_an_image_that_a_report_names_twice_is_refused(tmp_path):
+  a = _run(tmp_path / "a", [1, 1])
+  path = a / "eval/test/report.json"
+  path.write_text(path.read_text().replace("i1", "i0"))
+  with pytest.raises(CheckpointError, match=r"a/eval/test/report.json .*'i0'"):
+    compare_runs.compare([a], [a])
+
+
 def test_what_is_absent_is_named(tmp_path):
   a = _run(tmp_path / "a", [1, 1])
   with pytest.raises(ConfigError, match="nonsense"):
     compare_runs.compare([a], [a], metric="nonsense")
+  with pytest.raises(ConfigError, match="area_px"):  # a number, but no metric
+    compare_runs.compare([a], [a], metric="area_px")
   with pytest.raises(CheckpointError, match=r"launch\.evaluate"):
     compare_runs.compare([a], [a], part="validation")
   with pytest.raises(ConfigError, match="--b"):
