@@ -35,7 +35,7 @@ def say(text: object, *, error: bool = False) -> None:
     error: whether it belongs to standard error.
   """
   stream = sys.stderr if error else sys.stdout
-  print(escapes.printable(str(text)), file=stream, flush=error)
+  print(escapes.printable(str(text)), file=stream, flush=True)
 
 
 class Formatter(logging.Formatter):

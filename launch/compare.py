@@ -6,8 +6,9 @@
 
 Prints the mean paired difference with its 95 % interval and the p-value of
 Wilcoxon's signed-rank test over images. With --output also writes compare.json,
-with the difference of every image, and compare.png and compare.svg. Runs of the
-same seeds are paired; otherwise each side is averaged for each image.
+with the difference of every image, and compare.png and compare.svg. Runs of
+equal seed and data.label_seed are paired; if the two sides do not have the same
+ones, each side is averaged for each image.
 """
 
 import pathlib

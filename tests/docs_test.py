@@ -86,3 +86,19 @@ def test_quoted_examples_are_those_of_the_tests():
     name = block.mark.removeprefix("example: ")
     text = (ROOT / name).read_text(encoding="utf-8")
     assert block.code in text, f"{block}: {name}"
+
+
+def test_diffs_fit_the_files_that_they_change():
+  """What a page would leave or remove is there: "+" and "..." are not."""
+  wrong = []
+  for page in sorted((ROOT / "docs").rglob("*.md")):
+    text = page.read_text(encoding="utf-8")
+    for diff in re.finditer(r"(?ms)^```diff\n(.*?)^```$", text):
+      name = re.findall(r"`([\w/]+\.py)`", text[: diff.start()])[-1]
+      there = (ROOT / name).read_text(encoding="utf-8").splitlines()
+      wrong += [
+        f"{page.name}, {name}: {line}"
+        for line in diff[1].splitlines()
+        if line[:1] in " -" and line != " ..." and line[1:] not in there
+      ]
+  assert not wrong, "\n".join(wrong)

@@ -3,6 +3,7 @@
 import collections
 import itertools
 import os
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from apppau_jax.checks.duplicates import Pair
@@ -11,6 +12,7 @@ from apppau_jax.datasets import parts as parts_lib
 from apppau_jax.datasets import registry
 from apppau_jax.datasets.parts import Parts
 from apppau_jax.datasets.stratified_split import former_name
+from apppau_jax.errors import DataError
 
 
 def used_images(
@@ -37,11 +39,17 @@ def used_images(
     Their ids, sorted.
 
   Raises:
-    DataError: the split cannot be read.
+    DataError: the split cannot be read, or there is none, as of a model file.
   """
   common = {*registry.parts(dataset)} & {*registry.parts(trained_on)}
   if not common:
     return []
+  if not (run := pathlib.Path(splits).parent).is_dir():
+    raise DataError(
+      f"{run} was trained on {trained_on}, and a model file does not say on "
+      f"which images, so it cannot be measured on {dataset}. Evaluate the run "
+      "that it was made of, or name another --dataset."
+    )
   used = parts_lib.read_splits(splits).used_before(part)
   former = set(map(former_name, used))
   return sorted(i for i in ids if former_name(i) in former)

@@ -203,7 +203,8 @@ def write_findings(workdir: pathlib.Path, found: Sequence[Finding]) -> None:
     checks = sorted({f.check for f in found if f.level != "note"})
     accepted = f"{counts['error']} accepted errors and "
     LOG.info(
-      "note: data validation has %s%d warnings (%s): %s",
+      "note: the data checks have %s%d warnings (%s), which do not stop the "
+      "training; they are listed in %s",
       accepted if counts["error"] else "",
       counts["warning"],
       ", ".join(checks),

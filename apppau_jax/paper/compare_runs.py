@@ -1,11 +1,12 @@
 """Compares two sets of finished runs on the same images, image by image.
 
-The runs of both sides are paired by their seeds if the seeds are the same;
-otherwise the values of each side are averaged for each image first. See
-`comparisons` for the test and the interval.
+The runs of both sides are paired by `seed` and `data.label_seed` if these are
+the same; otherwise the values of each side are averaged for each image first.
+See `comparisons` for the test and the interval.
 """
 
 import collections
+import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
@@ -40,8 +41,8 @@ def compare(
 
   Returns:
     part, metric, n (images), runs and mean of each side, difference, ci95, p,
-    seeds (those that were paired; empty if the sides were averaged), and
-    by_image: {id: difference}.
+    seeds and label_seeds (of the paired runs; empty if the sides were
+    averaged), and by_image: {id: difference}.
 
   Raises:
     CheckpointError: a folder without a report of the part.
@@ -50,19 +51,22 @@ def compare(
   """
   if not (first and second):
     raise ConfigError("Name at least one run on each side: --a=RUN --b=RUN.")
-  sides = [
-    [_result(pathlib.Path(run).expanduser(), part, metric) for run in side]
-    for side in (first, second)
-  ]
+  folders = [[pathlib.Path(r).expanduser() for r in s] for s in (first, second)]
+  sides = [[_result(run, part, metric) for run in side] for side in folders]
   _check_images([result for side in sides for result in side])
-  seeds = [[result.seed for result in side] for side in sides]
-  is_paired = sorted(seeds[0]) == sorted(seeds[1])
-  is_paired = is_paired and len({*seeds[0]}) == len(seeds[0])
-  if not is_paired:
+  draws = [[_draw(run) for run in side] for side in folders]
+  order = sorted(draws[0])
+  is_paired = order == sorted(draws[1]) and len({*order}) == len(order)
+  if is_paired:  # `paired` looks for equal numbers
+    sides = [
+      [dataclasses.replace(r, seed=order.index(d)) for r, d in zip(*side)]
+      for side in zip(sides, draws)
+    ]
+  else:
     sides = [[_average(side, metric)] for side in sides]
   found = comparisons.paired(*sides, name=metric)
   if found is None:
-    raise AssertionError("both sides have the same seeds")
+    raise AssertionError("both sides have the same numbers")
   a, b = (_values(side, metric) for side in sides)
   images = [image["id"] for image in sides[0][0].report["per_image"]]
   return {
@@ -74,7 +78,8 @@ def compare(
     "difference": found["difference"],
     "ci95": found["ci95"],
     "p": found["p"],
-    "seeds": found["seeds"] if is_paired else [],
+    "seeds": [seed for seed, _ in order] if is_paired else [],
+    "label_seeds": [draw for _, draw in order] if is_paired else [],
     "by_image": dict(zip(images, (a - b).tolist())),
   }
 
@@ -107,6 +112,11 @@ def _result(folder: pathlib.Path, part: str, metric: str) -> Result:
     seed=config.seed,
     report=report,
   )
+
+
+def _draw(folder: pathlib.Path) -> tuple[int, int]:
+  config = run_files.read_config(folder)
+  return config.seed, config.data.label_seed
 
 
 def _check_images(results: Sequence[Result]) -> None:
@@ -159,13 +169,14 @@ def summary(found: dict[str, Any]) -> list[str]:
   seeds = len(found["seeds"])
   if seeds == 1:
     lines.append(
-      "1 seed: the test concerns other images, and says nothing about other "
-      "trainings."
+      "1 run each: the test concerns other images, and says nothing about "
+      "other trainings."
     )
   elif not seeds:
     lines.append(
-      "The seeds of both sides differ, so each side was averaged for each "
-      "image: the interval covers other images, not other trainings."
+      "The runs cannot be paired by seed and data.label_seed, so each side "
+      "was averaged for each image: the interval covers other images, not "
+      "other trainings."
     )
   return lines
 

@@ -121,6 +121,11 @@ def estimate(
   cost: Callable[..., cost_lib.Cost] = cost_lib.cost,
 ) -> None:
   """Prints the steps and minutes of the runs; times a step of each row."""
+  rows = {run.row.name for run in plan.runs}
+  progress.say(
+    f"{len(plan.runs)} runs of {len(rows)} rows; a few steps of each row are "
+    "timed, after compiling it for about a minute"
+  )
   seconds: dict[tuple, float] = {}
   total = 0.0
   for run in plan.runs:

@@ -53,7 +53,7 @@ class Sweep:
   """What one command reproduces.
 
   Attributes:
-    table: one of `table_rows.TABLES`.
+    table: a table of `table_rows.rows`.
     protocol: `paper`, `best` or either with `:quick`.
     datasets: names of data sets.
     seeds: different whole numbers, as text.

@@ -27,7 +27,6 @@ from apppau_jax.reports import report
 from configs import base, few_masks
 
 PROTOCOLS = ("paper", "best")
-TABLES = ("1", "2", "semi")
 # The row that others are compared with: that of the paper, and supervision.
 PROPOSED = {
   "1": "PPAU-Net, KLTV",
@@ -155,15 +154,19 @@ def rows(
     extra: whether to add the rows that the paper lacks.
 
   Raises:
-    ConfigError: no such data set, or one without such a table.
+    ConfigError: no such table or data set, or a set without such a table.
   """
+  tables = {"1": _table1, "2": _table2, "semi": _table_semi}
+  if table not in tables:
+    raise ConfigError(
+      f"--table={table} does not exist; there are {', '.join(tables)}."
+    )
   for dataset in datasets:
     registry.members(dataset)  # refuses unknown names
-  generate = {"1": _table1, "2": _table2, "semi": _table_semi}[table]
   return [
     row
     for dataset in datasets
-    for row in generate(dataset, protocol)
+    for row in tables[table](dataset, protocol)
     if extra or row.in_paper
   ]
 

@@ -20,6 +20,7 @@ from apppau_jax.checks import (
 from apppau_jax.checks.duplicates import Pair
 from apppau_jax.datasets import registry, splits
 from apppau_jax.datasets.parts import Parts
+from apppau_jax.errors import DataError
 from apppau_jax.imaging import resample
 
 FACTS = {
@@ -189,6 +190,16 @@ def test_images_that_a_run_has_used(
     "dcba", part=part, dataset=dataset, trained_on=trained_on, splits=path
   )
   assert used == expected
+
+
+def test_a_model_file_is_not_measured_on_its_own_set(tmp_path):
+  """It has no splits.json; any other set is measured."""
+  file = tmp_path / "model.safetensors"
+  file.write_bytes(b"")
+  facts = {"trained_on": "phantom", "splits": file / "splits.json"}
+  assert not leakage.used_images("ab", part="test", dataset="jsrt", **facts)
+  with pytest.raises(DataError, match="model file"):
+    leakage.used_images("ab", part="test", dataset="phantom", **facts)
 
 
 def test_an_id_of_two_sets_is_an_error():

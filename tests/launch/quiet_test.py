@@ -144,3 +144,26 @@ def test_a_full_disk_is_one_paragraph(tmp_path):
   line = done.stderr
   assert line.startswith("error: ")
   assert str(tmp_path) in line
+
+
+# Imports every command; two may have flags of one name.
+IMPORTS = """
+import importlib, pathlib, sys
+from absl import flags
+import launch.cli
+common = {*flags.FLAGS}
+for path in sorted(pathlib.Path("launch").glob("*.py")):
+  importlib.import_module(f"launch.{path.stem}")
+  for name in {*flags.FLAGS} - common:
+    delattr(flags.FLAGS, name)
+  assert "jaxlib" not in sys.modules, path
+"""
+
+
+def test_no_command_imports_jax_before_the_compiler_is_silenced():
+  """XLA reads the environment when jaxlib is imported."""
+  command = [sys.executable, "-c", IMPORTS]
+  done = subprocess.run(
+    command, cwd=ROOT, capture_output=True, text=True, check=False
+  )
+  assert done.returncode == 0, done.stderr

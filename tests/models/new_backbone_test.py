@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from apppau_jax import models
-from apppau_jax.models import blocks
+from apppau_jax.models import blocks, network
 
 
-class PlainNet(models.Network):
+class PlainNet(network.Network):
   """An encoder and a decoder of one level, without skip connection."""
 
   base_width: int = 32
@@ -35,24 +35,24 @@ class PlainNet(models.Network):
     )
     x = blocks.Up(self.base_width, layers)(x, train=train)
     logits = layers.conv(self.num_structures, (1, 1))(x).astype(jnp.float32)
-    return models.SegmentorOutput(
+    return network.SegmentorOutput(
       logits=logits, side_logits=(logits,), attention={}
     )
 
 
 @pytest.fixture
-def network(monkeypatch):
+def net(monkeypatch):
   monkeypatch.setitem(models.PRESETS, "plain_net", PlainNet)
   return models.from_preset("plain_net", base_width=4, num_structures=2)
 
 
-def test_a_registered_network_predicts_and_has_gradients(network):
+def test_a_registered_network_predicts_and_has_gradients(net):
   image = jax.random.normal(jax.random.key(0), (2, 16, 16, 1))
-  init = jax.jit(functools.partial(network.init, train=True))
+  init = jax.jit(functools.partial(net.init, train=True))
   variables = init(jax.random.key(1), image)
 
   def loss(params):
-    output, _ = network.apply(
+    output, _ = net.apply(
       {**variables, "params": params},
       image,
       train=True,

@@ -11,9 +11,9 @@ from apppau_jax.errors import CheckpointError, ConfigError, DataError
 from apppau_jax.paper import compare_runs
 
 
-def _run(folder, values, *, seed=0, digest="d", first=0):
+def _run(folder, values, *, seed=0, draw=0, digest="d", first=0):
   """A run folder with nothing but what is compared."""
-  config = Config.from_dict({"seed": seed})
+  config = Config.from_dict({"seed": seed, "data": {"label_seed": draw}})
   (folder / "eval/test").mkdir(parents=True)
   (folder / "config.json").write_text(json.dumps(config.to_dict()))
   images = [
@@ -38,7 +38,7 @@ def test_two_runs_against_scipy(tmp_path):
   assert found["ci95"][0] < found["difference"] < found["ci95"][1]
   assert found["by_image"]["i3"] == pytest.approx(a[3] - b[3])
   text = "\n".join(compare_runs.summary(found))
-  assert "1 seed" in text
+  assert "1 run each" in text
   assert compare_runs.plot(found)["png"].startswith(b"\x89PNG")
 
 
@@ -51,6 +51,19 @@ def test_the_same_seeds_are_paired_and_others_averaged(tmp_path):
   found = compare_runs.compare(a, [_run(tmp_path / "c", [0.8, 0.6], seed=7)])
   assert found["seeds"] == []
   assert found["difference"] == pytest.approx(0.1)
+
+
+def test_draws_of_one_seed_are_paired(tmp_path):
+  """With them the interval also covers other draws of the masks."""
+  a = [_run(tmp_path / f"a{d}", [0.9, 0.9 + d], draw=d) for d in (0, 1)]
+  b = [_run(tmp_path / f"b{d}", [0.8, 0.8], draw=d) for d in (1, 0)]
+  found = compare_runs.compare(a, b)
+  assert (found["seeds"], found["label_seeds"]) == ([0, 0], [0, 1])
+  assert found["by_image"] == pytest.approx({"i0": 0.1, "i1": 0.6})
+  assert found["ci95"][1] == pytest.approx(1.1)  # twice draw 1, twice i1
+  again = compare_runs.compare([a[0], a[0]], b)
+  assert again["seeds"] == []
+  assert "label_seed" in compare_runs.summary(again)[-1]
 
 
 @pytest.mark.parametrize("other", [{"digest": "e"}, {"first": 1}])

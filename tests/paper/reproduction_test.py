@@ -285,7 +285,8 @@ def test_a_dry_run_times_each_row_once(world, capsys):
   reproduction.estimate(plan, settle=lambda config: (config, 32), cost=cost)
   names = ("tversky", "cross_entropy_tversky", "kl_tversky")
   assert losses == [(name, 32, True) for name in names]
-  *lines, last = capsys.readouterr().out.splitlines()
+  first, *lines, last = capsys.readouterr().out.splitlines()
+  assert first.startswith("6 runs of 3 rows")
   assert len(lines) == 6
   # 30 epochs of two steps of half a second.
   assert all(
