@@ -304,7 +304,7 @@ class _Model:
   """Predicts every pixel of every file."""
 
   structures, class_names, batch_size = (), (), 2
-  multi_label = False
+  multi_label, members = False, ()
   has_samples = False
 
   def read(self, path):
