@@ -317,7 +317,7 @@ class _Model:
 
 
 class _Found:
-  structures, class_probability, remarks = (), None, ()
+  structures, class_probability, class_range, remarks = (), None, None, ()
   measurements, quality, spacing = {}, {}, None
 
   def __init__(self, mask):
