@@ -63,8 +63,8 @@ class Labels:
 
   Attributes:
     rows: by id, in Unicode's composed form.
-    class_names: the labels that occur, sorted, a normal one first: the class
-      that others are told from.
+    class_names: the labels that occur, sorted; classes without a finding come
+      first.
     unread: names of columns that are not used.
     remarks: what a user should know about how the table was read.
   """

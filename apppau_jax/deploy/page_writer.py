@@ -110,7 +110,7 @@ def render(*, facts: dict, data: dict[str, bytes], about: dict) -> str:
   Args:
     facts: what the scripts know.
     data: files that the scripts unpack, by name.
-    about: what a reader is told of the model.
+    about: texts that describe the model, by name.
   """
   package = resources.files("apppau_jax.deploy") / "page"
   style = (package / "page.css").read_text(encoding="utf-8")

@@ -73,9 +73,9 @@ def evaluate(
     DataError: images that are missing, or that a run was trained on.
   """
   folders = [model_file.find(folder) for folder in workdirs]
-  own = len(folders) == 1 and other is None and not folders[0].is_file()
-  own &= not changes  # what the run itself reports stays
-  if output is None and not own:
+  alone = len(folders) == 1 and other is None and not folders[0].is_file()
+  # With changes, what the run itself reports stays.
+  if output is None and (changes or not alone):
     raise ConfigError(
       "Several runs, another data set, changed settings and a model file have "
       "no folder of their own for the report: name one to write to with "
@@ -126,16 +126,16 @@ def evaluate(
       patients=[dataset.patients[name] for name in source.ids],
       least_positives=config.eval.least_positives,
     )
-  sources = {name: entry.source for name, entry in entries.items()}
+  sources = [entry.source for entry in measured]
   numbers = evaluation.make_report(
     scored,
     facts=_facts(runs, part=part, digest=dataset.content_sha256),
     labels=labels,
-    sources=[sources[name] for name in scored.ids],
+    sources=sources,
   )
   if registry.is_combined(config.data.dataset):
-    for image in numbers["per_image"]:
-      image["source"] = sources[image["id"]]
+    for image, source_of in zip(numbers["per_image"], sources, strict=True):
+      image["source"] = source_of
   numbers["notes"] += small_parts.notes(
     part,
     numbers,

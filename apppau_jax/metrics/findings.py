@@ -13,8 +13,8 @@ q (1 - q).
 
 Intervals are percentile bootstraps over patients, since films of one patient
 are not independent. A finding with fewer than `least` images with it, or
-without it, is named and has no numbers: an AUROC of so few says nothing. Means
-are over the other findings.
+without it, is named and has no numbers, since an AUROC of so few images is too
+uncertain. Means are over the other findings.
 """
 
 from collections.abc import Sequence

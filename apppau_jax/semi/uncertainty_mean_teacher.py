@@ -10,6 +10,7 @@ Reference: Yu et al. 2019, arXiv:1907.07034.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import chex
@@ -20,7 +21,7 @@ from apppau_jax.semi.method import Labelled, Predict, SelfTaught, Student
 
 _COPIES = 4
 _NOISE = 0.1  # standard deviation, of the grey range; cut at two of them
-_CERTAIN = 0.75 * 0.6931471805599453  # entropy in nats
+_CERTAIN = 0.75 * math.log(2)  # entropy in nats
 
 
 def certain_pixels(probs: chex.Array) -> jax.Array:
