@@ -1,8 +1,8 @@
 """A few masks: S starts from the model in the package.
 
-`dataset=` is montgomery or shenzhen, `masks=` the number of masks, `start=` is
-box or none, and `method=` is one of `METHODS`: what S learns from the images
-without masks. `launch.reproduce --table=semi` compares all of them.
+`dataset=` is montgomery or shenzhen, `masks=` the number of masks or all,
+`start=` is box or none, and `method=` is one of `METHODS`: what S learns from
+the images without masks. `launch.reproduce --table=semi` compares all of them.
 
 The weights of the last step are used: with a few masks, none are spared to
 choose among checkpoints.
@@ -41,7 +41,7 @@ def get_config(arg=None):
   config = _learn(RECIPES[arg.dataset].recipe(), method=arg.method)
   config.data.split = "fold-0-of-3"
   config.data.label_fraction = 1.0
-  config.data.label_count = int(arg.masks)
+  config.data.label_count = 0 if arg.masks == "all" else int(arg.masks)
   config.train.epochs = EPOCHS[arg.dataset]
   config.train.eval_every_epochs = max(1, config.train.epochs // 6)
   config.eval.checkpoint = "latest"

@@ -1,7 +1,8 @@
 """Reproduces a table: every row, every seed.
 
---table is 1 or 2 of the paper, or semi: methods of semi-supervision with 3 and
-10 masks, where seed s is draw s of the masks and fold s mod 3.
+--table is 1 or 2 of the paper, or semi: supervision with 1 to all masks, and
+methods of semi-supervision with 3 and 10 of them, where seed s is draw s of the
+masks and fold s mod 3.
 
   python -m launch.reproduce --table=2 --protocol=best --out=runs/tables \
     --datasets=montgomery,shenzhen --seeds=0,1,2 --data_dir=data

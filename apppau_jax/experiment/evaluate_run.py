@@ -18,6 +18,8 @@ from apppau_jax import files, progress
 from apppau_jax.checks import leakage
 from apppau_jax.datasets import registry
 from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.examples import Source
+from apppau_jax.datasets.label_budget import Entry
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import (
   data,
@@ -30,6 +32,7 @@ from apppau_jax.experiment import (
   small_parts,
 )
 from apppau_jax.inference import prediction_masks
+from apppau_jax.inference.model import Model
 from apppau_jax.inference.outputs import Outputs
 from apppau_jax.metrics import classification
 from apppau_jax.reports import evaluate as evaluation
@@ -105,27 +108,8 @@ def evaluate(
   with own_size.measuring(model, measured, raw_dir=raw_dir) as own:
     if own is not None:
       observers.append(own.add)
-    scored = evaluation.score(
-      _observed(model.batches(source, oracle=True), observers),
-      ids=source.ids,
-      structures=model.structures,
-      frames={
-        name: evaluation.Frame((entry.height, entry.width), entry.spacing)
-        for name, entry in entries.items()
-        if entry.spacing
-      },
-    )
-  labels = None
-  if model.class_names:
-    labels = evaluation.Labels(
-      label=source.label,
-      class_names=model.class_names,
-      temperature=_temperature(runs, dataset, ids=parts.validation),
-      positive=_positive(config, model.class_names),
-      multi_label=model.multi_label,
-      patients=[dataset.patients[name] for name in source.ids],
-      least_positives=config.eval.least_positives,
-    )
+    scored = _score(model, source, measured, observers)
+  labels = _labels(runs, dataset, source, validation=parts.validation)
   sources = [entry.source for entry in measured]
   numbers = evaluation.make_report(
     scored,
@@ -143,9 +127,7 @@ def evaluate(
     class_names=labels.class_names if labels else (),
   )
   if own is not None:
-    numbers["own_size"] = own.report()
-    for image, ratios in zip(numbers["per_image"], own.per_image, strict=True):
-      image["own_size_dice"] = ratios["dice"]
+    own.add_to(numbers)
   folder = output or runs.workdirs[0] / "eval" / part
   cases = evaluation.pick_cases(model, scored, source)
   _write(folder, runs, scored=scored, numbers=numbers, cases=cases)
@@ -157,6 +139,47 @@ def evaluate(
     show(runs.workdirs[0])
   progress.LOG.info("wrote %s", folder)
   return numbers
+
+
+def _score(
+  model: Model,
+  source: Source,
+  entries: Sequence[Entry],
+  observers: Sequence[Callable[[Outputs], None]],
+) -> evaluation.Scored:
+  """Measures the masks of all images, whose entries are in their order."""
+  return evaluation.score(
+    _observed(model.batches(source, oracle=True), observers),
+    ids=source.ids,
+    structures=model.structures,
+    frames={
+      entry.id: evaluation.Frame((entry.height, entry.width), entry.spacing)
+      for entry in entries
+      if entry.spacing
+    },
+  )
+
+
+def _labels(
+  runs: loading.LoadedRuns,
+  dataset: Dataset,
+  source: Source,
+  *,
+  validation: Sequence[str],
+) -> evaluation.Labels | None:
+  """Returns what measuring the classes needs; None without classes."""
+  config, model = runs.config, runs.model
+  if not model.class_names:
+    return None
+  return evaluation.Labels(
+    label=source.label,
+    class_names=model.class_names,
+    temperature=_temperature(runs, dataset, ids=validation),
+    positive=_positive(config, model.class_names),
+    multi_label=model.multi_label,
+    patients=[dataset.patients[name] for name in source.ids],
+    least_positives=config.eval.least_positives,
+  )
 
 
 def _observed(

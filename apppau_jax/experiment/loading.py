@@ -196,10 +196,6 @@ def _check_arrays(folder: pathlib.Path, one: Member, config: Config) -> None:
     ) from error
 
 
-def _averages(config: Config) -> Mapping[str, Variables]:
-  return shapes(config).averages
-
-
 def changed(config: Config, changes: Mapping[str, Any] | None) -> Config:
   """Returns a configuration with other values of some keys.
 

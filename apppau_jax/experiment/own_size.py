@@ -66,6 +66,12 @@ class OwnSize:
       "pooled": masks.pooled(self._counts, self._model.structures),
     }
 
+  def add_to(self, numbers: dict[str, Any]) -> None:
+    """Adds the measures to the content of a report.json."""
+    numbers["own_size"] = self.report()
+    for image, ratios in zip(numbers["per_image"], self.per_image, strict=True):
+      image["own_size_dice"] = ratios["dice"]
+
 
 @contextlib.contextmanager
 def measuring(

@@ -34,7 +34,16 @@ PROPOSED = {
   "semi": "supervised, 3 masks",
 }
 FOLDS = 3  # of the table `semi`
-MASKS = (3, 10)
+# Methods of the table `semi` by the number of masks.
+_TWO = ("supervised", "copy_paste")
+_METHODS = {
+  "1": _TWO,
+  "3": tuple(few_masks.METHODS),
+  "5": _TWO,
+  "10": tuple(few_masks.METHODS),
+  "40": _TWO,
+  "all": ("supervised",),
+}
 # Keys that rows and runs set themselves.
 _RESERVED = (
   *("seed", "data.dataset", "data.data_dir", "data.label_seed"),
@@ -257,18 +266,18 @@ def _table_semi(dataset: str, protocol: str) -> Iterator[Row]:
       f"{' and '.join(few_masks.RECIPES)}: pass --protocol=best and one of "
       f"these, not {protocol} and {dataset}."
     )
-  for masks, start, method in itertools.product(
-    MASKS, ("box", "none"), few_masks.METHODS
-  ):
-    arg = f"dataset={dataset},masks={masks},start={start},method={method}"
-    scratch = " from scratch" if start == "none" else ""
-    yield Row(
-      name=f"{method.replace('_', ' ')}{scratch}, {masks} masks",
-      dataset=dataset,
-      in_paper=False,
-      config=few_masks.get_config(arg),
-      folds=FOLDS,
-    )
+  for masks, start in itertools.product(_METHODS, ("box", "none")):
+    for method in _METHODS[masks]:
+      arg = f"dataset={dataset},masks={masks},start={start},method={method}"
+      scratch = " from scratch" if start == "none" else ""
+      number = "1 mask" if masks == "1" else f"{masks} masks"
+      yield Row(
+        name=f"{method.replace('_', ' ')}{scratch}, {number}",
+        dataset=dataset,
+        in_paper=False,
+        config=few_masks.get_config(arg),
+        folds=FOLDS,
+      )
 
 
 def _set_loss(config: Any, loss: str) -> None:
