@@ -152,6 +152,11 @@ class Data(keys.Section):
     0, "with classes; 0: class_fraction", unit="images", used_by=_CLASSES
   )
   unmasked_images: bool = key(False, "train on images without masks too")
+  classes_without_masks: bool = key(
+    False,
+    "divide images with a class and no mask too, for the diagnosis",
+    used_by=_CLASSES,
+  )
   structures: tuple[str, ...] = _names("masks to predict; (): the united lungs")
   streaming: bool = key(False, "read from disk, do not keep in memory")
   normalize: str = key("minmax", choices=normalize.METHODS, source="paper")

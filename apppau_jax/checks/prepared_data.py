@@ -11,7 +11,7 @@ from apppau_jax.checks.findings import Finding
 from apppau_jax.checks.radiograph import Radiograph, measure
 from apppau_jax.datasets import registry
 from apppau_jax.datasets.dataset import Dataset
-from apppau_jax.datasets.label_budget import Entry
+from apppau_jax.datasets.entry import Entry
 from apppau_jax.datasets.shards import Record
 from apppau_jax.imaging import grey_levels
 from apppau_jax.imaging.decode import read_prepared

@@ -9,8 +9,13 @@ import numpy as np
 
 from apppau_jax import errors
 from apppau_jax.datasets import label_budget, prepared, registry
+from apppau_jax.datasets.entry import (
+  Entry,
+  given_parts,
+  labels_for,
+  patients_of,
+)
 from apppau_jax.datasets.examples import Examples, Stored
-from apppau_jax.datasets.label_budget import Entry
 from apppau_jax.datasets.parts import Parts
 from apppau_jax.datasets.prepared import Prepared
 from apppau_jax.datasets.raw_source import summarise
@@ -129,7 +134,7 @@ class Dataset:
   @functools.cached_property
   def patients(self) -> dict[str, str]:
     """The patient of each id."""
-    return label_budget.patients_of(self.entries)
+    return patients_of(self.entries)
 
   @functools.cached_property
   def labels(self) -> dict[str, int]:
@@ -147,7 +152,7 @@ class Dataset:
   @property
   def has_given_split(self) -> bool:
     """Whether the set itself states the parts of a split."""
-    return bool(label_budget.given_parts(self.entries))
+    return bool(given_parts(self.entries))
 
   def split(
     self,
@@ -162,6 +167,7 @@ class Dataset:
     class_count: int = 0,
     structures: Sequence[str] = (),
     unmasked_images: bool = False,
+    classes_without_masks: bool = False,
   ) -> Parts:
     """Divides the images into parts, and chooses which labels are used.
 
@@ -181,6 +187,8 @@ class Dataset:
       structures: names of the masks (see `open`). Training images that lack
         one of them are unlabelled, others are left out.
       unmasked_images: also train, without masks, on the images that have none.
+      classes_without_masks: also divide the images that have a class and no
+        mask. They validate and test the diagnosis alone.
 
     Raises:
       ConfigError: a split or budget that does not exist here.
@@ -199,6 +207,7 @@ class Dataset:
       class_count=class_count,
       structures=structures,
       unmasked_images=unmasked_images,
+      classes_without_masks=classes_without_masks,
     )
 
   def open(
@@ -240,7 +249,7 @@ class Dataset:
     masked = frozenset(ids if masks_of is None else masks_of)
     labelled = frozenset(ids if labels_of is None else labels_of)
     entries = [self._catalogue[i][0] for i in ids]
-    label = label_budget.labels_of(
+    label = labels_for(
       entries,
       usable=labelled,
       findings=findings,

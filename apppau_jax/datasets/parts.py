@@ -9,6 +9,12 @@ from apppau_jax import reading
 from apppau_jax.errors import DataError
 
 _NAMES = ("train_labelled", "train_unlabelled", "validation", "test")
+# Images with a class and without a mask, where a split divides these too.
+_CLASS_ONLY = ("validation_classes", "test_classes")
+# The content of splits.json, see `reading`.
+FORM = {name: [str] for name in _NAMES} | {
+  f"{name}?": [str] for name in _CLASS_ONLY
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +27,8 @@ class Parts:
     validation: images for model selection.
     test: images for the final evaluation.
     classes: training images whose class is used.
+    validation_classes: images without a mask that validate the diagnosis.
+    test_classes: images without a mask on which the diagnosis is tested.
   """
 
   train_labelled: tuple[str, ...]
@@ -28,10 +36,13 @@ class Parts:
   validation: tuple[str, ...]
   test: tuple[str, ...]
   classes: tuple[str, ...] = ()
+  validation_classes: tuple[str, ...] = ()
+  test_classes: tuple[str, ...] = ()
 
   def as_dict(self) -> dict[str, list[str]]:
-    """Returns the four parts by name, the content of splits.json."""
-    return {name: list(getattr(self, name)) for name in _NAMES}
+    """Returns the parts by name, the content of splits.json."""
+    more = [name for name in _CLASS_ONLY if getattr(self, name)]
+    return {name: list(getattr(self, name)) for name in (*_NAMES, *more)}
 
   def counts(self) -> str:
     """Returns the sizes in words, such as "135 training, 14 validation ...".
@@ -42,10 +53,16 @@ class Parts:
     """
     more = f" ({len(self.train_labelled)} with masks)"
     training = len(self.train_labelled) + len(self.train_unlabelled)
-    return (
+    text = (
       f"{training} training{more if self.train_unlabelled else ''}, "
       f"{len(self.validation)} validation, {len(self.test)} test"
     )
+    if self.validation_classes or self.test_classes:
+      text += (
+        f"; and for the classes alone {len(self.validation_classes)} "
+        f"validation, {len(self.test_classes)} test"
+      )
+    return text
 
   def labels(self) -> dict[str, list[str]]:
     """Returns the training ids whose mask or class is used, by kind."""
@@ -55,7 +72,7 @@ class Parts:
     """Returns train, validation or test by id."""
     return {
       image: name.partition("_")[0]
-      for name in _NAMES
+      for name in (*_NAMES, *_CLASS_ONLY)
       for image in getattr(self, name)
     }
 
@@ -78,7 +95,8 @@ class Parts:
     Raises:
       DataError: an id twice, or a patient in two of train, validation, test.
     """
-    counted = Counter(i for name in _NAMES for i in getattr(self, name))
+    names = (*_NAMES, *_CLASS_ONLY)
+    counted = Counter(i for name in names for i in getattr(self, name))
     twice = sorted(name for name, times in counted.items() if times > 1)
     if twice:
       raise DataError(
@@ -110,12 +128,12 @@ def read_splits(path: str | os.PathLike[str]) -> Parts:
   """
   parts = reading.read_json(
     path,
-    {name: [str] for name in _NAMES},
+    FORM,
     advice="A split is a JSON object with the keys "
     f"{', '.join(_NAMES)}, each a list of image ids. A run writes it when it "
     "starts; give the folder of a run, or start one.",
   )
-  if more := sorted(parts.keys() - set(_NAMES)):
+  if more := sorted(parts.keys() - {*_NAMES, *_CLASS_ONLY}):
     raise DataError(
       f"{path} is not a split: it must hold the keys {', '.join(_NAMES)} and "
       f"nothing else, and has {', '.join(map(repr, more[:5]))}."

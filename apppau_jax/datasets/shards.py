@@ -21,7 +21,7 @@ from google.protobuf import json_format, message
 from apppau_jax import errors, reading
 from apppau_jax.datasets import features as features_lib
 from apppau_jax.datasets import registry
-from apppau_jax.datasets.label_budget import Entry
+from apppau_jax.datasets.entry import Entry
 from apppau_jax.datasets.prepared import Prepared
 from apppau_jax.datasets.spec import DatasetSpec
 from apppau_jax.imaging.film import Spacing

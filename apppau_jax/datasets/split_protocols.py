@@ -64,6 +64,32 @@ def divide_by(
   return _fold(members, name=name, seed=seed)
 
 
+def divide_more(
+  name: str, *, dataset: str, members: Sequence[Unit], seed: int
+) -> list[list[str]]:
+  """Divides images besides the complete set of those with masks.
+
+  `paper` has the proportions of the set's parts, without its subset.
+
+  Args:
+    name: `paper`, `classification` or `fold-K-of-N`.
+    dataset: the set's name.
+    members: all patients with such images, at least three.
+    seed: of the split.
+
+  Returns:
+    Ids of train, validation and test.
+
+  Raises:
+    ConfigError: no such protocol, or not for this set.
+  """
+  if name == "paper":
+    return _in_proportion(members, dataset=dataset, salt=f"{seed}:more")
+  if name == "classification":
+    return _classification(members, dataset=dataset, seed=seed)
+  return _fold(members, name=name, seed=seed)
+
+
 def _paper(
   members: Sequence[Unit], *, dataset: str, seed: int
 ) -> list[list[str]]:
@@ -73,13 +99,19 @@ def _paper(
     names = [u.ids[0] for u in members if u.label == label]
     kept = stratified_split.lowest(names, salt=salt, count=count)
     members = [u for u in members if u.label != label or u.ids[0] in kept]
+  return _in_proportion(members, dataset=dataset, salt=seed)
+
+
+def _in_proportion(
+  members: Sequence[Unit], *, dataset: str, salt: object
+) -> list[list[str]]:
   total = sum(len(u.ids) for u in members)
   # Other sets are divided in the proportions of Montgomery.
-  weights = spec.paper_counts or MONTGOMERY.paper_counts or ()
+  weights = registry.spec(dataset).paper_counts or MONTGOMERY.paper_counts or ()
   counts = stratified_split.apportion(total, weights=weights)
   if not counts[1]:  # validation rounds to none for fewer than 8 images
     counts = [counts[0] - 1, 1, counts[2]]
-  return stratified_split.divide(members, counts=counts, salt=seed)
+  return stratified_split.divide(members, counts=counts, salt=salt)
 
 
 def _idiap(dataset: str) -> list[list[str]]:

@@ -111,6 +111,7 @@ def assemble(
       config,
       data.load(config, dataset, ids=chosen.validation, part="validation"),
       mesh,
+      more=data.load_classes(config, dataset, parts=chosen, part="validation"),
     ),
     select_by=config.train.select_by,
     learning_rate=parallel.compile_rate(

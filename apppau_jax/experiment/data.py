@@ -25,6 +25,7 @@ _SPLIT_KEYS = (
   *("split_seed", "label_fraction", "label_count", "label_seed"),
   "labelled_ids",
   *("class_fraction", "class_count", "structures", "unmasked_images"),
+  "classes_without_masks",
 )
 
 
@@ -113,6 +114,7 @@ def _check_findings(names: Sequence[str], dataset: Dataset) -> None:
 def parts(config: Config, dataset: Dataset) -> Parts:
   """Returns the split of the images at hand, under the budgets of labels."""
   options = {key: getattr(config.data, key) for key in _SPLIT_KEYS}
+  options["classes_without_masks"] &= networks.learns_classes(config)
   return dataset.split(config.data.split, **options)
 
 
@@ -148,6 +150,21 @@ def load(
       "--config.data.split."
     )
   return _open(config, dataset, ids=ids)
+
+
+def load_classes(
+  config: Config, dataset: Dataset, *, parts: Parts, part: str
+) -> Source | None:
+  """Returns the images without a mask that measure the diagnosis; or None.
+
+  Args:
+    config: the configuration.
+    dataset: the prepared set.
+    parts: its split.
+    part: "validation" or "test".
+  """
+  ids = getattr(parts, f"{part}_classes")
+  return _open(config, dataset, ids=ids, masks_of=()) if ids else None
 
 
 def load_training(config: Config, dataset: Dataset, *, parts: Parts) -> Source:

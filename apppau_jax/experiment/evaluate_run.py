@@ -18,8 +18,9 @@ from apppau_jax import files, progress
 from apppau_jax.checks import leakage
 from apppau_jax.datasets import registry
 from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.datasets.entry import Entry
 from apppau_jax.datasets.examples import Source
-from apppau_jax.datasets.label_budget import Entry
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import (
   data,
@@ -95,7 +96,10 @@ def evaluate(
   dataset = dataset or data.open_dataset(config)
   parts = data.parts(config, dataset)
   ids = getattr(parts, part)
-  _check_unused(runs, ids, part=part)
+  more = None
+  if model.class_names:
+    more = data.load_classes(config, dataset, parts=parts, part=part)
+  _check_unused(runs, (*ids, *(more.ids if more else ())), part=part)
   source = data.load(config, dataset, ids=ids, part=part)
   kept: list[np.ndarray] = []
   observers: list[Callable[[Outputs], None]] = []
@@ -109,21 +113,26 @@ def evaluate(
     if own is not None:
       observers.append(own.add)
     scored = _score(model, source, measured, observers)
-  labels = _labels(runs, dataset, source, validation=parts.validation)
+  class_only = _class_only(model, dataset, more) if more else None
+  labels = _labels(runs, dataset, source, parts=parts)
   sources = [entry.source for entry in measured]
   numbers = evaluation.make_report(
     scored,
     facts=_facts(runs, part=part, digest=dataset.content_sha256),
     labels=labels,
     sources=sources,
+    more=class_only,
   )
   if registry.is_combined(config.data.dataset):
-    for image, source_of in zip(numbers["per_image"], sources, strict=True):
+    images = [*numbers["per_image"], *numbers.get("class_only", ())]
+    sources += class_only.sources if class_only else []
+    for image, source_of in zip(images, sources, strict=True):
       image["source"] = source_of
+  known = [found.label for found in (labels, class_only) if found]
   numbers["notes"] += small_parts.notes(
     part,
     numbers,
-    label=labels.label if labels else (),
+    label=np.concatenate(known) if known else (),
     class_names=labels.class_names if labels else (),
   )
   if own is not None:
@@ -160,12 +169,26 @@ def _score(
   )
 
 
+def _class_only(
+  model: Model, dataset: Dataset, source: Source
+) -> evaluation.ClassOnly:
+  """Classifies images without masks."""
+  entries = {entry.id: entry for entry in dataset.entries}
+  return evaluation.ClassOnly(
+    ids=source.ids,
+    logits=np.concatenate([part.logits for part in model.batches(source)]),
+    label=source.label,
+    sources=[entries[name].source for name in source.ids],
+    patients=[dataset.patients[name] for name in source.ids],
+  )
+
+
 def _labels(
   runs: loading.LoadedRuns,
   dataset: Dataset,
   source: Source,
   *,
-  validation: Sequence[str],
+  parts: Parts,
 ) -> evaluation.Labels | None:
   """Returns what measuring the classes needs; None without classes."""
   config, model = runs.config, runs.model
@@ -174,7 +197,7 @@ def _labels(
   return evaluation.Labels(
     label=source.label,
     class_names=model.class_names,
-    temperature=_temperature(runs, dataset, ids=validation),
+    temperature=_temperature(runs, dataset, parts=parts),
     positive=_positive(config, model.class_names),
     multi_label=model.multi_label,
     patients=[dataset.patients[name] for name in source.ids],
@@ -287,17 +310,22 @@ def _positive(config: networks.Config, names: Sequence[str]) -> str:
 
 
 def _temperature(
-  runs: loading.LoadedRuns, dataset: Dataset, *, ids: Sequence[str]
+  runs: loading.LoadedRuns, dataset: Dataset, *, parts: Parts
 ) -> float:
   """Fits the temperature of a single run's classes; 1 to too few images."""
   scaled = runs.config.eval.temperature_scaling and not runs.model.multi_label
   if runs.is_ensemble or not scaled:
     return 1.0  # each member of an ensemble has its own
-  source = data.load(runs.config, dataset, ids=ids)
-  if np.sum(source.label >= 0) < classification.LEAST_CALIBRATED:
+  sources = [data.load(runs.config, dataset, ids=parts.validation)]
+  more = data.load_classes(runs.config, dataset, parts=parts, part="validation")
+  sources += [more] if more else []
+  label = np.concatenate([source.label for source in sources])
+  if np.sum(label >= 0) < classification.LEAST_CALIBRATED:
     return 1.0
-  logits = [part.logits for part in runs.model.batches(source)]
-  return classification.fit_temperature(np.concatenate(logits), source.label)
+  logits = [
+    part.logits for source in sources for part in runs.model.batches(source)
+  ]
+  return classification.fit_temperature(np.concatenate(logits), label)
 
 
 def _facts(

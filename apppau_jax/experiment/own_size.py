@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from apppau_jax.datasets import decoding, raw_index, registry
-from apppau_jax.datasets.label_budget import Entry
+from apppau_jax.datasets.entry import Entry
 from apppau_jax.errors import DataError
 from apppau_jax.inference import outputs
 from apppau_jax.inference.model import Model

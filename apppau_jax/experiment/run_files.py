@@ -8,6 +8,7 @@ from apppau_jax import reading
 from apppau_jax.checks import findings
 from apppau_jax.checks.findings import Finding
 from apppau_jax.config import Config
+from apppau_jax.datasets import parts
 from apppau_jax.errors import CheckpointError
 
 FINDINGS = "verify.json"
@@ -19,12 +20,7 @@ _MANIFEST = {
   "sessions?": [dict],
 }
 ID_LISTS = {
-  "splits.json": {
-    "train_labelled": _IDS,
-    "train_unlabelled": _IDS,
-    "validation": _IDS,
-    "test": _IDS,
-  },
+  "splits.json": parts.FORM,
   "labels.json": {"masks": _IDS, "classes": _IDS},
 }
 _FINDINGS = {"findings": [findings.FORM]}

@@ -16,18 +16,30 @@ _SHOWN = 4  # images in TensorBoard's overlay
 
 
 def validation(
-  config: Config, source: examples.Source, mesh: parallel.Mesh
+  config: Config,
+  source: examples.Source,
+  mesh: parallel.Mesh,
+  *,
+  more: examples.Source | None = None,
 ) -> loop.EvaluateFn:
   """Returns the loop's validation: lung Dice, AUROC and a few overlays.
 
   With structures `dice` is the mean over them, and each has its own besides.
 
+  Args:
+    config: the configuration.
+    source: images with masks.
+    mesh: the devices.
+    more: images without masks, of which the classes alone are measured.
+
   Raises:
     ConfigError: `train.select_by` needs classes that no image shows.
   """
   names = tuple(config.data.structures)
+  sources = [source] if more is None else [source, more]
+  label = np.concatenate([one.label for one in sources])
   if config.train.select_by != "dice":
-    _check_classes(config, source)
+    _check_classes(config, label)
 
   def validate(state: TrainState):
     member = loading.member(config, state.averages, final=False)
@@ -43,9 +55,11 @@ def validation(
     for k, name in enumerate(names):
       numbers[f"dice_{name}"] = float(each[:, k].mean())
     if model.class_names:
+      if more is not None:
+        logits += [part.logits for part in model.batches(more)]
       found = np.concatenate(logits)
       measure = _of_findings if model.multi_label else _of_classes
-      numbers |= measure(found, source.label, dice=numbers["dice"])
+      numbers |= measure(found, label, dice=numbers["dice"])
     return numbers, {"validation/overlay": np.concatenate(pictures, axis=1)}
 
   return validate
@@ -61,17 +75,17 @@ def _overlays(part: outputs.Outputs, *, count: int) -> list[np.ndarray]:
   ]
 
 
-def _check_classes(config: Config, source: examples.Source) -> None:
+def _check_classes(config: Config, label: np.ndarray) -> None:
   """AUROC is the mean over the classes, each against the others."""
   if networks.is_multi_label(config):
-    if not any({0, 1} <= {*column} for column in source.label.T):
+    if not any({0, 1} <= {*column} for column in label.T):
       raise ConfigError(
         f"config.train.select_by={config.train.select_by!r} needs validation "
         "images with and without a finding. Select by dice."
       )
     return
   names = networks.class_names(config)
-  absent = [n for i, n in enumerate(names) if not (source.label == i).any()]
+  absent = [n for i, n in enumerate(names) if not (label == i).any()]
   if absent or len(names) < 2:
     raise ConfigError(
       f"config.train.select_by={config.train.select_by!r} needs validation "

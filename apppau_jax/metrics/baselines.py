@@ -20,8 +20,8 @@ def without_images(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
   """Compute the metrics of answers without an image, for one report.
 
   Args:
-    report: The report.json of a run. Of `per_image`, `label` is read and, in a
-      combined set, `source`.
+    report: The report.json of a run. Of `per_image` and `class_only`, `label`
+      is read and, in a combined set, `source`.
 
   Returns:
     {row: {metric: value}} with accuracy, balanced accuracy and AUROC. The rows
@@ -30,7 +30,8 @@ def without_images(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     There is no row without labels; undefined metrics are left out.
   """
   block = report.get("classification")
-  images = [image for image in report.get("per_image", []) if "label" in image]
+  every = (*report.get("per_image", []), *report.get("class_only", []))
+  images = [image for image in every if "label" in image]
   if not block or not images:
     return {}
   names = list(block["class_names"])

@@ -179,7 +179,7 @@ def _intervals(
   group = np.unique(names, return_inverse=True)[1]
   parts = [
     _aurocs(counts[:, group], probs=probs, label=label)
-    for counts in bootstrap.resamples(group.max() + 1, seed=seed)
+    for counts in bootstrap.resamples(int(group.max()) + 1, seed=seed)
   ]
   drawn = np.concatenate(parts)
   whole = drawn[np.isfinite(drawn).all(axis=1)]

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 NORMS = ("batch", "group")
 _GROUPS = 8
@@ -79,7 +80,7 @@ class Norm(nn.Module):
       with 8 groups of channels, or as many as divide the channels.
   """
 
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
   kind: str = "batch"
 
   @nn.compact
@@ -105,7 +106,7 @@ class Layers:
     convolutions: Functions that compute the convolutions.
   """
 
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
   norm_kind: str = "batch"
   convolutions: Convolutions = XLA
 

@@ -16,6 +16,7 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from apppau_jax.models import blocks
 from apppau_jax.models.network import Network
@@ -72,7 +73,7 @@ class Discriminator(Network):
   pooling: str = "mean"
   class_input: str = "pair"
   dropout: float = 0.4
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
   convolutions: blocks.Convolutions = blocks.XLA
 
   @nn.compact

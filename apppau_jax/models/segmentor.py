@@ -29,6 +29,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from apppau_jax.hints import did_you_mean
 from apppau_jax.models import attention as attention_lib
@@ -78,7 +79,7 @@ class Segmentor(Network):
   depth: int = 4
   num_structures: int = 1
   norm: str = "batch"
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
   remat: bool = False
   convolutions: blocks.Convolutions = blocks.XLA
 

@@ -82,6 +82,25 @@ class Labels:
   least_positives: int = 10
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassOnly:
+  """m images without masks, classified.
+
+  Attributes:
+    ids: the images' names.
+    logits: `[m, c + 1]` of D(x, S(x)).
+    label: true classes, as in `Labels`.
+    sources: the data set of each image.
+    patients: of the images.
+  """
+
+  ids: Sequence[str]
+  logits: np.ndarray
+  label: np.ndarray
+  sources: Sequence[str]
+  patients: Sequence[str]
+
+
 def score(
   batches: Iterable[Outputs],
   *,
@@ -143,6 +162,7 @@ def make_report(
   facts: Mapping[str, Any],
   labels: Labels | None = None,
   sources: Sequence[str] = (),
+  more: ClassOnly | None = None,
 ) -> dict[str, Any]:
   """Makes the content of report.json: `facts` first, then every number.
 
@@ -163,6 +183,8 @@ def make_report(
     facts: what the numbers describe (dataset, split, seed, parameters, ...).
     labels: the images' classes, if they were classified.
     sources: the data set of each image, where they come from several.
+    more: images without masks. They count in `classification` or `findings`,
+      and are listed under `class_only` as others are in `per_image`.
 
   Raises:
     ValueError: not one label for each image.
@@ -174,7 +196,9 @@ def make_report(
       for name, rows in scored.structures.items()
     }
   }
-  classified, of_images, by_source = _classification(scored, labels, sources)
+  classified, of_images, by_source = _classification(
+    scored, labels, sources, more=more
+  )
   blocks |= classified
   if sources:
     parts = by_dataset.segmentation(
@@ -184,6 +208,11 @@ def make_report(
       name: {**part, **by_source.get(name, {})} for name, part in parts.items()
     }
   blocks["paper_compat"] = scored.paper_compat
+  if more is not None:
+    blocks["class_only"] = [
+      {"id": name, **of_images.get(i, {})}
+      for i, name in enumerate(more.ids, len(scored.ids))
+    ]
   return {
     **facts,
     "n": len(scored.ids),
@@ -207,7 +236,11 @@ def _row(scored: Scored, i: int) -> dict[str, Any]:
 
 
 def _classification(
-  scored: Scored, labels: Labels | None, sources: Sequence[str]
+  scored: Scored,
+  labels: Labels | None,
+  sources: Sequence[str],
+  *,
+  more: ClassOnly | None,
 ) -> tuple[dict[str, Any], dict[int, dict[str, Any]], dict[str, Any]]:
   """The report's two blocks, and what to add to each image and data set."""
   if labels is None or scored.logits is None:
@@ -218,27 +251,39 @@ def _classification(
       f"{len(scored.ids)} images need as many logits, not "
       f"{len(scored.logits)}, and labels, not {len(label)}"
     )
+  logits = scored.logits
+  if more is not None:
+    logits = np.concatenate([logits, more.logits])
+    label = np.concatenate([label, more.label])
+    sources = [*sources, *more.sources] if sources else sources
+    patients = [*labels.patients, *more.patients]
+    labels = dataclasses.replace(labels, label=label, patients=patients)
   if labels.multi_label:
-    return *_findings(scored.logits, labels), {}
+    return *_findings(logits, labels), {}
   labelled = np.flatnonzero(label >= 0)
   if not len(labelled):
     return {}, {}, {}
-  label = label[labelled]
   scale = {"temperature": float(labels.temperature)}
 
-  def summary(logits: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-    probs = classification.posterior(logits[labelled], **scale)
-    values = classification.summarise(probs, label, class_names=names)
+  def summary(
+    logits: np.ndarray, label: np.ndarray
+  ) -> tuple[np.ndarray, dict[str, Any]]:
+    known = label >= 0
+    probs = classification.posterior(logits[known], **scale)
+    values = classification.summarise(probs, label[known], class_names=names)
     return probs, {**scale, **values}
 
-  probs, block = summary(scored.logits)
+  probs, block = summary(logits, label)
+  with_mask = label[: len(scored.ids)]
+  label = label[labelled]
   if labels.temperature != 1:
-    raw = classification.posterior(scored.logits[labelled])
+    raw = classification.posterior(logits[labelled])
     block["uncalibrated"] = classification.calibration(raw, label)
   block["positive_class"] = labels.positive or names[-1]
   blocks = {"classification": block}
-  if scored.oracle_logits is not None:
-    oracle = {"note": _ORACLE, **summary(scored.oracle_logits)[1]}
+  if scored.oracle_logits is not None and (with_mask >= 0).any():
+    _, found = summary(scored.oracle_logits, with_mask)
+    oracle = {"note": _ORACLE, **found}
     blocks["classification_oracle_mask"] = oracle
   by_source = {}
   if sources:

@@ -63,7 +63,13 @@ def write_report(
     histogram=figures.histogram({x["id"]: _dice(x) for x in per_image}),
     cases=[_view(case, report["threshold"]) for case in cases],
     scale=figures.png(np.linspace(0, 1, 256)[None], viridis=True),
-    images=[_named(x) for x in sorted(per_image, key=_lowest_first)],
+    images=[
+      _named(x)
+      for x in (
+        *sorted(per_image, key=_lowest_first),
+        *report.get("class_only", []),
+      )
+    ],
     columns=[k for k in SEGMENTATION if any(k in x for x in per_image)],
     compat={
       PAPER_UNITS.get(name, name): value
@@ -122,7 +128,8 @@ def _classes(report: Mapping[str, Any]) -> dict[str, Any] | None:
   if not block:
     return None
   names = block["class_names"]
-  images = [x for x in report.get("per_image", []) if "probs" in x]
+  every = (*report.get("per_image", []), *report.get("class_only", []))
+  images = [x for x in every if "probs" in x]
   probs = np.array([[x["probs"][c] for c in names] for x in images])
   label = np.array([names.index(x["label"]) for x in images])
   plots = []

@@ -7,7 +7,7 @@ import pytest
 
 from apppau_jax import phantoms
 from apppau_jax.datasets import label_budget, phantom, registry, splits
-from apppau_jax.datasets.label_budget import Entry
+from apppau_jax.datasets.entry import Entry
 from apppau_jax.errors import ConfigError, DataError
 
 

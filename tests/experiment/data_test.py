@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from apppau_jax.datasets.label_budget import Entry, split_entries
+from apppau_jax.datasets.entry import Entry
+from apppau_jax.datasets.label_budget import split_entries
 from apppau_jax.experiment import assemble, input_pipeline
 from configs import appau_phantom
 

@@ -8,6 +8,7 @@ import pytest
 
 from apppau_jax import files
 from apppau_jax.config import Config
+from apppau_jax.datasets.parts import Parts
 from apppau_jax.errors import ConfigError, DataError
 from apppau_jax.experiment import evaluate_run
 from apppau_jax.metrics import classification
@@ -75,6 +76,7 @@ def test_few_validation_images_do_not_set_a_temperature(
   logits = 4.0 * np.eye(3)[right]
   source = types.SimpleNamespace(label=label)
   monkeypatch.setattr(evaluate_run.data, "load", lambda *_, **__: source)
+  parts = Parts((), (), ("a",), ())
   config = Config()
   config.eval.temperature_scaling = True
   runs = types.SimpleNamespace(
@@ -85,5 +87,5 @@ def test_few_validation_images_do_not_set_a_temperature(
       batches=lambda _: [types.SimpleNamespace(logits=logits)],
     ),
   )
-  found = evaluate_run._temperature(runs, None, ids=())
+  found = evaluate_run._temperature(runs, None, parts=parts)
   assert (found == 1.0) == is_one

@@ -84,6 +84,8 @@ def test_both_players_from_a_folder_and_from_the_run_alone(data_dir, tmp_path):
   expected = {i for i in unmasked if patients[i] not in judged}
   assert set(split.train_unlabelled) == expected
   assert 0 < len(expected) < len(unmasked)
+  alone = {*split.validation_classes, *split.test_classes}
+  assert alone == unmasked - expected
   assert set(split.classes) == train - {"film00"}  # whose class is unknown
 
   training = data.load_training(config, dataset, parts=split)
@@ -171,6 +173,16 @@ def test_from_raw_dicom_to_predictions(tmp_path):
     _main("evaluate", f"--workdir={work}", "--split=test")
     report = json.loads((work / "eval/test/report.json").read_text())
     assert report["split_name"] == "paper"
+    # Films without a mask whose patients have none either test the diagnosis.
+    alone = [x["id"] for x in report.get("class_only", [])]
+    split = json.loads((work / "splits.json").read_text())
+    assert alone == split.get("test_classes", [])
+    if players == "two":
+      page = (work / "eval/test/report.html").read_text()
+      assert alone
+      assert all(name in page for name in alone)
+      known = [x for x in report["per_image"] if "label" in x]
+      assert report["classification"]["n"] == len(known) + len(alone)
     (tmp_path / "data").rename(tmp_path / "away")  # a run needs no data set
     _main(
       "predict", f"--workdir={work}", f"--input={raw}/images",

@@ -235,3 +235,37 @@ def test_findings_have_a_block_and_columns_of_their_own(tmp_path):
   text = (tmp_path / "report.html").read_text()
   assert f"<td>{mass['auroc']:.4f}</td>" in text
   assert "fewer lack it: nodule." in text
+
+
+def test_images_without_masks_count_in_the_diagnosis_alone():
+  """AUROC over both kinds as scikit-learn has it; Dice of those with masks."""
+  scored = _classified()
+  rng = np.random.default_rng(1)
+  more = evaluate.ClassOnly(
+    ids=[f"more{i}" for i in range(6)],
+    logits=rng.normal(size=(6, 3)),
+    label=np.array([0, 1, 1, -1, 0, 1]),
+    sources=[""] * 6,
+    patients=[*"abcdef"],
+  )
+  labels = _labels()
+  found = evaluate.make_report(scored, facts={}, labels=labels, more=more)
+  without = evaluate.make_report(scored, facts={}, labels=labels)
+  assert found["segmentation"] == without["segmentation"]
+  assert found["n"] == 5
+  assert [x["id"] for x in found["per_image"]] == [*scored.ids]
+  label = np.concatenate([labels.label, more.label])
+  logits = np.concatenate([LOGITS, more.logits])
+  known = label >= 0
+  real = special.softmax(logits[known, :2], axis=1)[:, 1]
+  block = found["classification"]
+  np.testing.assert_allclose(
+    block["auroc"], metrics.roc_auc_score(label[known], real)
+  )
+  assert block["n"] == known.sum() == 9
+  oracle = "classification_oracle_mask"
+  assert found[oracle] == without[oracle]
+  listed = {x["id"]: x.get("label") for x in found["class_only"]}
+  assert listed == dict(
+    zip(more.ids, ["normal", "tb", "tb", None, "normal", "tb"])
+  )
