@@ -69,7 +69,7 @@ def flags_of(module: str) -> Iterator[flags.Flag]:
   Commands may use the same names, so that only one can be imported at a time.
   """
   importlib.import_module("launch.cli")
-  before = {*flags.FLAGS}
+  before, modules_before = {*flags.FLAGS}, {*sys.modules}
   importlib.import_module(module)
   by_module = flags.FLAGS.flags_by_module_dict()
   found = [
@@ -81,6 +81,9 @@ def flags_of(module: str) -> Iterator[flags.Flag]:
   ]
   for name in {*flags.FLAGS} - before:
     delattr(flags.FLAGS, name)
+  for name in {*sys.modules} - modules_before:
+    if name.startswith("launch."):
+      del sys.modules[name]  # another command defines the flags again
   yield from found
 
 

@@ -19,8 +19,9 @@ from apppau_jax.datasets import prepare as prepare_lib
 from apppau_jax.errors import ConfigError
 from apppau_jax.paper import table3
 from apppau_jax.phantoms import draw_set
-from launch import cli
+from launch import cli, column_flags
 
+flags.adopt_module_key_flags(column_flags)
 _DATASET = flags.DEFINE_string(
   "dataset",
   None,
@@ -46,12 +47,6 @@ _BITS = flags.DEFINE_integer(
 _ALLOW_MISSING = flags.DEFINE_bool(
   "allow_missing", False, "Continue if files that belong to it are missing."
 )
-_COLUMNS = {
-  name: flags.DEFINE_string(
-    f"{name}_column", None, f"What labels.csv of folder:NAME calls {name}."
-  )
-  for name in ("id", "label", "patient")
-}
 _WORKERS = flags.DEFINE_integer(
   "workers", None, "Decoding threads; one per CPU by default.", lower_bound=1
 )
@@ -117,7 +112,7 @@ def _prepare(dataset: str) -> dict[str, Any]:
       resolution=_RESOLUTION.value,
       bits=_BITS.value,
       allow_missing=_ALLOW_MISSING.value,
-      columns={name: f.value for name, f in _COLUMNS.items() if f.value},
+      columns=column_flags.given(),
       workers=_WORKERS.value,
       progress=progress,
     )

@@ -21,8 +21,9 @@ from apppau_jax import escapes, progress
 from apppau_jax.checks import findings, verification
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.errors import ConfigError, DataError
-from launch import cli
+from launch import cli, column_flags
 
+flags.adopt_module_key_flags(column_flags)
 _DATASET = flags.DEFINE_string(
   "dataset", None, "The dataset; several joined by +, or ccx."
 )
@@ -65,7 +66,11 @@ def main() -> None:
   splits, workers = _SPLITS.value or (), _WORKERS.value
   if _RAW_DIR.value:
     checked = verification.verify_raw(
-      _DATASET.value, _RAW_DIR.value, splits=splits, workers=workers
+      _DATASET.value,
+      _RAW_DIR.value,
+      splits=splits,
+      columns=column_flags.given(),
+      workers=workers,
     )
   else:
     dataset = Dataset(

@@ -27,6 +27,7 @@ def read(
   dataset: str,
   raw_dir: str | os.PathLike[str],
   *,
+  columns: Mapping[str, str] | None = None,
   workers: int | None = None,
   progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Radiograph], list[Finding]]:
@@ -37,6 +38,7 @@ def read(
   Args:
     dataset: a set, no combination.
     raw_dir: the owner's folder or zip.
+    columns: of a user's set, what labels.csv calls `id`, `label`, `patient`.
     workers: threads; one per CPU, at most 8, by default.
     progress: called with (images done, images in all).
 
@@ -47,7 +49,8 @@ def read(
     DataError: there is no such folder, or no image in it.
   """
   spec, faults = registry.spec(dataset), []
-  with spec.open(raw_dir, faults=faults) as source:
+  registry.check_columns(dataset, columns)
+  with spec.open(raw_dir, columns=columns, faults=faults) as source:
     spec = spec.of(source)
     found = [error("readable", str(fault)) for fault in faults]
     index = raw_index.index(source, spec)

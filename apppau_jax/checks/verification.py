@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from apppau_jax import files, progress
 from apppau_jax.checks import (
@@ -68,6 +68,7 @@ def verify_raw(
   folders: Sequence[str],
   *,
   splits: Sequence[str] = (),
+  columns: Mapping[str, str] | None = None,
   workers: int | None = None,
 ) -> Verification:
   """Validates the owners' files of a set or of a combination of sets.
@@ -77,10 +78,12 @@ def verify_raw(
     folders: the owner's folder or zip: one for all sets, or one for each.
     splits: names of splits whose parts must share no patient and no image, or
       files that hold one; by default all that exist.
+    columns: of a user's set, what labels.csv calls `id`, `label`, `patient`.
     workers: threads; one for each CPU by default.
 
   Raises:
-    ConfigError: an unknown set, or another number of folders.
+    ConfigError: an unknown set, another number of folders, or columns of a
+      set that is not the user's own.
   """
   members = registry.members(name)
   if len(folders) not in (1, len(members)):
@@ -95,7 +98,7 @@ def verify_raw(
   for member, folder in zip(members, each):
     with progress.bar(f"examining {member}") as update:
       own, of_set = raw_data.read(
-        member, folder, workers=workers, progress=update
+        member, folder, columns=columns, workers=workers, progress=update
       )
     images += own
     found += of_set

@@ -70,11 +70,7 @@ def prepare(
     raise errors.ConfigError(
       f"Preparing {dataset} needs --raw_dir: the folder or zip of its files."
     )
-  if columns and not registry.is_own(dataset):
-    raise errors.ConfigError(
-      f"--id_column, --label_column and --patient_column are for sets of your "
-      f"own, {registry.OWN_FORM}; {dataset} has the columns of its owner."
-    )
+  registry.check_columns(dataset, columns)
   with registry.spec(dataset).open(raw_dir, columns=columns) as source:
     spec = registry.spec(dataset).of(source)
     found = raw_index.index_complete(source, spec, allow_missing=True)

@@ -7,7 +7,7 @@ file or imports TFDS.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from apppau_jax.datasets import ccx
 from apppau_jax.datasets.chestx_det import CHESTX_DET
@@ -48,6 +48,19 @@ _OWN = re.compile(rf"{OWN}(:[a-z][a-z0-9_-]{{0,40}})?")
 def is_own(name: str) -> bool:
   """Returns whether a name is that of a set of the user."""
   return bool(_OWN.fullmatch(name))
+
+
+def check_columns(name: str, columns: Mapping[str, str] | None) -> None:
+  """Refuses names of columns for a set that is not the user's.
+
+  Raises:
+    ConfigError: there are such names.
+  """
+  if columns and not is_own(name):
+    raise ConfigError(
+      f"--id_column, --label_column and --patient_column are for sets of your "
+      f"own, {OWN_FORM}; {name} has the columns of its owner."
+    )
 
 
 def kind(member: str) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 from apppau_jax import phantoms as drawing
 from apppau_jax.checks import radiograph_checks, raw_data, validation
 from apppau_jax.datasets import jsrt
-from apppau_jax.errors import DataError
+from apppau_jax.errors import ConfigError, DataError
 
 ONE, OTHER, TB = "MCUCXR_0002_0", "MCUCXR_0003_0", "MCUCXR_0008_1"
 
@@ -326,6 +326,17 @@ def test_a_set_of_the_users_own_is_read_with_its_table(spoilt, tmp_path):
   # Every two neighbours are one patient, and in two parts.
   assert [(f.level, f.check) for f in listed] == [("error", "split")]
   assert "Patient 'p0' is in two parts" in listed[0].what
+
+  rows[0] = "Accession,Diagnosis,Case,split"
+  (own / "labels.csv").write_text("\n".join(rows))
+  columns = {"id": "Accession", "label": "Diagnosis", "patient": "Case"}
+  again, found = raw_data.read("folder:mine", own, columns=columns)
+  assert found == []
+  assert [(f.label, f.patient) for f in again] == [
+    (f.label, f.patient) for f in films
+  ]
+  with pytest.raises(ConfigError, match=r"--id_column.*montgomery"):
+    raw_data.read("montgomery", own, columns=columns)
 
 
 def test_a_folder_without_the_set_is_an_error_that_says_so(tmp_path):
