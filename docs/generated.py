@@ -10,6 +10,7 @@ import importlib
 import inspect
 import pathlib
 import re
+import sys
 import typing
 from collections.abc import Iterator
 
@@ -81,9 +82,9 @@ def flags_of(module: str) -> Iterator[flags.Flag]:
   ]
   for name in {*flags.FLAGS} - before:
     delattr(flags.FLAGS, name)
-  for name in {*sys.modules} - modules_before:
+  for name in {*sys.modules} - modules_before - {module}:
     if name.startswith("launch."):
-      del sys.modules[name]  # another command defines the flags again
+      del sys.modules[name]  # another command needs the flags that it defines
   yield from found
 
 
