@@ -10,7 +10,6 @@ import importlib
 import inspect
 import pathlib
 import re
-import sys
 import typing
 from collections.abc import Iterator
 
@@ -70,7 +69,7 @@ def flags_of(module: str) -> Iterator[flags.Flag]:
   Commands may use the same names, so that only one can be imported at a time.
   """
   importlib.import_module("launch.cli")
-  before, modules_before = {*flags.FLAGS}, {*sys.modules}
+  before = {*flags.FLAGS}
   importlib.import_module(module)
   by_module = flags.FLAGS.flags_by_module_dict()
   found = [
@@ -82,9 +81,6 @@ def flags_of(module: str) -> Iterator[flags.Flag]:
   ]
   for name in {*flags.FLAGS} - before:
     delattr(flags.FLAGS, name)
-  for name in {*sys.modules} - modules_before - {module}:
-    if name.startswith("launch."):
-      del sys.modules[name]  # another command needs the flags that it defines
   yield from found
 
 

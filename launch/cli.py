@@ -261,6 +261,10 @@ def run(main: Callable[[], None], *, evaluates: bool = False) -> None:
     quiet.silence_threads()
   if evaluates:
     _define_evaluation()
+  for module, defined in flags.FLAGS.flags_by_module_dict().items():
+    if module.startswith("launch."):  # else --help lacks shared flags
+      for flag in defined:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   # The flags --config.KEY exist once the file is read, and config_flags looks
   # in sys.argv itself: --config must come first.
   sys.argv[1:] = _config_first(sys.argv[1:])

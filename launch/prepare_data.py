@@ -21,7 +21,6 @@ from apppau_jax.paper import table3
 from apppau_jax.phantoms import draw_set
 from launch import cli, column_flags
 
-flags.adopt_module_key_flags(column_flags)
 _DATASET = flags.DEFINE_string(
   "dataset",
   None,
@@ -47,6 +46,7 @@ _BITS = flags.DEFINE_integer(
 _ALLOW_MISSING = flags.DEFINE_bool(
   "allow_missing", False, "Continue if files that belong to it are missing."
 )
+_COLUMNS = column_flags.define()
 _WORKERS = flags.DEFINE_integer(
   "workers", None, "Decoding threads; one per CPU by default.", lower_bound=1
 )
@@ -112,7 +112,7 @@ def _prepare(dataset: str) -> dict[str, Any]:
       resolution=_RESOLUTION.value,
       bits=_BITS.value,
       allow_missing=_ALLOW_MISSING.value,
-      columns=column_flags.given(),
+      columns=column_flags.given(_COLUMNS),
       workers=_WORKERS.value,
       progress=progress,
     )

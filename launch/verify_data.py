@@ -23,7 +23,6 @@ from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.errors import ConfigError, DataError
 from launch import cli, column_flags
 
-flags.adopt_module_key_flags(column_flags)
 _DATASET = flags.DEFINE_string(
   "dataset", None, "The dataset; several joined by +, or ccx."
 )
@@ -48,6 +47,7 @@ _SPLITS = flags.DEFINE_list(
 _OUT = flags.DEFINE_string(
   "out", None, "Folder for verify.json and verify.html; it will show images."
 )
+_COLUMNS = column_flags.define()
 _WORKERS = flags.DEFINE_integer(
   "workers", None, "Threads; one per CPU by default.", lower_bound=1
 )
@@ -69,7 +69,7 @@ def main() -> None:
       _DATASET.value,
       _RAW_DIR.value,
       splits=splits,
-      columns=column_flags.given(),
+      columns=column_flags.given(_COLUMNS),
       workers=workers,
     )
   else:

@@ -66,3 +66,10 @@ def test_public_sets_are_asked_for_both_splits():
     (("folder:a",), True, ["given"]),
   ):
     assert split_protocols.offered(members, given=given) == expected
+
+
+def test_help_has_the_flags_that_commands_share():
+  done = _run("--help")
+  assert done.returncode == 0
+  for flag in ("--raw_dir", "--id_column", "--label_column"):
+    assert f"  {flag}: " in done.stdout
