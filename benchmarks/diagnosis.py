@@ -1,0 +1,238 @@
+"""Measure a diagnosis from the features of the model in the package.
+
+  python -m benchmarks.diagnosis --data_dir=data --dataset=shenzhen \
+    --other=montgomery --json=diagnosis.json
+
+The segmentor of the package, trained on phantoms alone, sees every film. Its
+features (of every block, at each of --resolutions) are pooled over the lungs
+that it outlines itself: mean, standard deviation, maximum, and the difference
+of the means of both lungs. Logistic regression with a quadratic penalty learns
+the class from them. The penalty is chosen by folds within the training films,
+so that the test films choose nothing. Five folds by patient, of all films with
+a class; --counts are budgets of classes, drawn in equal parts, --draws times
+for each fold. Last, all films of --dataset teach, and --other is measured.
+
+Prepare both sets at each resolution first (`launch.prepare_data`).
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import app, flags
+from sklearn import (
+  linear_model,
+  metrics,
+  model_selection,
+  pipeline,
+  preprocessing,
+)
+
+from apppau_jax import progress
+from apppau_jax.datasets.dataset import Dataset
+from apppau_jax.experiment import loading
+from apppau_jax.inference.model import Model
+from apppau_jax.metrics import bootstrap
+from apppau_jax.models import blocks
+from apppau_jax.transforms import normalize
+
+_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Prepared data sets.")
+_DATASET = flags.DEFINE_string("dataset", "shenzhen", "The set that teaches.")
+_OTHER = flags.DEFINE_string("other", "montgomery", "Another set to measure.")
+_RESOLUTIONS = flags.DEFINE_list("resolutions", ["128", "256"], "In pixels.")
+_COUNTS = flags.DEFINE_list("counts", ["40"], "Budgets of classes besides all.")
+_DRAWS = flags.DEFINE_integer("draws", 3, "Draws of a budget in each fold.", 1)
+_JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
+_FOLDS, _BATCH = 5, 32
+_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # weights of the likelihood
+
+
+class Films(NamedTuple):
+  """n films: their names, features `[n, f]` and classes in 0..1."""
+
+  ids: tuple[str, ...]
+  features: np.ndarray
+  label: np.ndarray
+
+
+def main(argv) -> None:
+  """Measure folds and the other set; print and write the figures."""
+  del argv
+  films = {name: _films(name) for name in (_DATASET.value, _OTHER.value)}
+  own = films[_DATASET.value]
+  found: dict[str, Any] = {
+    "films": {name: np.bincount(f.label).tolist() for name, f in films.items()},
+    "features": own.features.shape[1],
+    "resolutions": [*map(int, _RESOLUTIONS.value)],
+  }
+  folds = _folds()
+  for count in (0, *map(int, _COUNTS.value)):
+    found[str(count or "all")] = _cross_validate(own, folds, count=count)
+  score = _learn(own).decision_function(films[_OTHER.value].features)
+  found[f"on {_OTHER.value}"] = _auroc(films[_OTHER.value].label, score)
+  for name, figures in found.items():
+    progress.say(f"{name}: {json.dumps(figures)}")
+  if _JSON.value:
+    pathlib.Path(_JSON.value).write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _dataset(name: str, resolution: int) -> Dataset:
+  return Dataset(name, data_dir=_DATA_DIR.value, resolution=resolution)
+
+
+def _films(name: str) -> Films:
+  """Return the films of a set whose class is known, with all features."""
+  model = loading.load()
+  each = []
+  for resolution in map(int, _RESOLUTIONS.value):
+    dataset = _dataset(name, resolution)
+    ids = [entry.id for entry in dataset.entries if entry.label >= 0]
+    source = dataset.open(ids, masks_of=())
+    parts = []
+    with progress.bar(f"{name} at {resolution} px") as update:
+      for start in range(0, len(ids), _BATCH):
+        part = source.take(range(start, min(start + _BATCH, len(ids))))
+        parts.append(features(model, part.image))
+        update(min(start + _BATCH, len(ids)), len(ids))
+    each.append(np.concatenate(parts))
+  return Films(tuple(ids), np.concatenate(each, axis=1), source.label)
+
+
+def features(model: Model, image: np.ndarray) -> np.ndarray:
+  """Return the features of images `[b, h, h, 1]`, pooled over their lungs."""
+  (member,) = model.members
+  output, found = jax.device_get(
+    _apply(
+      member.segmentor,
+      member.variables,
+      normalize.normalize(image, method=member.normalization),
+    )
+  )
+  prob = 1 / (1 + np.exp(-output.logits))
+  sides = [prob[..., k] for k, s in enumerate(model.structures) if "lung" in s]
+  columns = []
+  for name in sorted(found):
+    (values,) = found[name]["__call__"]
+    weights = [_shrunk(side, values.shape[1]) for side in sides]
+    both = np.clip(sum(weights), 0, 1)
+    mean, sd = _moments(values, both)
+    inside = np.where(both[..., None] > 0.5, values, -np.inf).max((1, 2))
+    left, right = (_moments(values, side)[0] for side in weights)
+    columns += [mean, sd, np.where(np.isfinite(inside), inside, 0)]
+    columns.append(abs(left - right))
+  return np.concatenate(columns, axis=1)
+
+
+def _apply(network, variables, image) -> Any:
+  output, state = jax.jit(
+    lambda v, x: network.apply(
+      v,
+      x,
+      train=False,
+      capture_intermediates=lambda m, _: isinstance(m, blocks.ConvBlock),
+      mutable=["intermediates"],
+    )
+  )(variables, image)
+  return output, state["intermediates"]
+
+
+def _shrunk(weight: np.ndarray, side: int) -> np.ndarray:
+  """Average `[b, h, h]` to `[b, side, side]`."""
+  b, h, _ = weight.shape
+  return weight.reshape(b, side, h // side, side, h // side).mean((2, 4))
+
+
+def _moments(
+  values: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Return the weighted mean and standard deviation of each channel."""
+  weight = weight[..., None] / (weight.sum((1, 2))[:, None, None, None] + 1e-6)
+  mean = (values * weight).sum((1, 2))
+  spread = (values - mean[:, None, None]) ** 2
+  return mean, np.sqrt((spread * weight).sum((1, 2)))
+
+
+def _folds() -> list[tuple[set[str], set[str]]]:
+  """Return the training and test films of each fold, divided by patient."""
+  dataset = _dataset(_DATASET.value, int(_RESOLUTIONS.value[0]))
+  folds = []
+  for fold in range(_FOLDS):
+    parts = dataset.split(
+      f"fold-{fold}-of-{_FOLDS}",
+      unmasked_images=True,
+      classes_without_masks=True,
+    )
+    roles = parts.roles()
+    test = {i for i, role in roles.items() if role == "test"}
+    folds.append((roles.keys() - test, test))
+  return folds
+
+
+def _cross_validate(
+  films: Films, folds: list[tuple[set[str], set[str]]], *, count: int
+) -> dict[str, Any]:
+  """Measure each fold's test films; `count` classes teach, 0 for all."""
+  scores, areas, right = np.full(len(films.ids), np.nan), [], []
+  for draw in range(_DRAWS.value if count else 1):
+    for train, test in folds:
+      taught, tested = (
+        np.array([i in part for i in films.ids]) for part in (train, test)
+      )
+      rows = np.flatnonzero(taught)
+      if count:
+        rows = _drawn(rows, films.label, count=count, seed=draw)
+      learnt = _learn(films, rows)
+      scores[tested] = learnt.decision_function(films.features[tested])
+      label = films.label[tested]
+      areas.append(metrics.roc_auc_score(label, scores[tested]))
+      right.append(np.mean((scores[tested] > 0) == label))
+  share = np.bincount(films.label).max() / len(films.label)
+  return {
+    "auroc": [float(np.mean(areas)), float(np.std(areas, ddof=1))],
+    "each": np.round(areas, 4).tolist(),
+    "accuracy": [float(np.mean(right)), float(np.std(right, ddof=1))],
+    "largest class": float(share),
+  }
+
+
+def _drawn(
+  rows: np.ndarray, label: np.ndarray, *, count: int, seed: int
+) -> np.ndarray:
+  """Choose `count` rows, as many of each class."""
+  rng = np.random.default_rng(seed)
+  each = [rng.permutation(rows[label[rows] == c])[: count // 2] for c in (0, 1)]
+  return np.concatenate(each)
+
+
+def _learn(films: Films, rows: np.ndarray | None = None) -> Any:
+  """Fit logistic regression, its penalty chosen by folds of its own films."""
+  rows = np.arange(len(films.ids)) if rows is None else rows
+  search = model_selection.GridSearchCV(
+    pipeline.make_pipeline(
+      preprocessing.StandardScaler(),
+      linear_model.LogisticRegression(max_iter=3000),
+    ),
+    {"logisticregression__C": _PENALTIES},
+    scoring="roc_auc",
+    cv=model_selection.StratifiedKFold(5, shuffle=True, random_state=0),
+  )
+  return search.fit(films.features[rows], films.label[rows])
+
+
+def _auroc(label: np.ndarray, score: np.ndarray) -> Mapping[str, Any]:
+  """Return the AUROC with its interval over films, resampled by class."""
+  draws = [
+    metrics.roc_auc_score(label, score, sample_weight=counts)
+    for block in bootstrap.resamples(len(label), seed=0, label=label)
+    for counts in np.atleast_2d(block)
+  ]
+  low, high = bootstrap.interval(np.array(draws))
+  area = metrics.roc_auc_score(label, score)
+  return {"auroc": float(area), "interval": [float(low), float(high)]}
+
+
+if __name__ == "__main__":
+  app.run(main)
