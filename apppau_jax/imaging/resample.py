@@ -20,6 +20,8 @@ def resize_area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   Returns:
     [*size], of the same type.
   """
+  if image.shape == size:
+    return image.copy()
   total = _area_sums(image, size)
   area = image.shape[0] * image.shape[1]
   return ((2 * total + area) // (2 * area)).astype(image.dtype)
@@ -27,6 +29,8 @@ def resize_area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """Resamples bool [h, w]; True where at least half of the area is covered."""
+  if mask.shape == size:
+    return mask.astype(bool)
   return 2 * _area_sums(mask, size) >= mask.shape[0] * mask.shape[1]
 
 

@@ -1,7 +1,8 @@
 """The networks in inference mode, compiled once for each module and options.
 
 Compiled functions are cached by the module, which Flax compares by its fields:
-the runs of a sweep that differ in seed, loss or data share one program.
+the runs of a sweep that differ in seed, loss or data share one program. Without
+a mesh the programs for single images are kept for other processes too.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from apppau_jax.inference import kept_programs
 from apppau_jax.models.segmentor import SegmentorOutput
 from apppau_jax.training import parallel
 from apppau_jax.training.state import Variables
@@ -66,7 +68,13 @@ def segment_step(
     logits = jnp.log(mean) - jnp.log1p(-mean)
     return dataclasses.replace(output, logits=logits, samples=tuple(samples))
 
-  return parallel.compile_predict(segment, mesh)
+  if mesh is not None:
+    return parallel.compile_predict(segment, mesh)
+  kept = kept_programs.compile_kept(
+    lambda variables, image: vars(segment(variables, image)),
+    of=("segment", segmentor, normalization, views),
+  )
+  return lambda variables, image: SegmentorOutput(**kept(variables, image))
 
 
 @functools.lru_cache(maxsize=_CACHED)
@@ -88,4 +96,8 @@ def classify_step(
     output: Any = discriminator.apply(variables, image, mask, train=False)
     return output.logits
 
-  return parallel.compile_predict(classify, mesh)
+  if mesh is not None:
+    return parallel.compile_predict(classify, mesh)
+  return kept_programs.compile_kept(
+    classify, of=("classify", discriminator, normalization)
+  )
