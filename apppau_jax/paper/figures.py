@@ -154,7 +154,7 @@ def _masks(
   path = folder / "predictions.npz"
   found = prediction_masks.read_predictions(path)
   for film in images if found else ():
-    if np.shape(found.get(film.id)) != film.mask.shape:
+    if found.get(film.id, np.empty(0)).shape != film.mask.shape:
       raise DataError(
         f"{path} has no mask of {film.id} of the size of the prepared image, "
         "so it is of another evaluation. Write it again with `python -m "
