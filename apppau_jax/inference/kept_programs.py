@@ -31,35 +31,68 @@ _SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision")
 _OURS = ("apppau_jax.", "jax.")  # modules whose code is part of a file's name
 
 
-def compile_kept(function: Callable, *, of: tuple[Any, ...]) -> Callable:
-  """Compiles a function like `jax.jit`, and keeps its traced programs.
+class Kept:
+  """A function that is compiled like `jax.jit`, and whose programs are kept.
 
   Programs for more than one row are not kept: they may call oneDNN, and
-  compiling them takes so much longer that tracing hardly counts.
-
-  Args:
-    function: maps variables and arrays of b rows each to a tree of arrays that
-      consists of dicts and tuples.
-    of: what the function closes over: networks of this package and plain
-      values. Anything else means that programs are not kept.
+  compiling them takes so much longer that tracing hardly counts. Neither are
+  programs within another one that is being traced.
   """
-  plain = jax.jit(function)
-  found: dict[str, Callable] = {}
 
-  def call(variables: Any, *rows: Any) -> Any:
+  def __init__(
+    self,
+    function: Callable,
+    *,
+    of: tuple[Any, ...],
+    finish: Callable[[Any], Any] = lambda outputs: outputs,
+  ):
+    """Compiles nothing yet.
+
+    Args:
+      function: maps variables and arrays of b rows each to a tree of arrays
+        that consists of dicts and tuples.
+      of: what the function closes over: networks of this package and plain
+        values. Anything else means that programs are not kept.
+      finish: makes the result of that tree.
+    """
+    self._plain, self._of, self._finish = jax.jit(function), of, finish
+    self._found: dict[str, tuple[export.Exported, Callable]] = {}
+
+  def __call__(self, variables: Any, *rows: Any) -> Any:
+    """Calls the function."""
+    found = self._program((variables, *rows))
+    call = found[1] if found else self._plain
+    return self._finish(call(variables, *rows))
+
+  def shapes(self, variables: Any, *rows: Any) -> Any:
+    """Returns what a call would return, as `jax.eval_shape` does.
+
+    A call need not trace again.
+    """
+    found = self._program((variables, *rows))
+    if found is None:
+      return self._finish(jax.eval_shape(self._plain, variables, *rows))
+    shapes = [
+      jax.ShapeDtypeStruct(one.shape, one.dtype) for one in found[0].out_avals
+    ]
+    return self._finish(jax.tree.unflatten(found[0].out_tree, shapes))
+
+  def _program(self, arguments: Any) -> tuple[export.Exported, Callable] | None:
+    """Returns the program for arguments of these shapes, if it is kept."""
     folder = _setting("jax_compilation_cache_dir")
-    if not folder or len(rows[0]) > 1:
-      return plain(variables, *rows)
+    leaves = jax.tree.leaves(arguments)
+    is_traced = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+    if not folder or arguments[1].shape[0] > 1 or is_traced:
+      return None
     try:
-      name = _name(of, (variables, *rows))
+      name = _name(self._of, arguments)
     except ValueError:
-      return plain(variables, *rows)
-    if name not in found:
+      return None
+    if name not in self._found:
       path = pathlib.Path(folder) / FOLDER / name
-      found[name] = jax.jit(_obtain(plain, path, (variables, *rows)).call)
-    return found[name](variables, *rows)
-
-  return call
+      program = _obtain(self._plain, path, arguments)
+      self._found[name] = program, jax.jit(program.call)
+    return self._found[name]
 
 
 def _obtain(plain: Any, path: pathlib.Path, arguments: Any) -> export.Exported:

@@ -31,6 +31,13 @@ Segment = Callable[[Variables, Any], SegmentorOutput]
 Classify = Callable[[Variables, Any, Any], jax.Array]
 
 
+def shapes(step: Segment | Classify, *arguments: Any) -> Any:
+  """Returns what a step would return, as `jax.eval_shape` does."""
+  if isinstance(step, kept_programs.Kept):
+    return step.shapes(*arguments)
+  return jax.eval_shape(step, *arguments)
+
+
 @functools.lru_cache(maxsize=_CACHED)
 def segment_step(
   segmentor: nn.Module,
@@ -70,11 +77,11 @@ def segment_step(
 
   if mesh is not None:
     return parallel.compile_predict(segment, mesh)
-  kept = kept_programs.compile_kept(
+  return kept_programs.Kept(
     lambda variables, image: vars(segment(variables, image)),
     of=("segment", segmentor, normalization, views),
+    finish=lambda outputs: SegmentorOutput(**outputs),
   )
-  return lambda variables, image: SegmentorOutput(**kept(variables, image))
 
 
 @functools.lru_cache(maxsize=_CACHED)
@@ -98,6 +105,6 @@ def classify_step(
 
   if mesh is not None:
     return parallel.compile_predict(classify, mesh)
-  return kept_programs.compile_kept(
+  return kept_programs.Kept(
     classify, of=("classify", discriminator, normalization)
   )

@@ -28,7 +28,7 @@ def _program(traced, *, of=()):
     traced.append(x.shape)
     return {"y": variables["w"] * x, "z": (x.sum(),)}
 
-  return kept_programs.compile_kept(double, of=("double", *of))
+  return kept_programs.Kept(double, of=("double", *of))
 
 
 def _run(traced, *, rows=1, of=()):
@@ -96,6 +96,32 @@ def test_several_rows_and_no_cache_are_not_kept(folder):
   jax.config.update("jax_compilation_cache_dir", None)
   _run([])
   assert not folder.exists()
+
+
+def test_shapes_are_those_of_a_call_and_need_no_second_trace(folder):
+  traced, x = [], jax.ShapeDtypeStruct((1, 3), np.float32)
+  w = {"w": np.float32(2)}
+  expected = jax.eval_shape(lambda x: {"y": 2 * x, "z": (x.sum(),)}, x)
+  for _ in range(2):
+    program = _program(traced)
+    found = program.shapes(w, x)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected)):
+      assert (one.shape, one.dtype) == (other.shape, other.dtype)
+    program(w, np.ones((1, 3), np.float32))
+  assert len(traced) == 1
+  two = _program(traced).shapes(w, jax.ShapeDtypeStruct((2, 3), np.float32))
+  assert two["y"].shape == (2, 3)
+
+
+def test_within_another_program_it_is_traced(folder):
+  """An export must see the operations and not a call of a program."""
+  traced, x = [], np.ones((1, 3), np.float32)
+  program = _program(traced)
+  program({"w": np.float32(2)}, x)
+  inside = jax.make_jaxpr(lambda x: program({"w": np.float32(2)}, x))(x)
+  assert "call_exported" not in str(inside)
+  assert "mul" in str(inside)
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_else(folder):
