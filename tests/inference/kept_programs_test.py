@@ -151,6 +151,10 @@ def test_a_network_from_a_file_gives_the_same_masks(folder, assert_same):
   assert_same(found[0], found[1])
   expected = apply(variables, unit)
   np.testing.assert_allclose(found[1].logits, expected.logits, atol=1e-5)
+  jax.config.update("jax_compilation_cache_dir", None)
+  traced = steps.segment_step(network)(variables, image)  # not kept
+  np.testing.assert_allclose(found[1].logits, traced.logits, atol=1e-6)
+  np.testing.assert_array_equal(found[1].logits > 0, traced.logits > 0)
   assert found[1].attention.keys() == expected.attention.keys()
   # The convolutions are part of the name.
   other = network.clone(convolutions=XLA._replace(up=jax.lax.conv))
