@@ -18,9 +18,9 @@ of its infection has no structures: that it has none is not stated.
 Split `given` is the published one of each tree. Names may occur in several
 folders, so that ids are PART_CLASS_NAME.
 
-Not established, and not assumed: which images show the same patient (each
-counts as its own; whether the published parts share patients is unknown), and
-the licence.
+Not established, and not assumed: the numbers of images in the parts of the
+second tree, which images show the same patient (each counts as its own;
+whether the published parts share patients is unknown), and the licence.
 
 Overlap: the images of the second tree are some of the first, in other parts, by
 no published relation; do not train on one and test on the other. An earlier set

@@ -151,15 +151,17 @@ def _renamed(
   renamed = [*cells]
   given = [column.casefold() for column in columns.values()]
   if len({*given}) < len(given):
-    flags = ", ".join(f"--{n}_column={c!r}" for n, c in columns.items())
+    named = {name: column[:_SHOWN] for name, column in columns.items()}
+    flags = ", ".join(f"--{n}_column={c!r}" for n, c in named.items())
     raise DataError(
       f"Two flags name one column of {where}: {flags}. Name one for each."
     )
   for name, column in columns.items():
     if header.count(column.casefold()) != 1:
       raise DataError(
-        f"{where} has {header.count(column.casefold())} columns {column!r}, "
-        f"which --{name}_column names; it has {_named(cells)}."
+        f"{where} has {header.count(column.casefold())} columns "
+        f"{column[:_SHOWN]!r}, which --{name}_column names; it has "
+        f"{_named(cells)}."
       )
     place = header.index(column.casefold())
     for other, known in enumerate(header):

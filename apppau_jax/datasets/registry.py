@@ -25,6 +25,7 @@ from apppau_jax.datasets.shenzhen import SHENZHEN
 from apppau_jax.datasets.siim_acr import SIIM_ACR
 from apppau_jax.datasets.spec import DatasetSpec
 from apppau_jax.datasets.tbx11k import TBX11K
+from apppau_jax.datasets.vindr_cxr import VINDR_CXR
 from apppau_jax.errors import ConfigError
 from apppau_jax.hints import did_you_mean
 
@@ -34,7 +35,7 @@ DATASETS: dict[str, DatasetSpec] = {
   for spec in (
     *(MONTGOMERY, SHENZHEN, JSRT, PHANTOM, CHESTX_RAY14, CHESTX_DET),
     *(COVID19_RADIOGRAPHY, COVID_QU_EX, COVID_QU_EX_INFECTION),
-    *(SIIM_ACR, TBX11K, FOLDER),
+    *(SIIM_ACR, TBX11K, VINDR_CXR, FOLDER),
   )
 }
 COMBINATIONS: dict[str, tuple[str, ...]] = {ccx.NAME: ccx.MEMBERS}

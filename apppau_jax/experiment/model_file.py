@@ -28,6 +28,7 @@ from apppau_jax.training.state import SEGMENTOR, Variables
 SUFFIX = ".safetensors"
 BOX = "box"  # what names the model that the package carries
 _FORMAT = "apppau_jax model 1"
+_LONGEST = 1000  # characters of a fault in a message
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,9 +147,10 @@ def read(
     AttributeError,
     *(safetensors.SafetensorError, UserError),
   ) as error:
+    reason = str(error)[:_LONGEST]
     raise CheckpointError(
-      f"{path} is not a model file of this version ({error}). Get it again, or "
-      "name a trained run."
+      f"{path} is not a model file of this version ({reason}). Get it again, "
+      "or name a trained run."
     ) from error
 
 

@@ -60,10 +60,14 @@ def read(path: pathlib.Path, form: Any) -> Any:
   )
 
 
-def read_config(workdir: pathlib.Path) -> Config:
+def read_config(workdir: pathlib.Path, *, flag: str = "--workdir") -> Config:
   """Returns the configuration that a run was trained with.
 
   Keys that did not exist when the run was made take their defaults.
+
+  Args:
+    workdir: the run folder.
+    flag: by which the user named it, for messages.
 
   Raises:
     CheckpointError: the folder holds no run, or config.json is damaged.
@@ -72,7 +76,7 @@ def read_config(workdir: pathlib.Path) -> Config:
   path = workdir / "config.json"
   if not path.exists():
     raise CheckpointError(
-      f"--workdir={workdir} holds no trained run (no config.json). Train one "
+      f"{flag}={workdir} holds no trained run (no config.json). Train one "
       f"with `python -m launch.train --config=... --workdir={workdir}`."
     )
   config = Config.from_dict(read(path, dict))

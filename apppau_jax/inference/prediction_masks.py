@@ -1,6 +1,7 @@
 """Predicted masks of an evaluated part, stored beside its report."""
 
 import io
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -70,12 +71,24 @@ def read_predictions(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     return {}
   try:
     with np.load(io.BytesIO(path.read_bytes())) as content:
-      shape = tuple(content["shape"])
-      bits = np.unpackbits(content["bits"], count=int(np.prod(shape)))
-      masks = bits.reshape(shape).astype(bool)
-      return dict(zip(content["ids"].tolist(), masks, strict=True))
+      ids, masks = content["ids"], _unpacked(content["shape"], content["bits"])
+    names = ids.tolist()
+    if ids.dtype.kind != "U" or len({*names}) < len(names):
+      raise ValueError("its ids are no names, or not all different")
+    return dict(zip(names, masks, strict=True))
   except Exception as error:  # NumPy and zipfile raise many types on damage
     raise DataError(
       f"{path} cannot be read: {error}. Write it again with `python -m "
       "launch.evaluate`."
     ) from error
+
+
+def _unpacked(shape: np.ndarray, bits: np.ndarray) -> np.ndarray:
+  """Returns the masks `[n, h, w]` of their shape and bits."""
+  sides = [int(side) for side in shape]
+  if shape.dtype.kind not in "iu" or len(sides) != 3 or min(sides) < 0:
+    raise ValueError(f"its shape {sides} is not that of masks")
+  count = math.prod(sides)
+  if bits.dtype != np.uint8 or bits.shape != (-(-count // 8),):
+    raise ValueError(f"its bits do not fill the shape {sides}")
+  return np.unpackbits(bits, count=count).reshape(sides).astype(bool)

@@ -1,7 +1,8 @@
 """The networks in inference mode, compiled once for each module and options.
 
 Compiled functions are cached by the module, which Flax compares by its fields:
-the runs of a sweep that differ in seed, loss or data share one program.
+the runs of a sweep that differ in seed, loss or data share one program. Without
+a mesh the programs for single images are kept for other processes too.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from apppau_jax.inference import kept_programs
 from apppau_jax.models.segmentor import SegmentorOutput
 from apppau_jax.training import parallel
 from apppau_jax.training.state import Variables
@@ -27,6 +29,13 @@ _LEAST = 1e-6  # of a probability before its logit is taken
 Segment = Callable[[Variables, Any], SegmentorOutput]
 # (variables, images [b, h, w, 1], masks [b, h, w, k]) to logits [b, n + 1].
 Classify = Callable[[Variables, Any, Any], jax.Array]
+
+
+def shapes(step: Segment | Classify, *arguments: Any) -> Any:
+  """Returns what a step would return, as `jax.eval_shape` does."""
+  if isinstance(step, kept_programs.Kept):
+    return step.shapes(*arguments)
+  return jax.eval_shape(step, *arguments)
 
 
 @functools.lru_cache(maxsize=_CACHED)
@@ -66,7 +75,13 @@ def segment_step(
     logits = jnp.log(mean) - jnp.log1p(-mean)
     return dataclasses.replace(output, logits=logits, samples=tuple(samples))
 
-  return parallel.compile_predict(segment, mesh)
+  if mesh is not None:
+    return parallel.compile_predict(segment, mesh)
+  return kept_programs.Kept(
+    lambda variables, image: vars(segment(variables, image)),
+    of=("segment", segmentor, normalization, views),
+    finish=lambda outputs: SegmentorOutput(**outputs),
+  )
 
 
 @functools.lru_cache(maxsize=_CACHED)
@@ -88,4 +103,8 @@ def classify_step(
     output: Any = discriminator.apply(variables, image, mask, train=False)
     return output.logits
 
-  return parallel.compile_predict(classify, mesh)
+  if mesh is not None:
+    return parallel.compile_predict(classify, mesh)
+  return kept_programs.Kept(
+    classify, of=("classify", discriminator, normalization)
+  )

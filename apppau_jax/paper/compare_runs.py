@@ -52,7 +52,10 @@ def compare(
   if not (first and second):
     raise ConfigError("Name at least one run on each side: --a=RUN --b=RUN.")
   folders = [[pathlib.Path(r).expanduser() for r in s] for s in (first, second)]
-  sides = [[_result(run, part, metric) for run in side] for side in folders]
+  sides = [
+    [_result(run, part, metric, flag=flag) for run in side]
+    for flag, side in zip(("--a", "--b"), folders)
+  ]
   _check_images([result for side in sides for result in side])
   draws = [[_draw(run) for run in side] for side in folders]
   order = sorted(draws[0])
@@ -84,8 +87,10 @@ def compare(
   }
 
 
-def _result(folder: pathlib.Path, part: str, metric: str) -> Result:
-  config = run_files.read_config(folder)
+def _result(
+  folder: pathlib.Path, part: str, metric: str, *, flag: str
+) -> Result:
+  config = run_files.read_config(folder, flag=flag)
   report = run_files.read_report(folder, part)
   if not report.get("per_image"):
     raise CheckpointError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from apppau_jax import files
+from apppau_jax.errors import DataError
 from apppau_jax.experiment import data, loading
 from apppau_jax.inference import prediction_masks
 from apppau_jax.paper import sweep_figures, tables
@@ -128,7 +129,7 @@ def _overlays(
     columns = {
       row: masks
       for row in rows
-      if (masks := _masks(first[row].folder / "eval" / part))
+      if (masks := _masks(first[row].folder / "eval" / part, images))
     }
     if images and columns:
       name = f"{dataset}-{by}"
@@ -142,8 +143,24 @@ def _overlays(
       )
 
 
-def _masks(folder: pathlib.Path) -> dict[str, np.ndarray]:
-  return prediction_masks.read_predictions(folder / "predictions.npz")
+def _masks(
+  folder: pathlib.Path, images: Sequence[montage.Film]
+) -> dict[str, np.ndarray]:
+  """Reads the masks of an evaluated part, among them those of some images.
+
+  Raises:
+    DataError: they are damaged, or of other images.
+  """
+  path = folder / "predictions.npz"
+  found = prediction_masks.read_predictions(path)
+  for film in images if found else ():
+    if found.get(film.id, np.empty(0)).shape != film.mask.shape:
+      raise DataError(
+        f"{path} has no mask of {film.id} of the size of the prepared image, "
+        "so it is of another evaluation. Write it again with `python -m "
+        "launch.evaluate`."
+      )
+  return found
 
 
 def _curves_and_forest(

@@ -1,4 +1,4 @@
-"""What is wrong with the tables of the six sets is named with file and row."""
+"""What is wrong with the tables of the sets is named with file and row."""
 
 import pytest
 from fixtures import field_sets
@@ -67,6 +67,8 @@ def test_a_prepared_record_states_what_can_be_stated(
     ("chestx_det", "ChestX_Det_test.json"),
     ("tbx11k", "TBX11K/annotations/json/TBX11K_trainval_only_tb.json"),
     ("tbx11k", "TBX11K/lists/TBX11K_val.txt"),
+    ("vindr_cxr", "annotations/image_labels_test.csv"),
+    ("vindr_cxr", "annotations/annotations_train.csv"),
   ],
 )
 def test_an_absent_table_is_named(name, file, write):
@@ -116,6 +118,30 @@ def test_an_absent_table_is_named(name, file, write):
       "tbx11k", "TBX11K/lists/TBX11K_train.txt", "sick/s0000.png\n", "",
       "1 films.*sick_s0000",
     ),
+    (
+      "vindr_cxr", "annotations/image_labels_train.csv", "R1,0", "R1,2",
+      r"labels_train\.csv, line 2: Aortic enlargement is '2'",
+    ),
+    (
+      "vindr_cxr", "annotations/image_labels_train.csv", "R8", "R1",
+      r"labels_train\.csv, line 3.*already",
+    ),
+    (
+      "vindr_cxr", "annotations/image_labels_test.csv", f"{3:032x}",
+      f"{0:032x}", f"{0:032x} is a film of .*train.* and of .*test",
+    ),
+    (
+      "vindr_cxr", "annotations/image_labels_test.csv", "Other disease,", "",
+      "no column 'Other disease'",
+    ),
+    (
+      "vindr_cxr", "annotations/annotations_test.csv", "Rib fracture", "Cold",
+      r"annotations_test\.csv, line 2: 'Cold'",
+    ),
+    (
+      "vindr_cxr", "annotations/annotations_test.csv", ",10,12,", ",ten,12,",
+      r"annotations_test\.csv, line 2: the box of Rib fracture.*ten",
+    ),
   ],
 )  # fmt: skip
 def test_a_damaged_table_is_named(name, file, old, new, reason, write):
@@ -153,6 +179,10 @@ def test_rows_that_contradict_each_other(write):
       "tbx11k", "TBX11K/annotations/json/TBX11K_trainval_only_tb.json",
       "12.2, 8", "12.2, 800", r"tb_tb0000.*not on",
     ),
+    (
+      "vindr_cxr", "annotations/annotations_train.csv", ",30,40", ",900,40",
+      rf"{1:032x} in .*annotations_train\.csv.*\(900, 40\)",
+    ),
   ],
 )  # fmt: skip
 def test_masks_that_do_not_fit_their_image(
@@ -180,6 +210,7 @@ def test_masks_that_do_not_fit_their_image(
       "Lung Segmentation Data/Lung Segmentation Data/Test/Normal/images/"
       "film (1).png", "test_normal_film_",
     ),
+    ("vindr_cxr", f"train/{0:032x}.dicom", f"{0:032x}"),
   ],
 )  # fmt: skip
 def test_an_absent_picture_is_missing(name, file, absent, write, tmp_path):
@@ -215,6 +246,35 @@ def test_images_without_a_mask_are_counted(write):
 def test_masks_without_a_row_are_counted(write):
   siim = dict(_index("siim_acr", write("siim_acr")).notes)
   assert any("no row for 2 images" in note for note in siim.values())
+
+
+def test_films_on_which_readers_disagree_are_counted(write):
+  root = write("vindr_cxr")
+  (root / "train/new.dicom").write_bytes(b"not read")
+  found = _index("vindr_cxr", root)
+  notes = [note for _, note in found.notes]
+  assert any("6 films no class" in note for note in notes)
+  assert any("no row for 1 files" in note and "new" in note for note in notes)
+  assert "new" not in {raw.id for raw in found.examples}
+
+
+def test_what_a_reader_did_not_state_is_no_vote(write):
+  """Of three readers two mark the finding; one of them, then both, do not."""
+  root, name = write("vindr_cxr"), f"{1:032x}"
+  path = root / "annotations/image_labels_train.csv"
+
+  def stated():
+    spec = registry.spec("vindr_cxr")
+    with spec.open(root) as source:
+      own = spec.of(source)
+    return own.label(name), own.readings[name].findings[1]
+
+  assert stated() == (1, 1)  # atelectasis
+  _replace(path, f"{name},R1,0,1,", f"{name},R1,0,,")
+  assert stated() == (-1, 0)
+  _replace(path, f"{name},R8,0,1,", f"{name},R8,0.0,,")
+  _replace(path, f"{name},R10,0,0,", f"{name},R10,0,,")
+  assert stated() == (-1, -1)
 
 
 def test_a_table_in_another_encoding_is_not_guessed(write):

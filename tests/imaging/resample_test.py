@@ -41,4 +41,17 @@ def test_halves_are_rounded_up():
 
 def test_same_size_is_the_identity():
   grey = np.random.default_rng(0).integers(0, 256, (9, 7), dtype=np.uint8)
-  np.testing.assert_array_equal(resample.resize_area(grey, grey.shape), grey)
+  same = resample.resize_area(grey, grey.shape)
+  np.testing.assert_array_equal(same, grey)
+  assert not np.shares_memory(same, grey)
+  mask = resample.resize_mask(grey > 99, grey.shape)
+  np.testing.assert_array_equal(mask, grey > 99)
+
+
+def test_many_values_are_summed_like_few(monkeypatch):
+  image = np.random.default_rng(1).integers(0, 65536, (31, 23), np.uint16)
+  few = {size: resample.resize_area(image, size) for size in ((7, 5), (40, 23))}
+  monkeypatch.setattr(resample, "_FEW", 0)
+  for size, expected in few.items():
+    np.testing.assert_array_equal(resample.resize_area(image, size), expected)
+    assert np.abs(expected - _brute_force(image, size)).max() <= 0.5 + 1e-9

@@ -91,3 +91,11 @@ def test_what_is_absent_is_named(tmp_path):
     compare_runs.compare([a], [a], part="validation")
   with pytest.raises(ConfigError, match="--b"):
     compare_runs.compare([a], [])
+
+
+def test_a_missing_run_is_named_by_its_flag(tmp_path):
+  a = _run(tmp_path / "a", [1, 1])
+  for sides in ((["none"], [a]), ([a], ["none"])):
+    flag = "--b" if sides[0] == [a] else "--a"
+    with pytest.raises(CheckpointError, match=f"^{flag}=none "):
+      compare_runs.compare(*sides)

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from apppau_jax.errors import DataError
+from apppau_jax.inference import prediction_masks
 from apppau_jax.paper import figures, sweep_figures, table_rows
+from apppau_jax.reports import montage
 
 
 def _history(dice):
@@ -75,3 +78,23 @@ def test_the_forest_has_every_pair_with_its_p_value():
   for word in ("A  –  B", "A  –  C", "p &lt; 0.001", "p = 0.200"):
     assert word in text
   assert sweep_figures.forest([], level=0.05, title="t") == {}
+
+
+def test_masks_of_another_evaluation_are_refused(tmp_path):
+  film = montage.Film(
+    id="a", image=np.zeros((4, 6)), mask=np.ones((4, 6), bool)
+  )
+  assert figures._masks(tmp_path, [film]) == {}
+  path = tmp_path / "predictions.npz"
+  for name, shape in (("a", (1, 6, 4)), ("b", (1, 4, 6))):
+    prediction_masks.write_predictions(
+      path, ids=[name], prediction=np.ones(shape, bool)
+    )
+    with pytest.raises(DataError, match="another evaluation"):
+      figures._masks(tmp_path, [film])
+  prediction_masks.write_predictions(
+    path, ids=["a"], prediction=film.mask[None]
+  )
+  np.testing.assert_array_equal(
+    figures._masks(tmp_path, [film])["a"], film.mask
+  )
