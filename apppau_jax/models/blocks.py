@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from apppau_jax.models import batch_norm
+
 NORMS = ("batch", "group")
 _GROUPS = 8
 
@@ -90,7 +92,7 @@ class Norm(nn.Module):
     if self.kind == "group":
       groups = math.gcd(_GROUPS, x.shape[-1])
       return nn.GroupNorm(groups, dtype=self.dtype, name="gn")(x)
-    return nn.BatchNorm(
+    return batch_norm.BatchNorm(
       use_running_average=not train, momentum=0.9, dtype=self.dtype, name="bn"
     )(x)
 

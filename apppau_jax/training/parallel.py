@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from apppau_jax.batch import Batch
+from apppau_jax.training import state as state_lib
 from apppau_jax.training.state import TrainState
 from apppau_jax.training.step_terms import Metrics
 
@@ -138,11 +139,12 @@ def compile_train_step(
     return result
 
   def scan_steps(state, resident, indices, seed):
-    return jax.lax.scan(
+    state, metrics = jax.lax.scan(
       lambda state, rows: gather_and_step(state, resident, rows, seed),
-      state,
+      state_lib.pack(state),
       indices,
     )
+    return state_lib.unpack(state), metrics
 
   def gather_and_step(state, resident, indices, seed):
     batch = resident if indices is None else resident.take(indices)
