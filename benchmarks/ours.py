@@ -81,18 +81,23 @@ def _step(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
     rows = np.stack([one, one[::-1]]).astype(np.int32)
 
   began = time.perf_counter()
+  given: tuple[Any, ...] = ()
+  if spec.seeds > 1:
+    rows = np.stack([rows] * spec.seeds)
+    state = tuple(jax.tree.map(jax.numpy.copy, state) for _ in rows)
+    given = (np.arange(spec.seeds, dtype=np.uint32),)
   if spec.per_call > 1:
     rows = np.stack([rows] * spec.per_call)
   jitted: Any = parallel.compile_train_step(
-    step, mesh, steps_per_call=spec.per_call
+    step, mesh, steps_per_call=spec.per_call, members=spec.seeds
   )
-  run = jitted.lower(state, data, rows).compile()
+  run = jitted.lower(state, data, rows, *given).compile()
   took = time.perf_counter() - began
 
   def turn(count: int) -> None:
     nonlocal state
     for _ in range(count // spec.per_call):
-      state, _ = run(state, data, rows)
+      state, _ = run(state, data, rows, *given)
     jax.block_until_ready(state)
 
   return turn, {"compile_s": took, "flops": cost.flops(made, images=IMAGES)}

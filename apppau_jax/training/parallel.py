@@ -98,7 +98,7 @@ def shapes(
 
 
 def compile_train_step(
-  step: Step, mesh: Mesh, *, steps_per_call: int = 1
+  step: Step, mesh: Mesh, *, steps_per_call: int = 1, members: int = 1
 ) -> Callable[..., tuple[TrainState, Metrics]]:
   """Compile `step` over the resident data set, or over the batch of a step.
 
@@ -112,6 +112,8 @@ def compile_train_step(
       would pass an evaluation: another length is another program) in a loop
       on the device. For accelerators: XLA:CPU runs convolutions inside a loop
       fifteen times slower.
+    members: above 1, a step of each of that many runs, side by side in one
+      program. They differ in state, examples and seed.
 
   Returns:
     `run(state, resident, indices)` with `indices` into `resident`: `[b]`, or
@@ -119,7 +121,8 @@ def compile_train_step(
     axis in front, of steps, and so have the metrics. With None for `indices`,
     and one step a call, `resident` is the batch of the step itself. A `seed`
     given to it takes the place of the step's own: then one program serves
-    every seed.
+    every seed. With several members, `state` and the result are tuples, and
+    `indices` (behind the axis of steps) and `seed` have an axis of members.
   """
   several = steps_per_call > 1
   lengths = set()
@@ -132,7 +135,7 @@ def compile_train_step(
         "the training step was traced twice: the shape or type of its state, "
         f"data or indices (now {shapes}) changed"
       )
-    result = (scan_steps if several else gather_and_step)(
+    result = (scan_steps if several else all_members)(
       state, resident, indices, seed
     )
     lengths.add(length)  # only now: a failed trace does not count
@@ -140,11 +143,21 @@ def compile_train_step(
 
   def scan_steps(state, resident, indices, seed):
     state, metrics = jax.lax.scan(
-      lambda state, rows: gather_and_step(state, resident, rows, seed),
+      lambda state, rows: all_members(state, resident, rows, seed),
       state_lib.pack(state),
       indices,
     )
     return state_lib.unpack(state), metrics
+
+  def all_members(states, resident, indices, seeds) -> Any:
+    if members == 1:
+      return gather_and_step(states, resident, indices, seeds)
+    # Not by vmap, which would make grouped convolutions of them.
+    made = [
+      gather_and_step(state, resident, indices[i], seeds[i])
+      for i, state in enumerate(states)
+    ]
+    return tuple(zip(*made))
 
   def gather_and_step(state, resident, indices, seed):
     batch = resident if indices is None else resident.take(indices)
