@@ -80,14 +80,15 @@ def _step(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
     one = np.concatenate([np.arange(half), IMAGES // 2 + np.arange(half)])
     rows = np.stack([one, one[::-1]]).astype(np.int32)
 
+  if spec.per_call > 1:
+    rows = np.stack([rows] * spec.per_call)
   began = time.perf_counter()
   given: tuple[Any, ...] = ()
   if spec.seeds > 1:
-    rows = np.stack([rows] * spec.seeds)
-    state = tuple(jax.tree.map(jax.numpy.copy, state) for _ in rows)
+    every = range(spec.seeds)
+    state = tuple(jax.tree.map(jax.numpy.copy, state) for _ in every)
+    data, rows = (data,) * spec.seeds, (rows,) * spec.seeds
     given = (np.arange(spec.seeds, dtype=np.uint32),)
-  if spec.per_call > 1:
-    rows = np.stack([rows] * spec.per_call)
   jitted: Any = parallel.compile_train_step(
     step, mesh, steps_per_call=spec.per_call, members=spec.seeds
   )

@@ -121,14 +121,15 @@ def compile_train_step(
     axis in front, of steps, and so have the metrics. With None for `indices`,
     and one step a call, `resident` is the batch of the step itself. A `seed`
     given to it takes the place of the step's own: then one program serves
-    every seed. With several members, `state` and the result are tuples, and
-    `indices` (behind the axis of steps) and `seed` have an axis of members.
+    every seed. With several members all arguments but `seed` are tuples of
+    those of each, `seed` has an axis of members, and new states and metrics
+    are tuples.
   """
   several = steps_per_call > 1
   lengths = set()
 
   def call(state, resident, indices, seed=None):
-    length = len(indices) if several else 1
+    length = len(jax.tree.leaves(indices)[0]) if several else 1
     if length in lengths:
       shapes = jax.tree.map(lambda x: (x.shape, str(x.dtype)), indices)
       raise RuntimeError(
@@ -149,15 +150,12 @@ def compile_train_step(
     )
     return state_lib.unpack(state), metrics
 
-  def all_members(states, resident, indices, seeds) -> Any:
+  def all_members(states, residents, indices, seeds) -> Any:
     if members == 1:
-      return gather_and_step(states, resident, indices, seeds)
+      return gather_and_step(states, residents, indices, seeds)
     # Not by vmap, which would make grouped convolutions of them.
-    made = [
-      gather_and_step(state, resident, indices[i], seeds[i])
-      for i, state in enumerate(states)
-    ]
-    return tuple(zip(*made))
+    each = zip(states, residents, indices, seeds, strict=True)
+    return tuple(zip(*(gather_and_step(*one) for one in each)))
 
   def gather_and_step(state, resident, indices, seed):
     batch = resident if indices is None else resident.take(indices)

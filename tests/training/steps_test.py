@@ -196,8 +196,8 @@ def test_members_of_a_program_are_the_runs_alone(tiny, resident, per_call):
     tiny.step(), mesh, steps_per_call=per_call, members=2
   )
   states = tuple(starts)
-  for call in rows if per_call == 1 else [rows]:
-    states, made = run(states, data, call, seed=seeds)
+  for call in rows if per_call == 1 else [rows.swapaxes(0, 1)]:
+    states, made = run(states, (data, data), tuple(call), seed=seeds)
   found = [float(np.ravel(metrics["loss"])[-1]) for metrics in made]
   np.testing.assert_allclose(found, losses, rtol=1e-5)
   assert abs(found[0] - found[1]) > 1e-3
