@@ -80,19 +80,25 @@ def _step(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
     one = np.concatenate([np.arange(half), IMAGES // 2 + np.arange(half)])
     rows = np.stack([one, one[::-1]]).astype(np.int32)
 
-  began = time.perf_counter()
   if spec.per_call > 1:
     rows = np.stack([rows] * spec.per_call)
+  began = time.perf_counter()
+  given: tuple[Any, ...] = ()
+  if spec.seeds > 1:
+    every = range(spec.seeds)
+    state = tuple(jax.tree.map(jax.numpy.copy, state) for _ in every)
+    data, rows = (data,) * spec.seeds, (rows,) * spec.seeds
+    given = (np.arange(spec.seeds, dtype=np.uint32),)
   jitted: Any = parallel.compile_train_step(
-    step, mesh, steps_per_call=spec.per_call
+    step, mesh, steps_per_call=spec.per_call, members=spec.seeds
   )
-  run = jitted.lower(state, data, rows).compile()
+  run = jitted.lower(state, data, rows, *given).compile()
   took = time.perf_counter() - began
 
   def turn(count: int) -> None:
     nonlocal state
     for _ in range(count // spec.per_call):
-      state, _ = run(state, data, rows)
+      state, _ = run(state, data, rows, *given)
     jax.block_until_ready(state)
 
   return turn, {"compile_s": took, "flops": cost.flops(made, images=IMAGES)}

@@ -18,16 +18,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from apppau_jax import runtime
 from benchmarks import ours
 from benchmarks.spec import Spec
 
 SMOKE = "--smoke" in sys.argv
-SEEDS = 2 if SMOKE else 5
 REPEATS = 2 if SMOKE else 12
-STEPS = 2 if SMOKE else 50  # per call of several steps
+SECONDS = next(
+  (float(word[10:]) for word in sys.argv if word.startswith("--seconds=")),
+  600.0,
+)
 _TRACED = 2  # steps under the profiler
 
 
@@ -83,19 +83,6 @@ def convolutions() -> dict[str, Any]:
         row[name] = {"ms": seconds * 1e3, "share": flops / seconds / rate}
       rows.append(row)
   return {"rows": rows}
-
-
-def step() -> dict[str, Any]:
-  """Measure a step of one network and of two players."""
-  import jax
-
-  found = {"backend": jax.default_backend()}
-  for net in ("unet", "appau"):
-    turn, facts = ours.prepare(_spec(net=net))
-    seconds = _median(functools.partial(turn, 1))
-    share = facts["flops"] / seconds / facts["matrix_rate"]
-    found[net] = {"ms": seconds * 1e3, "share": share, **facts}
-  return found
 
 
 def kernels() -> dict[str, Any]:
@@ -155,67 +142,40 @@ def compilation() -> dict[str, Any]:
   return {"first_step_s": time.perf_counter() - began, **facts}
 
 
-def _parts() -> tuple[Any, Any, Any, np.ndarray]:
-  """Return a pure step, its initialisation, a data set and a batch's rows."""
-  import jax
+def dice() -> dict[str, Any]:
+  """Measure the lung Dice of trainings on phantoms, by type and by seed.
 
-  from apppau_jax.experiment import cost
+  The types take turns, so that each seed has both when the time ends.
+  """
+  import apppau_jax
+  from apppau_jax.experiment import recipe_file
 
-  made = ours.config(_spec())
-  pure, init = cost.step_and_init(made, images=ours.IMAGES)
-  shape = (ours.IMAGES, made.data.resolution, made.data.resolution, 1)
-  image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-  resident = ours.resident(image, labelled=ours.IMAGES)
-  rows = np.arange(made.train.batch_size, dtype=np.int32)
-  return pure, jax.jit(init), resident, rows
-
-
-def calls() -> dict[str, Any]:
-  """Measure a step's milliseconds with one and with K steps per call."""
-  import jax
-
-  from apppau_jax.training import parallel
-
-  pure, init, resident, rows = _parts()
-  mesh = parallel.make_mesh(batch_size=len(rows), devices=jax.devices()[:1])
-  resident, found = parallel.replicate(resident, mesh), {}
-  for count in (1, STEPS):
-    run = parallel.compile_train_step(pure, mesh, steps_per_call=count)
-    given = rows if count == 1 else np.stack([rows] * count)
-    states = [parallel.replicate(init(), mesh)]
-
-    def turn(run=run, given=given, states=states, count=count):
-      for _ in range(STEPS // count):
-        states[0], metrics = run(states[0], resident, given)
-      return states[0], metrics
-
-    found[f"{count} a call"] = _median(turn) / STEPS * 1e3
-  return found
-
-
-def seeds() -> dict[str, Any]:
-  """Measure the milliseconds of one step of every seed, in three forms."""
-  import jax
-  import jax.numpy as jnp
-
-  pure, init, resident, rows = _parts()
-  batch = resident.take(rows)
-  states = [init() for _ in range(SEEDS)]
-  one = jax.jit(pure)
-  stacked = jax.tree.map(lambda *x: jnp.stack(x), *states)
-  every = jax.jit(lambda states: [pure(state, batch) for state in states])
-  mapped = jax.jit(jax.vmap(pure, in_axes=(0, None)))
-  return {
-    "one after the other": 1e3
-    * _median(lambda: [one(state, batch) for state in states]),
-    "unrolled": 1e3 * _median(lambda: every(states)),
-    "vmap": 1e3 * _median(lambda: mapped(stacked, batch)),
-  }
+  ends = time.monotonic() + SECONDS
+  found: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+  took = 0.0
+  with tempfile.TemporaryDirectory() as folder:
+    for seed in range(1 if SMOKE else 3):
+      for dtype, values in found.items():
+        began = time.monotonic()
+        if ends - began < 1.2 * took:
+          break
+        config = recipe_file.to_config(
+          f"configs/phantom.py{':quick' if SMOKE else ''}"
+        )
+        config.seed, config.model.dtype = seed, dtype
+        config.model.base_width = 1 if SMOKE else 32
+        config.data.data_dir = f"{folder}/data"
+        run = apppau_jax.fit(config, workdir=f"{folder}/{dtype}-{seed}")
+        report = run.report("test")
+        values.append(report["segmentation"]["dice"]["mean"])
+        took = time.monotonic() - began
+  pairs = list(zip(found["bfloat16"], found["float32"]))
+  return {**found, "differences": [half - full for half, full in pairs]}
 
 
 def main() -> None:
   """Measure the part that the first argument names."""
-  parts = (convolutions, step, kernels, compilation, calls, seeds)
+  parts = (convolutions, kernels, compilation, dice)
   by_name = {part.__name__: part for part in parts}
   if sys.argv[1:2] == [] or sys.argv[1] not in by_name:
     sys.exit(f"usage: python -m benchmarks.probes {'|'.join(by_name)}")

@@ -30,7 +30,12 @@ _MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 class Contender:
   """A child process that executes one turn for every line it receives."""
 
-  def __init__(self, name: str, spec: Mapping[str, Any]):
+  def __init__(
+    self,
+    name: str,
+    spec: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+  ):
     self.name = name
     self.turns: list[dict[str, float]] = []
     self.facts: dict[str, Any] = {}
@@ -40,6 +45,7 @@ class Contender:
       stdout=subprocess.PIPE,
       text=True,
       cwd=ROOT,
+      env={**os.environ, **(environment or {})},
       start_new_session=True,  # so that torch's compiler processes end too
     )
 
@@ -107,8 +113,10 @@ def compete(
   with progress.bar("contenders started") as report:
     contenders = []
     if limit is not None:
-      os.environ.setdefault(_MEMORY, f"{0.9 / len(specs):.3f}")
-      contenders = [Contender(name, spec) for name, spec in specs.items()]
+      share = os.environ.get(_MEMORY, f"{0.9 / len(specs):.3f}")
+      contenders = [
+        Contender(name, spec, {_MEMORY: share}) for name, spec in specs.items()
+      ]
       contenders = _warm(contenders, limit=limit)
     else:
       for name, spec in specs.items():

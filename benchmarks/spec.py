@@ -25,6 +25,8 @@ class Spec:
     channels_last: Whether torch uses this memory format.
     compiled: Whether and how torch compiles; "graphs" adds CUDA graphs.
     cores: Number of processor cores to use, 0 for all.
+    seeds: Runs whose steps ours makes side by side in one program.
+    xla_flags: Flags of XLA for ours, besides those of the environment.
   """
 
   work: str
@@ -40,3 +42,5 @@ class Spec:
   channels_last: bool = False
   compiled: str = ""
   cores: int = 0
+  seeds: int = 1
+  xla_flags: str = ""

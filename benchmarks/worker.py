@@ -23,6 +23,9 @@ def main() -> None:
   if spec.cores:  # before any thread pool counts them
     available = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, available[-spec.cores :])
+  if spec.xla_flags:  # before JAX reads them
+    before = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{before} {spec.xla_flags}".strip()
   if spec.by == "ours":
     from benchmarks import ours as side
   else:

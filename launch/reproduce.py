@@ -41,6 +41,12 @@ _SET = flags.DEFINE_multi_string(
   "set", [], "key=value for every run, as in model.base_width=8."
 )
 _WORKERS = flags.DEFINE_integer("workers", 1, "Processes sharing the runs.", 1)
+_TOGETHER = flags.DEFINE_integer(
+  "seeds_per_program",
+  1,
+  "Seeds of a row that train in one program, to fill a GPU.",
+  1,
+)
 _HELPER = flags.DEFINE_bool("helper", False, "Only train, for --workers.")
 _FORENSICS = flags.DEFINE_bool("forensics", False, "Only check the paper.")
 
@@ -67,13 +73,16 @@ def main() -> None:
     overrides=_SET.value,
   )
   runtime.set_up()
-  from apppau_jax.paper import reproduction
+  from apppau_jax.paper import reproduction, seeds_together
 
   reproduction.check_data(plan)
+  train = seeds_together.trainer(
+    plan.runs, count=_TOGETHER.value, fit=reproduction.fit_run
+  )
   if _DRY.value:
     reproduction.estimate(plan)
   elif _HELPER.value:
-    sys.exit(0 if reproduction.train_only(plan) else 1)
+    sys.exit(0 if reproduction.train_only(plan, train=train) else 1)
   else:
     command = [sys.executable, "-m", "launch.reproduce", *sys.argv[1:]]
     reproduction.reproduce(
@@ -81,6 +90,7 @@ def main() -> None:
       count=_WORKERS.value,
       command=[*command, "--helper"],
       cross=_CROSS.value,
+      train=train,
     )
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -126,6 +126,27 @@ def assemble(
     ),
   )
   return run, parallel.compile_init(init, mesh, seed)
+
+
+def step_together(
+  configs: Sequence[Config], lengths: loop.Plan
+) -> Callable[..., Any]:
+  """Return the compiled step of runs that differ in seed and examples only.
+
+  It takes and returns tuples, see `members` of `parallel.compile_train_step`.
+  """
+  mesh = parallel.make_mesh(batch_size=configs[0].train.batch_size)
+  pure, _ = step_and_init(configs[0], lengths)
+  seeds = np.array([config.seed for config in configs], np.uint32)
+  return functools.partial(
+    parallel.compile_train_step(
+      pure,
+      mesh,
+      steps_per_call=lengths.steps_per_call,
+      members=len(configs),
+    ),
+    seed=parallel.replicate(seeds, mesh),
+  )
 
 
 def step_and_init(

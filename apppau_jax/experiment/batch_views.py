@@ -9,8 +9,8 @@ import numpy as np
 from apppau_jax.batch import Batch
 from apppau_jax.datasets.parts import Parts
 from apppau_jax.experiment import (
+  beginning,
   data,
-  fitting,
   input_pipeline,
   step,
   step_checks,
@@ -33,7 +33,7 @@ def batch_views(config: Config) -> dict[str, list[View]]:
     ConfigError: a configuration that cannot be trained.
     DataError: data that are not prepared.
   """
-  fitting.ensure_phantoms(config)
+  beginning.ensure_phantoms(config)
   dataset = data.open_dataset(config)
   config = data.settled(config, dataset)
   parts = data.parts(config, dataset)

@@ -2,28 +2,15 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 from typing import Any
 
-import jax
-
 from apppau_jax import progress
 from apppau_jax.config import Config
-from apppau_jax.datasets import prepare
-from apppau_jax.datasets.dataset import Dataset
-from apppau_jax.datasets.prepared import Prepared
-from apppau_jax.errors import (
-  CheckpointError,
-  ConfigError,
-  DataError,
-  Interrupted,
-)
+from apppau_jax.errors import CheckpointError
 from apppau_jax.experiment import (
-  assemble,
-  data,
-  data_gate,
+  beginning,
   evaluate_run,
   loading,
   model_file,
@@ -31,13 +18,10 @@ from apppau_jax.experiment import (
   recipe_file,
   run_files,
   run_folder,
-  run_record,
   small_parts,
-  start_from,
   weights_file,
 )
 from apppau_jax.inference import Model
-from apppau_jax.phantoms import draw_set
 from apppau_jax.training import compile_notice, distributed, loop, writer
 from apppau_jax.training.state import parameter_count
 
@@ -131,58 +115,27 @@ def fit(
 
 
 def _fit(config: Config, folder: pathlib.Path) -> None:
-  first = distributed.is_first()
-  with distributed.first_goes_first("phantoms"):
-    ensure_phantoms(config)
-  dataset = data.open_dataset(config)
-  config = data.settled(config, dataset)
-  settings = json.loads(json.dumps(config.to_dict()))  # as config.json has it
-  before = None
-  if first:
-    before = run_folder.claim(folder, settings, may_lengthen=True)
-  parts = data.parts(config, dataset)
-  _check_processes_agree(settings, dataset)
-  run_folder.check_same_data(
-    folder, data_sha256=dataset.content_sha256, parts=parts
-  )
-  findings = data_gate.check(config, dataset, parts=parts)
-  if first:
-    run_folder.write_findings(folder, findings)
-    run_folder.write_parts(folder, parts)
-  record = run_record.Record(folder, settings, dataset=dataset, config=config)
-  if before is not None:
-    record.lengthen(before, config)
-  record.write("running")
-  try:
-    with record.session():
-      _train(config, folder, dataset=dataset, parts=parts, settings=settings)
-    if first:
-      _evaluate(config, folder, dataset=dataset, parts=parts)
-      _keep_weights(config, folder)
-  except BaseException as error:
-    stopped = isinstance(error, Interrupted | KeyboardInterrupt)
-    with contextlib.suppress(OSError):  # such as a full disk, the error itself
-      record.write("interrupted" if stopped else "failed", error=str(error))
-    raise
-  record.write("done")
-  if first and not config.train.keep_checkpoints:
+  begun = beginning.begin(config, folder)
+  with begun.recorded(last=True):
+    with begun.record.session():
+      _train(begun)
+    if distributed.is_first():
+      _evaluate(begun)
+      _keep_weights(begun.config, folder)
+  if distributed.is_first() and not begun.config.train.keep_checkpoints:
     weights_file.clear(folder)
 
 
-def _train(config, folder, *, dataset, parts, settings) -> None:
-  if weights_file.is_alone(folder):
+def _train(begun: beginning.Begun) -> None:
+  if weights_file.is_alone(begun.folder):
     progress.LOG.info(
       "note: this run is finished and its checkpoints were cleared; it is "
       "evaluated only"
     )
     return
-  run, state = assemble.assemble(
-    config, parts, dataset=dataset, workdir=folder, meta={"config": settings}
-  )
-  _announce(config, parts, run, state)
+  run, state = begun.assemble()
+  _announce(begun.config, begun.parts, run, state)
   compile_notice.announce(minutes=3 if len(state.players) > 1 else 1)
-  if not run_folder.is_trained(folder):
-    state = start_from.start(config, state)
   try:
     loop.run(run, state)
   finally:
@@ -190,16 +143,16 @@ def _train(config, folder, *, dataset, parts, settings) -> None:
     run.best.close()
 
 
-def _evaluate(config, folder, *, dataset, parts) -> None:
+def _evaluate(begun: beginning.Begun) -> None:
   for part in PARTS:
-    if getattr(parts, part):
-      evaluate_run.evaluate(folder, part=part, dataset=dataset)
+    if getattr(begun.parts, part):
+      evaluate_run.evaluate(begun.folder, part=part, dataset=begun.dataset)
     else:
       progress.LOG.info(
         "note: no %s image of split %s is available, so that part has no "
         "report",
         part,
-        config.data.split,
+        begun.config.data.split,
       )
 
 
@@ -213,51 +166,6 @@ def _keep_weights(config: Config, folder: pathlib.Path) -> None:
   model_file.write(
     weights_file.path(folder), dataclasses.replace(found, card=card)
   )
-
-
-def _check_processes_agree(settings: dict[str, Any], dataset: Dataset) -> None:
-  """Refuses processes of one run that differ in configuration or data.
-
-  Raises:
-    ConfigError: this process has another configuration than the first one.
-    DataError: likewise, other prepared data.
-  """
-  me = f"process {jax.process_index()}"
-  text = json.dumps(settings, sort_keys=True)
-  if text != distributed.agree("config", text):
-    raise ConfigError(
-      f"{me} has another configuration than process 0; start all processes "
-      "with the same command."
-    )
-  digest = dataset.content_sha256
-  if digest != distributed.agree("data", digest):
-    raise DataError(
-      f"{me} has other prepared data in config.data.data_dir than process 0; "
-      "prepare them alike on every host, or once where all hosts can read them."
-    )
-
-
-def ensure_phantoms(config: Config) -> None:
-  """Draws and prepares the phantom set if the configuration asks for it.
-
-  Other data sets need their owner's files and are left alone.
-  """
-  if config.data.dataset != "phantom":
-    return
-  where = {
-    "data_dir": config.data.data_dir,
-    "resolution": config.data.resolution,
-    "bits": config.data.bits,
-  }
-  if Prepared(dataset="phantom", **where).read_record():
-    return
-  with progress.bar("drawing phantoms") as update:
-    raw_dir = draw_set.draw(
-      config.data.data_dir, workers=os.cpu_count() or 1, progress=update
-    )
-  with progress.bar("preparing phantoms") as update:
-    prepare.prepare("phantom", raw_dir=raw_dir, progress=update, **where)
-  data_gate.keep_findings(data.open_dataset(config))
 
 
 def _announce(config, parts, run, state) -> None:

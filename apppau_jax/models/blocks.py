@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from apppau_jax.models import batch_norm
+
 NORMS = ("batch", "group")
 _GROUPS = 8
 
@@ -91,7 +93,7 @@ class Norm(nn.Module):
     if self.kind == "group":
       groups = math.gcd(_GROUPS, x.shape[-1])
       return nn.GroupNorm(groups, dtype=self.dtype, name="gn")(x)
-    return nn.BatchNorm(
+    return batch_norm.BatchNorm(
       use_running_average=not train, momentum=0.9, dtype=self.dtype, name="bn"
     )(x)
 

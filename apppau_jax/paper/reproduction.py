@@ -7,8 +7,13 @@ from typing import Any
 
 from apppau_jax import files, progress
 from apppau_jax.errors import DataError, UserError
+from apppau_jax.experiment import (
+  beginning,
+  data,
+  evaluate_run,
+  fitting,
+)
 from apppau_jax.experiment import cost as cost_lib
-from apppau_jax.experiment import data, evaluate_run, fitting
 from apppau_jax.paper import figures, sweep, table_files, workers
 
 
@@ -73,9 +78,11 @@ def _reasons(failed: Mapping[str, str]) -> str:
   return "\n".join(f"  {'; '.join(n)}: {why}" for why, n in names.items())
 
 
-def train_only(plan: sweep.Sweep) -> bool:
+def train_only(
+  plan: sweep.Sweep, *, train: Callable[..., None] = fit_run
+) -> bool:
   """Trains runs beside the process that writes the table; False on failure."""
-  return not sweep.train(plan.runs, fit=fit_run)
+  return not sweep.train(plan.runs, fit=train)
 
 
 def check_data(
@@ -129,7 +136,7 @@ def estimate(
   seconds: dict[tuple, float] = {}
   total = 0.0
   for run in plan.runs:
-    fitting.ensure_phantoms(run.config)
+    beginning.ensure_phantoms(run.config)
     row, (config, count) = run.row, settle(run.config)
     size = (config.model.base_width, config.data.resolution)
     kind = (row.name, *size, config.train.batch_size)

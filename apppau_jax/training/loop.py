@@ -17,7 +17,7 @@ import functools
 import math
 import pathlib
 import signal
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import jax
@@ -29,6 +29,7 @@ from apppau_jax.errors import Interrupted, NumericError
 from apppau_jax.training import distributed, saturation_warning
 from apppau_jax.training.checkpoints import Store
 from apppau_jax.training.mirror import Mirror
+from apppau_jax.training.plan import Plan
 from apppau_jax.training.signals import StopRequest
 from apppau_jax.training.state import TrainState
 from apppau_jax.training.writer import Progress, Silence, Writer, in_words
@@ -37,55 +38,13 @@ TrainStep = Callable[[TrainState, Batch, Any], tuple[TrainState, Any]]
 # Maps a start step to the inputs of each call, on the device: the examples that
 # it gathers from and the rows to gather, None if the examples are its batch.
 Feed = Callable[[int], Generator[tuple[Batch, jax.Array | None], None, None]]
+# Yields the state, examples and rows of a call of the step and takes the new
+# state and the metrics of its steps; its value is the last state.
+Turns = Generator[
+  tuple[TrainState, Batch, Any], tuple[TrainState, Any], TrainState
+]
 # Returns metrics, and pictures by name for TensorBoard.
 EvaluateFn = Callable[[TrainState], tuple[dict[str, float], dict]]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-  """The length of a run and its intervals.
-
-  Attributes:
-    steps: total number of steps.
-    steps_per_epoch: steps in a pass over the training images.
-    log_every: steps between two lines of training metrics.
-    eval_every: steps between two validations, each followed by a checkpoint.
-    steps_per_call: steps that the device makes in one call.
-  """
-
-  steps: int
-  steps_per_epoch: int
-  log_every: int
-  eval_every: int
-  steps_per_call: int = 1
-
-  def evaluates_at(self, step: int) -> bool:
-    """Whether the state after `step` steps is validated and saved."""
-    return step == self.steps or step % self.eval_every == 0
-
-  def call(self, step: int) -> range:
-    """Return the steps, counted from 0, of the call after `step` steps.
-
-    A call never passes an evaluation, so that logging, validation and saving
-    happen at the same steps whatever `steps_per_call` is.
-    """
-    ahead = self.eval_every - step % self.eval_every
-    count = min(self.steps_per_call, ahead, self.steps - step)
-    return range(step, step + count)
-
-  def calls(self, start: int) -> Iterator[range]:
-    """Return the calls from after `start` steps to the end."""
-    step = start
-    while step < self.steps:
-      made = self.call(step)
-      yield made
-      step = made.stop
-
-  def rows(self, order: Callable[[int], np.ndarray], made: range) -> np.ndarray:
-    """Return the examples of a call: of its one step, or of each step."""
-    if self.steps_per_call == 1:
-      return order(made.start)
-    return np.stack([order(step) for step in made])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,6 +99,37 @@ def run(run: Run, state: TrainState) -> TrainState:
     Interrupted: SIGTERM or SIGINT came.
   """
   state, best = restore(run, state)
+  with StopRequest() as stop, contextlib.ExitStack() as stack:
+    made = turns(run, state, best=best, stop=stop)
+    stack.callback(made.close)
+    try:
+      call = next(made)
+      while True:
+        call = made.send(advance(run.train_step, call))
+    except StopIteration as end:
+      return end.value
+
+
+def turns(
+  run: Run, state: TrainState, *, best: float, stop: Any, silent: bool = False
+) -> Turns:
+  """Train, and let the caller make each call of the step.
+
+  Args:
+    run: the parts of the run.
+    state: that of `restore`.
+    best: likewise.
+    stop: a `StopRequest` that was entered.
+    silent: whether another run shows the progress.
+
+  Yields:
+    The inputs of the next call; it takes the result. The last state is the
+    value of the generator.
+
+  Raises:
+    NumericError: a loss or gradient is not finite.
+    Interrupted: SIGTERM or SIGINT came.
+  """
   start = int(state.step)
   first = distributed.is_first()
   writer = _writer(run, start) if first else Silence()
@@ -147,17 +137,17 @@ def run(run: Run, state: TrainState) -> TrainState:
     steps=run.plan.steps,
     steps_per_epoch=run.plan.steps_per_epoch,
     start_step=start,
-    silent=not first,
+    silent=silent or not first,
   )
   settle = functools.partial(
     _settle, run, writer=writer, saturation=saturation_warning.Saturation()
   )
   pending: tuple[range, dict] | None = None
   feed = contextlib.closing(run.feed(start))
-  with progress, StopRequest() as stop, feed as batches:
+  with progress, feed as batches:
     try:
       for made, (examples, rows) in zip(run.plan.calls(start), batches):
-        state, metrics = advance(run, state, examples, rows)
+        state, metrics = yield state, examples, rows
         # The metrics of the call before are read while this one computes.
         losses = settle(pending)
         shown: dict[str, float] = {}
@@ -189,17 +179,15 @@ def run(run: Run, state: TrainState) -> TrainState:
   return state
 
 
+def advance(step: Callable[..., Any], call: tuple[Any, ...]) -> Any:
+  """Make a call; an input that is not on the device is an error."""
+  with jax.transfer_guard("disallow"):
+    return step(*call)
+
+
 def _writer(run: Run, start: int) -> Writer:
   mirror = run.make_mirror() if run.make_mirror else None
   return Writer(run.workdir, start_step=start, mirror=mirror)
-
-
-def advance(
-  run: Run, state: TrainState, examples: Batch, rows: jax.Array | None
-) -> tuple[TrainState, Any]:
-  """Make one call; an input that is not on the device is an error."""
-  with jax.transfer_guard("disallow"):
-    return run.train_step(state, examples, rows)
 
 
 def _settle(

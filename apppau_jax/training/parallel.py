@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from apppau_jax.batch import Batch
+from apppau_jax.training import state as state_lib
 from apppau_jax.training.state import TrainState
 from apppau_jax.training.step_terms import Metrics
 
@@ -97,7 +98,7 @@ def shapes(
 
 
 def compile_train_step(
-  step: Step, mesh: Mesh, *, steps_per_call: int = 1
+  step: Step, mesh: Mesh, *, steps_per_call: int = 1, members: int = 1
 ) -> Callable[..., tuple[TrainState, Metrics]]:
   """Compile `step` over the resident data set, or over the batch of a step.
 
@@ -111,6 +112,8 @@ def compile_train_step(
       would pass an evaluation: another length is another program) in a loop
       on the device. For accelerators: XLA:CPU runs convolutions inside a loop
       fifteen times slower.
+    members: above 1, a step of each of that many runs, side by side in one
+      program. They differ in state, examples and seed.
 
   Returns:
     `run(state, resident, indices)` with `indices` into `resident`: `[b]`, or
@@ -118,31 +121,41 @@ def compile_train_step(
     axis in front, of steps, and so have the metrics. With None for `indices`,
     and one step a call, `resident` is the batch of the step itself. A `seed`
     given to it takes the place of the step's own: then one program serves
-    every seed.
+    every seed. With several members all arguments but `seed` are tuples of
+    those of each, `seed` has an axis of members, and new states and metrics
+    are tuples.
   """
   several = steps_per_call > 1
   lengths = set()
 
   def call(state, resident, indices, seed=None):
-    length = len(indices) if several else 1
+    length = len(jax.tree.leaves(indices)[0]) if several else 1
     if length in lengths:
       shapes = jax.tree.map(lambda x: (x.shape, str(x.dtype)), indices)
       raise RuntimeError(
         "the training step was traced twice: the shape or type of its state, "
         f"data or indices (now {shapes}) changed"
       )
-    result = (scan_steps if several else gather_and_step)(
+    result = (scan_steps if several else all_members)(
       state, resident, indices, seed
     )
     lengths.add(length)  # only now: a failed trace does not count
     return result
 
   def scan_steps(state, resident, indices, seed):
-    return jax.lax.scan(
-      lambda state, rows: gather_and_step(state, resident, rows, seed),
-      state,
+    state, metrics = jax.lax.scan(
+      lambda state, rows: all_members(state, resident, rows, seed),
+      state_lib.pack(state),
       indices,
     )
+    return state_lib.unpack(state), metrics
+
+  def all_members(states, residents, indices, seeds) -> Any:
+    if members == 1:
+      return gather_and_step(states, residents, indices, seeds)
+    # Not by vmap, which would make grouped convolutions of them.
+    each = zip(states, residents, indices, seeds, strict=True)
+    return tuple(zip(*(gather_and_step(*one) for one in each)))
 
   def gather_and_step(state, resident, indices, seed):
     batch = resident if indices is None else resident.take(indices)

@@ -1,7 +1,6 @@
 """The state of a training run: a step counter and one player per network."""
 
 from collections.abc import Callable
-from typing import Any
 
 import chex
 import flax.linen as nn
@@ -9,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-Tree = Any  # a nest of arrays, as JAX means it
+from apppau_jax.training import packing
+from apppau_jax.training.packing import Tree
+
 Variables = dict[str, Tree]
 # Maps parameters and running statistics to the loss, its terms by name and the
 # new statistics.
@@ -24,6 +25,8 @@ SEGMENTOR, DISCRIMINATOR = "segmentor", "discriminator"
 @chex.dataclass(frozen=True, mappable_dataclass=False)
 class Player:
   """One network in training.
+
+  Its arrays may be packed, see `pack`; `variables` and `averages` never are.
 
   Attributes:
     params: trainable parameters.
@@ -40,7 +43,14 @@ class Player:
   @property
   def variables(self) -> Variables:
     """The current weights and statistics, as `module.apply` takes them."""
-    return {"params": self.params, "batch_stats": self.batch_stats}
+    return packing.unpack_all(
+      {"params": self.params, "batch_stats": self.batch_stats}
+    )
+
+  @property
+  def averages(self) -> Variables:
+    """The averaged weights and statistics, in the same form."""
+    return packing.unpack_all(self.ema)
 
 
 @chex.dataclass(frozen=True, mappable_dataclass=False)
@@ -60,7 +70,7 @@ class TrainState:
   @property
   def averages(self) -> dict[str, Variables]:
     """The averaged weights and statistics of each player."""
-    return {name: player.ema for name, player in self.players.items()}
+    return {name: player.averages for name, player in self.players.items()}
 
 
 def init_player(
@@ -122,9 +132,12 @@ def descend(
     The player with new weights, statistics and averages; `loss`, its terms and
     `grad_norm`.
   """
+  given = player.variables
   (loss, (terms, batch_stats)), grads = jax.value_and_grad(
     loss_fn, has_aux=True
-  )(player.params, player.batch_stats)
+  )(given["params"], given["batch_stats"])
+  grads = packing.pack_like(grads, player.params)
+  batch_stats = packing.pack_like(batch_stats, player.batch_stats)
   updates, opt_state = optimizer.update(grads, player.opt_state, player.params)
   params = optax.apply_updates(player.params, updates)
   current = {"params": params, "batch_stats": batch_stats}
@@ -134,6 +147,33 @@ def descend(
     ema=update_ema(player.ema, current, step=step, decay=ema_decay),
   )
   return player, {"loss": loss, **terms, "grad_norm": optax.tree.norm(grads)}
+
+
+def pack(states: Tree) -> Tree:
+  """Return the same state with the arrays of its players as a few vectors.
+
+  A step takes either form and returns the form it was given. With vectors it
+  has a hundred kernels less on a GPU. `unpack` is the inverse.
+
+  Args:
+    states: a `TrainState`, or a tuple of them.
+  """
+
+  def is_player(part: Tree) -> bool:
+    return isinstance(part, Player)
+
+  def packed(part: Tree) -> Tree:
+    if is_player(part):
+      for tree in (part.params, part.batch_stats):
+        part = packing.pack_all(part, layout=packing.Layout.of(tree))
+    return part
+
+  return jax.tree.map(packed, states, is_leaf=is_player)
+
+
+def unpack(states: Tree) -> Tree:
+  """Return packed states in the form that checkpoints and models have."""
+  return packing.unpack_all(states)
 
 
 def parameter_count(params: Tree) -> int:

@@ -137,7 +137,7 @@ class TrainStep:
     teacher: Any = None
     if agree is not None:
       image, mask = batch.image[self.labelled :], predicted[self.labelled :]
-      teacher = _infer(spec.module, player.ema, image, mask).logits
+      teacher = _infer(spec.module, player.averages, image, mask).logits
       pairs.append((agree.strong_view(key_views, image), mask))
     ends = np.cumsum([len(image) for image, _ in pairs])[:-1]
     # One pass over all pairs: they share the statistics of BatchNorm.
@@ -229,7 +229,9 @@ class TrainStep:
 
     def predict(image: jax.Array, *, player: str, averaged: bool) -> Any:
       of = state.players[player]
-      return _infer(self.segmentor, of.ema if averaged else of.variables, image)
+      return _infer(
+        self.segmentor, of.averages if averaged else of.variables, image
+      )
 
     count = self.labelled
     return self.semi.method.views(

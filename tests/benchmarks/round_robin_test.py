@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import gpu, round_robin
+from benchmarks import round_robin
 
 
 class _Contender(round_robin.Contender):
@@ -54,7 +54,3 @@ def test_a_child_answers_turn_by_turn(monkeypatch, tmp_path):
   (tmp_path / "child.py").write_text("")
   with pytest.raises(RuntimeError, match="contender it ended"):
     round_robin.compete({"it": {}}, rounds=1)
-
-
-def test_every_part_of_the_gpu_script_has_its_work():
-  assert tuple(gpu._RUN) == gpu.PARTS

@@ -170,3 +170,39 @@ def test_several_steps_a_call_are_the_steps(tiny, resident, run_on_one):
   )
   with pytest.raises(RuntimeError, match="traced twice"):
     run(again, resident, rows[:4, :2])
+
+
+@pytest.mark.parametrize("per_call", [1, 3])
+def test_members_of_a_program_are_the_runs_alone(tiny, resident, per_call):
+  """Two runs of other states, examples and seeds; within rounding."""
+  mesh = tiny.mesh()
+  data = parallel.replicate(resident, mesh)
+  seeds = np.array([4, 9], np.uint32)
+  rng = np.random.default_rng(0)
+  rows = rng.integers(0, 8, (3, 2, 4)).astype(np.int32)  # step, member, row
+  moved = jax.tree.map(
+    lambda x: x * 1.25 if x.dtype == np.float32 else x, tiny.state()
+  )
+  starts = [tiny.state(), moved]
+  alone = parallel.compile_train_step(tiny.step(), mesh)
+  expected, losses = [], []
+  for i, state in enumerate(starts):
+    state = jax.tree.map(jnp.copy, state)
+    for row in rows:
+      state, metrics = alone(state, data, row[i], seed=seeds[i])
+    expected.append(state)
+    losses.append(float(metrics["loss"]))
+  run = parallel.compile_train_step(
+    tiny.step(), mesh, steps_per_call=per_call, members=2
+  )
+  states = tuple(starts)
+  for call in rows if per_call == 1 else [rows.swapaxes(0, 1)]:
+    states, made = run(states, (data, data), tuple(call), seed=seeds)
+  found = [float(np.ravel(metrics["loss"])[-1]) for metrics in made]
+  np.testing.assert_allclose(found, losses, rtol=1e-5)
+  assert abs(found[0] - found[1]) > 1e-3
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
+    list(states),
+    expected,
+  )
