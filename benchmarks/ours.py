@@ -91,9 +91,12 @@ def _step(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
 
   def turn(count: int) -> None:
     nonlocal state
+    before = None
     for _ in range(count // spec.per_call):
-      state, _ = run(state, data, rows)
-    jax.block_until_ready(state)
+      state, terms = run(state, data, rows)
+      jax.block_until_ready(before)  # read one step late, as in training
+      before = terms
+    jax.block_until_ready((state, before))
 
   return turn, {"compile_s": took, "flops": cost.flops(made, images=IMAGES)}
 
