@@ -35,6 +35,8 @@ def prepare(spec: Spec) -> tuple[Turn, dict[str, Any]]:
   """Compile; return a turn and the facts about it."""
   with contextlib.redirect_stdout(None):
     runtime.set_up()
+    if spec.work == "step":
+      runtime.compute_in_turn()  # as launch.train does
   from apppau_jax.experiment import cost
 
   rng = np.random.default_rng(0)

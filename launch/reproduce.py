@@ -66,6 +66,7 @@ def main() -> None:
     overrides=_SET.value,
   )
   runtime.set_up()
+  runtime.compute_in_turn()
   from apppau_jax.paper import reproduction
 
   reproduction.check_data(plan)
