@@ -7,6 +7,7 @@ import sys
 import setuptools
 
 HERE = pathlib.Path(__file__).parent
+BRIDGE = HERE / "apppau_jax" / "onednn" / "csrc"
 VERSION = re.search(
   r'__version__ = "(.+)"', (HERE / "apppau_jax" / "__init__.py").read_text()
 ).group(1)
@@ -29,9 +30,11 @@ setuptools.setup(
     # Loaded by ctypes, no Python in it; without a compiler XLA's are used.
     setuptools.Extension(
       "apppau_jax.onednn._bridge",
-      ["apppau_jax/onednn/_bridge.c"],
-      extra_compile_args=["-O2", "-std=c11"],
-      libraries=["dl", "pthread"],
+      sorted(str(p.relative_to(HERE)) for p in BRIDGE.glob("*.c")),
+      depends=sorted(str(p.relative_to(HERE)) for p in BRIDGE.glob("*.h")),
+      extra_compile_args=["-O3", "-std=gnu11", "-fopenmp"],
+      extra_link_args=["-fopenmp"],
+      libraries=["dl", "m", "pthread"],
       optional=True,
     )
   ]

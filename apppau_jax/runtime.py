@@ -119,6 +119,20 @@ def set_up() -> None:
       )
 
 
+def compute_in_turn() -> None:
+  """Lets a CPU finish each program before the next one starts.
+
+  Otherwise a step allocates its temporary memory while the step before still
+  uses its own. It imports JAX; call it after `set_up`, before a backend starts.
+  Nothing is changed on a machine with an accelerator.
+  """
+  if has_accelerator():
+    return
+  import jax
+
+  jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
 def shared_part(folder: pathlib.Path) -> pathlib.Path | None:
   """Returns what lets other users change the content of a folder, or None.
 

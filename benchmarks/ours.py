@@ -35,6 +35,8 @@ def prepare(spec: Spec) -> tuple[Turn, dict[str, Any]]:
   """Compile; return a turn and the facts about it."""
   with contextlib.redirect_stdout(None):
     runtime.set_up()
+    if spec.work == "step":
+      runtime.compute_in_turn()  # as launch.train does
   from apppau_jax.experiment import cost
 
   rng = np.random.default_rng(0)
@@ -97,9 +99,12 @@ def _step(spec: Spec, image: np.ndarray) -> tuple[Turn, dict[str, Any]]:
 
   def turn(count: int) -> None:
     nonlocal state
+    before = None
     for _ in range(count // spec.per_call):
-      state, _ = run(state, data, rows, *given)
-    jax.block_until_ready(state)
+      state, terms = run(state, data, rows, *given)
+      jax.block_until_ready(before)  # read one step late, as in training
+      before = terms
+    jax.block_until_ready((state, before))
 
   return turn, {"compile_s": took, "flops": cost.flops(made, images=IMAGES)}
 

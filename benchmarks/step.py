@@ -7,7 +7,9 @@ Networks: unet, attention_unet, ppau_unet (S alone, Table 1), appau (both
 players, half of the batch unlabelled, Table 2). Peers: torch eager in both
 memory formats, torch.compile unless --nocompile, and on a GPU also automatic
 mixed precision, alone and with CUDA graphs, against ours in bfloat16. Ours runs
-like launch.train. The last line has the smallest ratio; above 1 ours is faster.
+like launch.train. The last lines have the smallest ratio of times (above 1 ours
+is faster) and the largest ratio of peak resident memory (above 1 ours needs
+more).
 """
 
 from absl import app, flags
@@ -45,18 +47,21 @@ def main(argv) -> None:
   """Measure every network; print the table and the smallest ratio."""
   del argv
   device = _device()
-  tables, slowest = {}, (float("inf"), "none", device)
+  tables, slowest, largest = {}, (float("inf"), "none", device), (0.0, "none")
   for net in _NETS.value:
     rows = _measure(net, device)
     tables[net] = rows
     _show(net, rows)
     ratios = [row["ratio"] for row in rows if "ratio" in row]
     slowest = min(slowest, (min(ratios, default=float("inf")), net, device))
+    memory = [row["ratio_memory"] for row in rows if "ratio_memory" in row]
+    largest = max(largest, (max(memory, default=0.0), net))
   round_robin.write(_JSON.value, {"device": device, "nets": tables})
   print(
     f"slowest ratio to the best peer: {slowest[0]:.3f} "
     f"({slowest[1]}, {slowest[2]})"
   )
+  print(f"largest ratio of memory to a peer: {largest[0]:.2f} ({largest[1]})")
 
 
 def _device() -> str:
@@ -119,6 +124,7 @@ def _measure(net: str, device: str) -> list[dict]:
     elif spec["by"] == "torch":
       row["ratio"] = round_robin.ratio(ours, contender)
       row["ratio_cpu"] = round_robin.ratio(ours, contender, key="cpu")
+      row["ratio_memory"] = ours.facts["peak_mib"] / contender.facts["peak_mib"]
     elif spec.get("augment"):
       row["augmentation"] = 1 / round_robin.ratio(contender, ours) - 1
     rows.append(row)
@@ -146,6 +152,7 @@ def _show(net: str, rows: list[dict]) -> None:
         f"{row['peak_mib']:.0f}",
         f"{row['first_turn_s']:.1f}",
         ratio,
+        f"{row['ratio_memory']:.2f}" if "ratio_memory" in row else "",
       )
     )
   round_robin.show(
@@ -159,6 +166,7 @@ def _show(net: str, rows: list[dict]) -> None:
       "peak MiB",
       "seconds to the first step",
       "theirs / ours (CPU time)",
+      "memory, ours / theirs",
     ),
     lines,
   )

@@ -73,6 +73,7 @@ def main() -> None:
     overrides=_SET.value,
   )
   runtime.set_up()
+  runtime.compute_in_turn()
   from apppau_jax.paper import reproduction, seeds_together
 
   reproduction.check_data(plan)

@@ -31,6 +31,7 @@ def main() -> None:
     )
   config = cli.configuration(_CONFIG)  # before JAX starts a backend
   runtime.set_up()
+  runtime.compute_in_turn()
   with cluster.joined():
     from apppau_jax.experiment import evaluate_run, fitting
     from apppau_jax.training import distributed

@@ -206,6 +206,26 @@ def test_no_main_starts_jax_before_its_settings(main):
   assert done.returncode == 0
 
 
+_IN_TURN = """
+from apppau_jax import runtime
+runtime.set_up()
+runtime.compute_in_turn()
+import jax
+square = jax.jit(lambda x: x @ x @ x)
+x = jax.numpy.ones((1500, 1500))
+square.lower(x).compile()
+print(square(x).is_ready())
+"""
+
+
+def test_a_program_is_finished_before_the_next(bare, monkeypatch):
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+  done = subprocess.run(
+    [sys.executable, "-c", _IN_TURN], capture_output=True, text=True, check=True
+  )
+  assert done.stdout == "True\n"
+
+
 def test_beside_an_accelerator_every_thread_keeps_its_heap(
   bare, monkeypatch, tmp_path
 ):

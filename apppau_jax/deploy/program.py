@@ -73,7 +73,7 @@ def trace(model: Model) -> Core:
 
 
 def _portable(member: Member) -> Member:
-  plain = {"convolutions": blocks.XLA, "dtype": jnp.float32}
+  plain = {"operations": blocks.XLA, "dtype": jnp.float32}
   found = dataclasses.replace(
     member, segmentor=member.segmentor.clone(**plain, remat=False)
   )

@@ -14,7 +14,8 @@ from apppau_jax.imaging.structure import LUNGS
 from apppau_jax.models import blocks
 from apppau_jax.models import discriminator as discriminator_lib
 from apppau_jax.models import segmentor as segmentor_lib
-from apppau_jax.onednn import convolutions as onednn
+from apppau_jax.onednn import bridge
+from apppau_jax.onednn import operations as onednn
 from apppau_jax.training import optimizers
 from apppau_jax.training import state as state_lib
 
@@ -35,7 +36,7 @@ def segmentor(config: Config) -> segmentor_lib.Network:
     norm=config.model.norm,
     dtype=jnp.dtype(config.model.dtype),
     remat=config.model.remat,
-    convolutions=convolutions(config),
+    operations=operations(config),
   )
 
 
@@ -93,12 +94,12 @@ def discriminator(config: Config) -> discriminator_lib.Discriminator | None:
     class_input=knobs.class_input,
     dropout=knobs.dropout,
     dtype=jnp.dtype(config.model.dtype),
-    convolutions=convolutions(config),
+    operations=operations(config),
   )
 
 
-def convolutions(config: Config) -> blocks.Convolutions:
-  """Return the convolutions of all networks.
+def operations(config: Config) -> blocks.Operations:
+  """Return the functions that all networks compute with.
 
   Raises:
     ConfigError: oneDNN is configured and not available.
@@ -106,9 +107,9 @@ def convolutions(config: Config) -> blocks.Convolutions:
   asked = config.model.convolutions
   if asked == "xla":
     return blocks.XLA
-  why = onednn.why_not()
+  why = bridge.why_not()
   if not why:
-    return onednn.CONVOLUTIONS
+    return onednn.OPERATIONS
   if asked == "onednn":
     raise ConfigError(
       f"model.convolutions is 'onednn', but {why}. 'auto' takes oneDNN's "
@@ -119,12 +120,12 @@ def convolutions(config: Config) -> blocks.Convolutions:
 
 def convolutions_by(config: Config) -> str:
   """Describe the convolutions in use, and why they are not oneDNN's."""
-  if convolutions(config) is not blocks.XLA:
+  if operations(config) is not blocks.XLA:
     return "oneDNN"
   asked = config.model.convolutions
   if asked == "xla":
     return "XLA"
-  return f"XLA (not oneDNN: {onednn.why_not()})"
+  return f"XLA (not oneDNN: {bridge.why_not()})"
 
 
 def schedule(

@@ -4,7 +4,7 @@
 docstring of `segmentor` tells how to add one.
 """
 
-from apppau_jax.models.blocks import XLA, Convolutions
+from apppau_jax.models.blocks import XLA, Operations
 from apppau_jax.models.discriminator import Discriminator, DiscriminatorOutput
 from apppau_jax.models.network import Network, SegmentorOutput
 from apppau_jax.models.segmentor import PRESETS, Segmentor, from_preset
@@ -12,10 +12,10 @@ from apppau_jax.models.segmentor import PRESETS, Segmentor, from_preset
 __all__ = [
   "PRESETS",
   "XLA",
-  "Convolutions",
   "Discriminator",
   "DiscriminatorOutput",
   "Network",
+  "Operations",
   "Segmentor",
   "SegmentorOutput",
   "from_preset",

@@ -8,32 +8,11 @@ over the batch, together, and then one pass over the pixels.
 import functools
 import math
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 _AXES = (0, 1, 2)
-
-
-class BatchNorm(nn.BatchNorm):
-  """`flax.linen.BatchNorm` of `[b, h, w, c]` with `batch_norm` in training."""
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Normalise by the batch's statistics, or the running ones if so set."""
-    if self.use_running_average or self.is_initializing():
-      return super().__call__(x)
-    shape = x.shape[-1:]
-    scale = self.param("scale", self.scale_init, shape, self.param_dtype)
-    bias = self.param("bias", self.bias_init, shape, self.param_dtype)
-    dtype = jnp.dtype(self.dtype or x.dtype)
-    y, mean, var = batch_norm(x, scale, bias, epsilon=self.epsilon, dtype=dtype)
-    for name, value in (("mean", mean), ("var", var)):
-      running = self.get_variable("batch_stats", name)
-      running = self.momentum * running + (1 - self.momentum) * value
-      self.put_variable("batch_stats", name, running)
-    return y
 
 
 def batch_norm(

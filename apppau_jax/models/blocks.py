@@ -19,22 +19,27 @@ from jax.typing import DTypeLike
 from apppau_jax.models import batch_norm
 
 NORMS = ("batch", "group")
+EPSILON = 1e-5  # added to variances
 _GROUPS = 8
+_MOMENTUM = 0.9  # of the running statistics
 
 
-class Convolutions(NamedTuple):
-  """Functions that compute convolutions, with XLA's or another library.
-
-  Both are called as `jax.lax.conv_general_dilated` is.
+class Operations(NamedTuple):
+  """The functions that a network computes with, XLA's or those of a library.
 
   Attributes:
-    conv: Computes any convolution.
-    up: Convolves `[b, h, w, c]` with a 1x1 kernel `[1, 1, c, 4d]`, then
-      rearranges the result to `[b, 2h, 2w, d]` by `depth_to_space`.
+    conv: Computes any convolution, called as `jax.lax.conv_general_dilated` is.
+    up: Called likewise; convolves `[b, h, w, c]` with a 1x1 kernel
+      `[1, 1, c, 4d]`, then rearranges the result to `[b, 2h, 2w, d]` by
+      `depth_to_space`.
+    norm_relu: Normalises by the statistics of the batch, like `norm_relu`.
+    pool: Takes the maximum over 2x2 windows, like `max_pool`.
   """
 
   conv: Callable[..., jax.Array]
   up: Callable[..., jax.Array]
+  norm_relu: Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
+  pool: Callable[[jax.Array], jax.Array]
 
 
 def max_pool(x: jax.Array) -> jax.Array:
@@ -69,7 +74,75 @@ def _xla_up(*args: Any, **more: Any) -> jax.Array:
   return depth_to_space(lax.conv_general_dilated(*args, **more))
 
 
-XLA = Convolutions(conv=lax.conv_general_dilated, up=_xla_up)
+def norm_relu(
+  x: jax.Array, scale: jax.Array, bias: jax.Array, *, relu: bool
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Normalise by the statistics of the batch, then apply ReLU if asked.
+
+  Args:
+    x: `[b, h, w, c]`.
+    scale: `[c]`, factors of the normalised values.
+    bias: `[c]`, added to them.
+    relu: Whether ReLU follows.
+
+  Returns:
+    The result `[b, h, w, c]`, and mean and variance `[c]`; all float32.
+  """
+  y, mean, variance = batch_norm.batch_norm(
+    x, scale, bias, epsilon=EPSILON, dtype=jnp.float32
+  )
+  return nn.relu(y) if relu else y, mean, variance
+
+
+def normalize(
+  x: jax.Array,
+  scale: jax.Array,
+  bias: jax.Array,
+  mean: jax.Array,
+  variance: jax.Array,
+  *,
+  relu: bool,
+) -> jax.Array:
+  """Normalise like `norm_relu`, by the given mean and variance `[c]`."""
+  factor = lax.rsqrt(variance + EPSILON) * scale
+  mean, factor, bias = (v.reshape(1, 1, 1, -1) for v in (mean, factor, bias))
+  y = (x.astype(jnp.float32) - mean) * factor + bias
+  return nn.relu(y) if relu else y
+
+
+XLA = Operations(
+  conv=lax.conv_general_dilated, up=_xla_up, norm_relu=norm_relu, pool=max_pool
+)
+
+
+class BatchNorm(nn.Module):
+  """`flax.linen.BatchNorm` in float32, with ReLU; its variables are the same.
+
+  Attributes:
+    relu: Whether ReLU follows.
+    norm_relu: Normalises by the statistics of the batch.
+  """
+
+  relu: bool
+  norm_relu: Callable[..., tuple[jax.Array, jax.Array, jax.Array]] = norm_relu
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Normalise `[b, h, w, c]` by the batch's (train) or running statistics."""
+    shape = x.shape[-1:]
+    ones, zeros = nn.initializers.ones, nn.initializers.zeros
+    running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+    running_variance = self.variable("batch_stats", "var", jnp.ones, shape)
+    scale = self.param("scale", ones, shape)
+    bias = self.param("bias", zeros, shape)
+    if not train:
+      mean, variance = running_mean.value, running_variance.value
+      return normalize(x, scale, bias, mean, variance, relu=self.relu)
+    y, mean, variance = self.norm_relu(x, scale, bias, relu=self.relu)
+    if not self.is_initializing():
+      for running, new in ((running_mean, mean), (running_variance, variance)):
+        running.value = _MOMENTUM * running.value + (1 - _MOMENTUM) * new
+    return y
 
 
 class Norm(nn.Module):
@@ -80,10 +153,14 @@ class Norm(nn.Module):
     kind: `batch`, the paper's; or `group` (Wu and He 2018, arXiv:1803.08494),
       which normalises every image separately, in training and in evaluation,
       with 8 groups of channels, or as many as divide the channels.
+    relu: Whether ReLU follows.
+    norm_relu: Normalises by the statistics of the batch.
   """
 
   dtype: DTypeLike = jnp.float32
   kind: str = "batch"
+  relu: bool = False
+  norm_relu: Callable[..., tuple[jax.Array, jax.Array, jax.Array]] = norm_relu
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -92,10 +169,10 @@ class Norm(nn.Module):
       raise ValueError(f"norm is {self.kind!r}, not one of {', '.join(NORMS)}")
     if self.kind == "group":
       groups = math.gcd(_GROUPS, x.shape[-1])
-      return nn.GroupNorm(groups, dtype=self.dtype, name="gn")(x)
-    return batch_norm.BatchNorm(
-      use_running_average=not train, momentum=0.9, dtype=self.dtype, name="bn"
-    )(x)
+      y = nn.GroupNorm(groups, dtype=self.dtype, name="gn")(x)
+      return nn.relu(y) if self.relu else y
+    normalized = BatchNorm(self.relu, self.norm_relu, name="bn")
+    return normalized(x, train=train).astype(self.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,30 +182,31 @@ class Layers:
   Attributes:
     dtype: Type of the arithmetic; parameters stay in float32.
     norm_kind: `batch` or `group`; see `Norm`.
-    convolutions: Functions that compute the convolutions.
+    operations: The functions that the layers compute with.
   """
 
   dtype: DTypeLike = jnp.float32
   norm_kind: str = "batch"
-  convolutions: Convolutions = XLA
+  operations: Operations = XLA
 
   def conv(self, *args: Any, by: Any = None, **fields: Any) -> nn.Conv:
     """Return a `flax.linen.Conv` with initial kernels of He et al. 2015."""
     return nn.Conv(
       *args,
       kernel_init=nn.initializers.he_normal(),
-      conv_general_dilated=by or self.convolutions.conv,
+      conv_general_dilated=by or self.operations.conv,
       dtype=self.dtype,
       **fields,
     )
 
   def up(self, width: int, **fields: Any) -> nn.Conv:
     """Return a 2x2 transposed convolution of stride 2 to `width` channels."""
-    return self.conv(4 * width, (1, 1), by=self.convolutions.up, **fields)
+    return self.conv(4 * width, (1, 1), by=self.operations.up, **fields)
 
-  def norm(self, *, name: str) -> Norm:
-    """Return a normalisation layer."""
-    return Norm(self.dtype, self.norm_kind, name=name)
+  def norm(self, *, name: str, relu: bool = False) -> Norm:
+    """Return a normalisation layer, with ReLU if asked."""
+    by = self.operations.norm_relu
+    return Norm(self.dtype, self.norm_kind, relu, by, name=name)
 
 
 class ConvBlock(nn.Module):
@@ -146,7 +224,7 @@ class ConvBlock(nn.Module):
         self.width, (3, 3), use_bias=False, name=f"conv{i}"
       )
       x = conv(x)
-      x = nn.relu(self.layers.norm(name=f"norm{i}")(x, train=train))
+      x = self.layers.norm(name=f"norm{i}", relu=True)(x, train=train)
     return x
 
 

@@ -52,7 +52,7 @@ class Discriminator(Network):
       labelled images can teach wrong uses of the outline.
     dropout: Fraction of activations dropped in training, in [0, 1).
     dtype: Type of the convolutions' arithmetic.
-    convolutions: Functions that compute the convolutions.
+    operations: The functions that the layers compute with.
 
   Example:
     >>> import jax
@@ -74,7 +74,7 @@ class Discriminator(Network):
   class_input: str = "pair"
   dropout: float = 0.4
   dtype: DTypeLike = jnp.float32
-  convolutions: blocks.Convolutions = blocks.XLA
+  operations: blocks.Operations = blocks.XLA
 
   @nn.compact
   def __call__(
@@ -114,7 +114,7 @@ class Discriminator(Network):
 
   def _features(self, x: jax.Array, *, prefix: str, train: bool) -> jax.Array:
     """Apply the stages and the pooling: `[b, h, w, c]` to `[b, features]`."""
-    layers = blocks.Layers(self.dtype, convolutions=self.convolutions)
+    layers = blocks.Layers(self.dtype, operations=self.operations)
     x = x.astype(self.dtype)
     for stage in range(1, self.depth + 1):
       width, name = self.base_width * 2 ** (stage - 1), f"{prefix}stage{stage}"

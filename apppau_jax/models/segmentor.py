@@ -15,7 +15,7 @@ To add another architecture, write a file beside this one with a subclass of
 `network.Network` that
 
 * has the fields `base_width`, `num_structures`, `norm`, `dtype`, `remat` and
-  `convolutions` of `Segmentor`, and builds its layers by `blocks.Layers`;
+  `operations` of `Segmentor`, and builds its layers by `blocks.Layers`;
 * has `progressive`, True if it returns several side outputs;
 * maps images `[b, h, w, 1]` and `train` to a `network.SegmentorOutput`;
 
@@ -57,7 +57,7 @@ class Segmentor(Network):
       outputs stay float32.
     remat: Whether blocks and gates are recomputed for their gradients instead
       of stored: less memory, a third more work.
-    convolutions: Functions that compute the convolutions.
+    operations: The functions that the layers compute with.
 
   Example:
     >>> import jax
@@ -81,7 +81,7 @@ class Segmentor(Network):
   norm: str = "batch"
   dtype: DTypeLike = jnp.float32
   remat: bool = False
-  convolutions: blocks.Convolutions = blocks.XLA
+  operations: blocks.Operations = blocks.XLA
 
   @nn.compact
   def __call__(self, image: jax.Array, *, train: bool) -> SegmentorOutput:
@@ -125,7 +125,7 @@ class Segmentor(Network):
 
   @property
   def _layers(self) -> blocks.Layers:
-    return blocks.Layers(self.dtype, self.norm, self.convolutions)
+    return blocks.Layers(self.dtype, self.norm, self.operations)
 
   def _check(self, image: jax.Array) -> None:
     multiple = 2**self.depth
@@ -155,7 +155,7 @@ class Segmentor(Network):
     for level in range(1, self.depth + 1):
       width = self._width(level)
       if level > 1:
-        features = blocks.max_pool(features)
+        features = self.operations.pool(features)
         if self.pyramid:
           image = blocks.avg_pool(image)
           entry = self._block(f"pyramid{level}", width, repeats=1)
@@ -165,7 +165,9 @@ class Segmentor(Network):
       )
       skips[level] = features
     bottleneck = self._block("B", self._width(self.depth + 1))
-    features = self._run(bottleneck, blocks.max_pool(features), train=train)
+    features = self._run(
+      bottleneck, self.operations.pool(features), train=train
+    )
     return features, skips
 
   def _head(

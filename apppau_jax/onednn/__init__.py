@@ -1,6 +1,6 @@
-"""Convolutions by oneDNN, an alternative to XLA's on one CPU.
+"""Operations by oneDNN and by C, an alternative to XLA's on one CPU.
 
-The networks take this backend as an argument,
-`Segmentor(convolutions=convolutions.CONVOLUTIONS)`; nothing in the core
-(models, losses, training, inference) imports this package.
+The networks take them as an argument,
+`Segmentor(operations=operations.OPERATIONS)`; nothing in the core (models,
+losses, training, inference) imports this package.
 """

@@ -2,16 +2,10 @@
 
 On two cores with AVX-512, XLA's convolutions take 250 ms of a U-Net's training
 step and oneDNN's take 120 ms; results/archive/performance.md has the
-comparison. XLA reaches them by custom calls, through `_bridge.c`, which `pip
-install` compiles if there is a C compiler. oneDNN itself is the library in the
-package `onednn-cpu-gomp` (x86-64 Linux).
+comparison.
 """
 
-import ctypes
 import functools
-import importlib.machinery
-import importlib.metadata
-import pathlib
 from typing import Any
 
 import jax
@@ -20,57 +14,12 @@ import numpy as np
 from jax import lax
 
 from apppau_jax.models import blocks
+from apppau_jax.onednn import bridge
 
-_PACKAGE = "onednn-cpu-gomp"
-_LIBRARY = "libdnnl.so.3"
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-_FORWARD = "apppau_onednn_forward"
-_INPUT_GRADIENT = "apppau_onednn_input_gradient"
-_KERNEL_GRADIENT = "apppau_onednn_kernel_gradient"
-# Names of the custom calls in a program that uses these convolutions.
-CALLS = (_FORWARD, _INPUT_GRADIENT, _KERNEL_GRADIENT)
-
-
-def why_not() -> str:
-  """Return why `CONVOLUTIONS` cannot be used in this process, or "".
-
-  They work on one CPU only. A custom call has no sharding rule, so with several
-  devices, in this process or in others, XLA would gather the whole batch for
-  it.
-  """
-  if jax.default_backend() != "cpu":
-    return f"JAX runs on {jax.default_backend()}, not on a CPU"
-  if jax.device_count() > 1:
-    return f"there are {jax.device_count()} devices, not one"
-  return missing()
-
-
-@functools.cache
-def missing() -> str:
-  """Return what is missing of bridge or library, or "".
-
-  The first call opens the library and registers the custom calls with JAX.
-  """
-  bridge = _bridge()
-  if bridge is None:
-    return (
-      "its bridge is not compiled: `pip install` this project where there is "
-      "a C compiler"
-    )
-  library = _library()
-  if library is None:
-    return f"{_PACKAGE} is not installed (it is for x86-64 Linux)"
-  why = ctypes.create_string_buffer(1024)
-  opened = ctypes.CDLL(str(bridge))
-  size = ctypes.c_size_t(len(why))
-  if opened.onednn_open(str(library).encode(), why, size):
-    return why.value.decode(errors="replace")
-  for name in CALLS:
-    handler = getattr(opened, name.removeprefix("apppau_"))
-    jax.ffi.register_ffi_target(
-      name, jax.ffi.pycapsule(handler), platform="cpu"
-    )
-  return ""
+_FORWARD = "convolution_forward"
+_INPUT_GRADIENT = "convolution_input_gradient"
+_KERNEL_GRADIENT = "convolution_kernel_gradient"
 
 
 def convolution(
@@ -84,10 +33,10 @@ def convolution(
 
   oneDNN computes the convolutions that S and D consist of: float32, padding
   "SAME", equal strides, no dilation, no groups, with gradients in both
-  arguments (reverse mode). XLA computes all others, and those of a single
-  image, for which the reordering of kernels and the start of threads cost more
-  than they save. The result equals XLA's up to rounding and is bitwise
-  reproducible. Use it in programs for one CPU device, see `why_not`.
+  arguments (reverse mode). XLA computes all others, and those that
+  `bridge.computes` leaves to it. The result equals XLA's up to rounding and is
+  bitwise reproducible. Use it in programs for one CPU device, see
+  `bridge.why_not`.
 
   Args:
     image: `[b, h, w, c]`.
@@ -99,7 +48,7 @@ def convolution(
   Returns:
     `[b, ceil(h / stride), ceil(w / stride), d]`.
   """
-  if not _supported(image, kernel, strides, padding, more) or missing():
+  if not _supported(image, kernel, strides, padding, more):
     return lax.conv_general_dilated(image, kernel, strides, padding, **more)
   return _convolve(image, kernel, strides[0])
 
@@ -113,17 +62,14 @@ def up_convolution(
 ) -> jax.Array:
   """Upsample by a 2x2 transposed convolution of stride 2.
 
-  This is `blocks.Convolutions.up`. It is computed as the gradient of a 2x2
+  This is `blocks.Operations.up`. It is computed as the gradient of a 2x2
   convolution of stride 2 with respect to its input, so no depth-to-space
   follows.
   """
-  if not _supported(image, kernel, strides, padding, more) or missing():
+  if not _supported(image, kernel, strides, padding, more):
     return blocks.XLA.up(image, kernel, strides, padding, **more)
   unfolded = kernel.reshape(kernel.shape[2], 2, 2, -1).transpose(1, 2, 3, 0)
   return _transposed(image, unfolded)
-
-
-CONVOLUTIONS = blocks.Convolutions(conv=convolution, up=up_convolution)
 
 
 def _supported(
@@ -138,10 +84,8 @@ def _supported(
   supported_layout = lax.conv_dimension_numbers(*shapes, _LAYOUT)
   dilations = (more.get("lhs_dilation"), more.get("rhs_dilation"))
   return (
-    image.ndim == 4
-    and image.dtype == kernel.dtype == jnp.float32
-    and image.shape[0] > 1
-    and image.size > 0
+    bridge.computes(image)
+    and kernel.dtype == jnp.float32
     and padding == "SAME"
     and len(set(strides)) == 1
     and layout == supported_layout
@@ -200,27 +144,7 @@ _transposed.defvjp(_transposed_forward, _transposed_backward)
 def _call(
   name: str, *arguments: jax.Array, shape: tuple[int, ...], stride: int
 ) -> jax.Array:
-  call = jax.ffi.ffi_call(
-    name, jax.ShapeDtypeStruct(shape, jnp.float32), vmap_method="sequential"
+  (result,) = bridge.call(
+    name, *arguments, shapes=[shape], stride=np.int64(stride)
   )
-  return call(*arguments, stride=np.int64(stride))
-
-
-def _bridge() -> pathlib.Path | None:
-  """Return the path of the compiled `_bridge.c`; None if there is none."""
-  here = pathlib.Path(__file__)
-  for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-    path = here.with_name(f"_bridge{suffix}")
-    if path.exists():
-      return path
-  return None
-
-
-def _library() -> pathlib.Path | None:
-  """Return the path of oneDNN's library as pip installed it, or None."""
-  try:
-    listed = importlib.metadata.files(_PACKAGE) or []
-  except importlib.metadata.PackageNotFoundError:
-    return None
-  found = [pathlib.Path(f.locate()) for f in listed if f.name == _LIBRARY]
-  return found[0].resolve() if found and found[0].exists() else None
+  return result

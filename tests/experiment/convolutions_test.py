@@ -5,7 +5,7 @@ import pytest
 from apppau_jax.errors import ConfigError
 from apppau_jax.experiment import cost, networks
 from apppau_jax.models import blocks
-from apppau_jax.onednn import convolutions
+from apppau_jax.onednn import bridge, operations
 from configs import base
 
 
@@ -21,20 +21,20 @@ def config():
 
 @pytest.fixture(params=["", "there is none"])
 def why(request, monkeypatch):
-  monkeypatch.setattr(convolutions, "why_not", lambda: request.param)
+  monkeypatch.setattr(bridge, "why_not", lambda: request.param)
   return request.param
 
 
 def test_auto_takes_onednns_where_they_are(config, why):
-  chosen = networks.segmentor(config).convolutions
-  assert chosen is (blocks.XLA if why else convolutions.CONVOLUTIONS)
+  chosen = networks.segmentor(config).operations
+  assert chosen is (blocks.XLA if why else operations.OPERATIONS)
   said = networks.convolutions_by(config)
   assert said == ("XLA (not oneDNN: there is none)" if why else "oneDNN")
 
 
 def test_xlas_where_asked_for(config, why):
   config.model.convolutions = "xla"
-  assert networks.segmentor(config).convolutions is blocks.XLA
+  assert networks.segmentor(config).operations is blocks.XLA
   assert networks.convolutions_by(config) == "XLA"
 
 
@@ -44,20 +44,20 @@ def test_onednns_or_an_error_that_says_why(config, why):
     with pytest.raises(ConfigError, match="there is none"):
       networks.segmentor(config)
   else:
-    chosen = networks.segmentor(config).convolutions
-    assert chosen is convolutions.CONVOLUTIONS
+    chosen = networks.segmentor(config).operations
+    assert chosen is operations.OPERATIONS
 
 
 def test_both_players_have_the_same(config, monkeypatch):
-  monkeypatch.setattr(convolutions, "why_not", lambda: "")
+  monkeypatch.setattr(bridge, "why_not", lambda: "")
   config.discriminator.enabled = True
-  chosen = networks.discriminator(config).convolutions
-  assert chosen is convolutions.CONVOLUTIONS
+  chosen = networks.discriminator(config).operations
+  assert chosen is operations.OPERATIONS
 
 
 def test_operations_are_counted_whoever_does_them(config, monkeypatch):
   counts = []
   for why in ("", "there is none"):
-    monkeypatch.setattr(convolutions, "why_not", lambda why=why: why)
+    monkeypatch.setattr(bridge, "why_not", lambda why=why: why)
     counts.append(cost.flops(config, images=8))
   assert counts[0] == counts[1] > 1e6

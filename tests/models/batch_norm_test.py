@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from apppau_jax.models import batch_norm
+from apppau_jax.models import batch_norm, blocks
 
 CHANNELS = 5
 
@@ -17,9 +17,30 @@ def x():
   return jnp.asarray(rng.normal(2.0, 3.0, (3, 4, 6, CHANNELS)), jnp.float32)
 
 
+def _ours(*, train, dtype):
+  """Arguments of `apply` and `init`, with variables in the form of Flax's."""
+  module = blocks.Norm(dtype=dtype)
+  return (
+    lambda variables, *x, **more: module.apply(
+      {kind: {"bn": tree} for kind, tree in variables.items()},
+      *x,
+      train=train,
+      **more,
+    ),
+    lambda *args: module.init(*args, train=train),
+  )
+
+
+def _flax(*, train, dtype):
+  module = nn.BatchNorm(
+    use_running_average=not train, momentum=0.9, dtype=dtype
+  )
+  return module.apply, module.init
+
+
 def _trained(layer, x, dtype):
   """Output, new statistics and gradients of parameters and input."""
-  module = layer(use_running_average=False, momentum=0.9, dtype=dtype)
+  apply, _ = layer(train=True, dtype=dtype)
   statistics = {
     "mean": jnp.linspace(-1.0, 1.0, CHANNELS),
     "var": jnp.linspace(0.5, 2.0, CHANNELS),
@@ -31,7 +52,7 @@ def _trained(layer, x, dtype):
   weight = jax.random.normal(jax.random.key(1), x.shape)
 
   def loss(params, x):
-    y, updated = module.apply(
+    y, updated = apply(
       {"params": params, "batch_stats": statistics},
       x,
       mutable=["batch_stats"],
@@ -39,13 +60,13 @@ def _trained(layer, x, dtype):
     return (y * weight).sum(), (y, updated["batch_stats"])
 
   grads, (y, updated) = jax.grad(loss, argnums=(0, 1), has_aux=True)(params, x)
-  return y, updated, grads
+  return y, updated.get("bn", updated), grads
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_training_is_that_of_flax(x, dtype):
-  y, updated, grads = _trained(batch_norm.BatchNorm, x, dtype)
-  expected = _trained(nn.BatchNorm, x, dtype)
+  y, updated, grads = _trained(_ours, x, dtype)
+  expected = _trained(_flax, x, dtype)
   np.testing.assert_array_equal(y, expected[0])
   jax.tree.map(np.testing.assert_array_equal, updated, expected[1])
   assert y.dtype == dtype
@@ -57,16 +78,15 @@ def test_training_is_that_of_flax(x, dtype):
 
 
 def test_start_and_evaluation_are_those_of_flax(x):
-  found, expected = (
-    layer(use_running_average=True, dtype=jnp.float32)
-    for layer in (batch_norm.BatchNorm, nn.BatchNorm)
+  (apply, init), (flax_apply, flax_init) = (
+    layer(train=False, dtype=jnp.float32) for layer in (_ours, _flax)
   )
-  start = found.init(jax.random.key(0), x)
+  start = {k: v["bn"] for k, v in init(jax.random.key(0), x).items()}
   jax.tree.map(
-    np.testing.assert_array_equal, start, expected.init(jax.random.key(0), x)
+    np.testing.assert_array_equal, start, flax_init(jax.random.key(0), x)
   )
   moved = jax.tree.map(lambda leaf: leaf + 0.5, start)
-  np.testing.assert_array_equal(found.apply(moved, x), expected.apply(moved, x))
+  np.testing.assert_array_equal(apply(moved, x), flax_apply(moved, x))
 
 
 def test_a_constant_channel_has_a_finite_gradient():

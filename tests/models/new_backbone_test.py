@@ -23,15 +23,15 @@ class PlainNet(network.Network):
   norm: str = "batch"
   dtype: jnp.dtype = jnp.float32
   remat: bool = False
-  convolutions: blocks.Convolutions = blocks.XLA
+  operations: blocks.Operations = blocks.XLA
   progressive: bool = False
 
   @nn.compact
   def __call__(self, image, *, train):
-    layers = blocks.Layers(self.dtype, self.norm, self.convolutions)
+    layers = blocks.Layers(self.dtype, self.norm, self.operations)
     x = blocks.ConvBlock(self.base_width, 2, layers)(image, train=train)
     x = blocks.ConvBlock(2 * self.base_width, 2, layers)(
-      blocks.max_pool(x), train=train
+      self.operations.pool(x), train=train
     )
     x = blocks.Up(self.base_width, layers)(x, train=train)
     logits = layers.conv(self.num_structures, (1, 1))(x).astype(jnp.float32)

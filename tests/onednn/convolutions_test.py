@@ -12,13 +12,13 @@ import pytest
 from jax import lax
 from scipy import signal
 
-from apppau_jax.models import blocks, segmentor
-from apppau_jax.onednn import convolutions
+from apppau_jax.models import blocks
+from apppau_jax.onednn import bridge, convolutions
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 pytestmark = pytest.mark.skipif(
-  bool(convolutions.missing()), reason=f"no oneDNN: {convolutions.missing()}"
+  bool(bridge.missing()), reason=f"no oneDNN: {bridge.missing()}"
 )
 
 
@@ -40,7 +40,7 @@ def _draw(*shapes, seed=0):
 
 
 def _calls(function, *args):
-  return jax.jit(function).lower(*args).as_text().count("apppau_onednn")
+  return jax.jit(function).lower(*args).as_text().count("apppau_convolution")
 
 
 @pytest.mark.parametrize(("side", "size"), [(8, 3), (7, 5), (6, 1)])
@@ -173,36 +173,6 @@ def test_unsupported_convolutions_are_xlas(
   )
 
 
-def test_a_network_has_the_same_gradients():
-  (image,) = _draw((2, 16, 16, 1))
-  nets = [
-    segmentor.from_preset("ppau_unet", base_width=4, depth=1, convolutions=by)
-    for by in (blocks.XLA, convolutions.CONVOLUTIONS)
-  ]
-  rng = np.random.default_rng(1)
-  variables = jax.tree.map(
-    lambda leaf: np.float32(0.1 + rng.normal(size=leaf.shape) / 5),
-    jax.eval_shape(lambda: nets[0].init(jax.random.key(0), image, train=False)),
-  )
-
-  def gradients(net):
-    def loss(params):
-      out, _ = net.apply(
-        {**variables, "params": params},
-        image,
-        train=True,
-        mutable=["batch_stats"],
-      )
-      return jax.nn.sigmoid(out.logits).mean()
-
-    return jax.jit(jax.grad(loss))(variables["params"])
-
-  expected, found = map(gradients, nets)
-  total = np.sqrt(sum(float((x**2).sum()) for x in jax.tree.leaves(expected)))
-  for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found)):
-    np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * total)
-
-
 _EXIT_DURING_A_CALL = """
 import sys, time
 import jax, jax.numpy as jnp
@@ -228,37 +198,6 @@ def test_a_process_may_end_in_the_middle_of_one():
     [sys.executable, "-c", _EXIT_DURING_A_CALL], timeout=120, check=False
   )
   assert done.returncode == 7
-
-
-def test_several_devices_have_xlas():
-  said = subprocess.run(
-    [
-      sys.executable,
-      "-c",
-      "from apppau_jax.onednn import convolutions as c; print(c.why_not())",
-    ],
-    env={"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
-    capture_output=True,
-    text=True,
-    check=True,
-  ).stdout
-  assert "2 devices" in said
-
-
-@pytest.mark.parametrize(
-  ("lost", "named"),
-  [("_bridge", "compile"), ("_library", "onednn-cpu-gomp")],
-)
-def test_says_what_is_missing(monkeypatch, lost, named):
-  monkeypatch.setattr(convolutions, lost, lambda: None)
-  assert named in convolutions.missing.__wrapped__()
-
-
-def test_a_library_that_is_none_is_named(monkeypatch, tmp_path):
-  path = tmp_path / "libdnnl.so.3"
-  path.write_bytes(b"no library")
-  monkeypatch.setattr(convolutions, "_library", lambda: path)
-  assert "libdnnl.so.3" in convolutions.missing.__wrapped__()
 
 
 _MANY_CALLERS = """

@@ -1,101 +1,15 @@
-/* oneDNN's convolutions as custom calls of XLA, for one CPU.
+/* oneDNN's convolutions, and what else is needed of oneDNN.
 
-   This file declares the parts that it needs of the documented C interfaces of
-   both libraries: XLA's foreign function interface, version 0.x
-   (https://openxla.org/xla/custom_call), and oneDNN 3
-   (https://uxlfoundation.github.io/oneDNN). Neither library is needed for
-   compilation; oneDNN is opened by name. There is no Python here, because XLA's
-   threads may call this code while the interpreter shuts down. */
+   This file declares the parts that it needs of oneDNN 3
+   (https://uxlfoundation.github.io/oneDNN), which is not needed for
+   compilation; it is opened by name. */
+
+#include "bridge.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* XLA's foreign function interface. */
-
-enum { METADATA = 1, EXECUTE = 3, F32 = 11, INTERNAL = 13 };
-
-typedef struct extension {
-  size_t size;
-  int type;
-  struct extension *next;
-} extension;
-
-typedef struct {
-  size_t size;
-  extension *extensions;
-  int major, minor;
-} version;
-
-typedef struct {
-  extension base;
-  struct {
-    size_t size;
-    version api;
-    uint32_t traits;
-    int64_t state_type;
-  } * metadata;
-} metadata_extension;
-
-typedef struct {
-  size_t size;
-  extension *extensions;
-  const char *message;
-  int code;
-} error_arguments;
-
-typedef struct {
-  size_t size;
-  extension *extensions;
-  version api;
-  const void *internal;
-  void *(*create_error)(error_arguments *);
-} xla_api;
-
-typedef struct {
-  size_t size;
-  extension *extensions;
-  int type;
-  void *data;
-  int64_t rank;
-  int64_t *dims;
-} buffer;
-
-typedef struct {
-  size_t size;
-  extension *extensions;
-  int64_t count;
-  int *types;
-  buffer **items;
-} buffers;
-
-typedef struct {
-  int type;
-  void *value;
-} scalar;
-
-typedef struct {
-  size_t size;
-  extension *extensions;
-  int64_t count;
-  int *types;
-  void **names;
-  scalar **items;
-} attributes;
-
-typedef struct {
-  size_t size;
-  extension *extensions;
-  const xla_api *api;
-  void *context;
-  int stage;
-  buffers arguments, results;
-  attributes attributes;
-} call_frame;
 
 /* oneDNN: the values of dnnl_cpu, dnnl_f32, DNNL_ARG_SRC and so on. */
 
@@ -284,93 +198,48 @@ static int execute(convolution *c, const buffer *b[3]) {
   return dnnl.stream_wait(stream);
 }
 
-/* One worker thread executes all convolutions, one at a time. Each uses all
-   cores, and primitives share their scratch memory. OpenMP keeps a team of
-   threads for every thread that calls it; if XLA's threads called it directly,
-   the number of threads would be the square of the number of cores. */
-
-typedef struct {
-  kind what;
-  int64_t stride;
-  const buffer *buffers[3];
-  int failed;
-} request;
-
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* one at a time */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards `waiting` */
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static request *waiting;
-
-static void *work(void *unused) {
-  pthread_mutex_lock(&lock);
-  for (;;) {
-    while (!waiting) pthread_cond_wait(&changed, &lock);
-    request *o = waiting;
-    convolution *c = find(o->what, o->stride, o->buffers);
-    o->failed = !c || execute(c, o->buffers);
-    waiting = NULL;
-    pthread_cond_broadcast(&changed);
-  }
-  return unused;
-}
-
-static int fill(request *o) {
-  pthread_mutex_lock(&turn);
-  pthread_mutex_lock(&lock);
-  waiting = o;
-  pthread_cond_broadcast(&changed);
-  while (waiting) pthread_cond_wait(&changed, &lock);
-  pthread_mutex_unlock(&lock);
-  pthread_mutex_unlock(&turn);
-  return o->failed;
-}
-
-static void *error(const call_frame *frame, const char *message) {
-  error_arguments arguments = {sizeof arguments, NULL, message, INTERNAL};
-  return frame->api->create_error(&arguments);
-}
-
 /* `place` maps the two arguments and the result to x, k and y. */
-static void *run(call_frame *frame, kind what, const int place[3]) {
-  if (frame->extensions && frame->extensions->type == METADATA) {
-    metadata_extension *asked = (metadata_extension *)frame->extensions;
-    asked->metadata->api.major = 0; /* all minor versions have what is used */
-    asked->metadata->api.minor = frame->api ? frame->api->api.minor : 1;
-    asked->metadata->traits = 0;
-    return NULL;
-  }
-  if (frame->stage != EXECUTE) return NULL;
-  if (frame->arguments.count != 2 || frame->results.count != 1 ||
-      frame->attributes.count != 1)
-    return error(frame, "oneDNN: expected two arguments, one result, a stride");
-  request o = {.what = what};
-  o.buffers[place[0]] = frame->arguments.items[0];
-  o.buffers[place[1]] = frame->arguments.items[1];
-  o.buffers[place[2]] = frame->results.items[0];
-  for (int i = 0; i < 3; i++)
-    if (o.buffers[i]->type != F32 || o.buffers[i]->rank != 4)
-      return error(frame, "oneDNN: expected float32 arrays of four axes");
-  o.stride = *(int64_t *)frame->attributes.items[0]->value;
-  if (fill(&o)) return error(frame, "oneDNN: unsupported, or out of memory");
-  return NULL;
+static int compute(const call_frame *frame, kind what, const int place[3]) {
+  const int64_t stride = *(const int64_t *)attribute_of(frame, 0);
+  const buffer *b[3];
+  b[place[0]] = frame->arguments.items[0];
+  b[place[1]] = frame->arguments.items[1];
+  b[place[2]] = frame->results.items[0];
+  convolution *c = find(what, stride, b);
+  return !c || execute(c, b);
 }
 
-void *onednn_forward(call_frame *frame) {
-  return run(frame, FORWARD, (const int[]){X, K, Y});
+static int forward(const call_frame *frame) {
+  return compute(frame, FORWARD, (const int[]){X, K, Y});
 }
 
-void *onednn_input_gradient(call_frame *frame) {
-  return run(frame, INPUT_GRADIENT, (const int[]){K, Y, X});
+static int input_gradient(const call_frame *frame) {
+  return compute(frame, INPUT_GRADIENT, (const int[]){K, Y, X});
 }
 
-void *onednn_kernel_gradient(call_frame *frame) {
-  return run(frame, KERNEL_GRADIENT, (const int[]){X, Y, K});
+static int kernel_gradient(const call_frame *frame) {
+  return compute(frame, KERNEL_GRADIENT, (const int[]){X, Y, K});
+}
+
+void *convolution_forward(call_frame *frame) {
+  static const operation o = {2, 1, 1, "444", forward};
+  return bridge_run(frame, &o);
+}
+
+void *convolution_input_gradient(call_frame *frame) {
+  static const operation o = {2, 1, 1, "444", input_gradient};
+  return bridge_run(frame, &o);
+}
+
+void *convolution_kernel_gradient(call_frame *frame) {
+  static const operation o = {2, 1, 1, "444", kernel_gradient};
+  return bridge_run(frame, &o);
 }
 
 /* Open oneDNN; call it once, before any other function.
 
    Returns 0 on success, otherwise writes the reason to `why`. */
-int onednn_open(const char *path, char *why, size_t room) {
+int bridge_open(const char *path, char *why, size_t room) {
   static const struct {
     const char *name;
     void *function;
@@ -412,11 +281,9 @@ int onednn_open(const char *path, char *why, size_t room) {
     snprintf(why, room, "%s cannot create a CPU engine", path);
     return 1;
   }
-  pthread_t worker;
-  if (pthread_create(&worker, NULL, work, NULL)) {
+  if (bridge_start()) {
     snprintf(why, room, "the worker thread cannot be created");
     return 1;
   }
-  pthread_detach(worker);
   return 0;
 }
