@@ -13,7 +13,7 @@ def test_the_bytes_are_shared(tmp_path):
   subprocess.run(
     [
       *(sys.executable, "-m", "benchmarks.sharded_input", "--films=16"),
-      *("--side=64", "--steps=2", "--pause=0.01"),
+      *("--side=128", "--steps=2", "--pause=0.01"),
       f"--json={tmp_path / 'found.json'}",
     ],
     cwd=pathlib.Path(__file__).parents[2],
