@@ -82,7 +82,11 @@ class Kept:
     folder = _setting("jax_compilation_cache_dir")
     leaves = jax.tree.leaves(arguments)
     is_traced = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
-    if not folder or arguments[1].shape[0] > 1 or is_traced:
+    is_here = folder and "://" not in folder  # and not in a cloud's storage
+    # Programs are for JAX's own choice of a device.
+    is_elsewhere = _setting("jax_default_device") is not None
+    several = arguments[1].shape[0] > 1
+    if not is_here or is_elsewhere or several or is_traced:
       return None
     try:
       name = _name(self._of, arguments)

@@ -90,12 +90,20 @@ def test_what_is_not_known_is_not_kept(folder, of):
   assert not folder.exists()
 
 
-def test_several_rows_and_no_cache_are_not_kept(folder):
+def test_on_a_chosen_device_nothing_is_kept(folder):
+  with jax.default_device(jax.devices()[1]):
+    _run([])
+  assert not folder.exists()
+
+
+def test_several_rows_and_no_cache_are_not_kept(folder, monkeypatch):
   _run([], rows=2)
   assert not folder.exists()
-  jax.config.update("jax_compilation_cache_dir", None)
-  _run([])
-  assert not folder.exists()
+  monkeypatch.chdir(folder.parent)
+  for elsewhere in (None, "gs://bucket/cache"):
+    jax.config.update("jax_compilation_cache_dir", elsewhere)
+    _run([])
+    assert not [*folder.parent.iterdir()]
 
 
 def test_shapes_are_those_of_a_call_and_need_no_second_trace(folder):
