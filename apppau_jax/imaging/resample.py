@@ -36,11 +36,25 @@ def _sum_rows(values: np.ndarray, new: int) -> np.ndarray:
   """Sums what each of `new` equal bands covers, in 1/new rows; int64."""
   old = len(values)
   sums = np.empty((new, values.shape[1]), np.int64)
+  narrow = _type_of_sums(values, -(-old // new) + 1)
   for i in range(new):
     first, skipped = divmod(i * old, new)
     last, taken = divmod((i + 1) * old, new)
-    sums[i] = values[first:last].sum(axis=0, dtype=np.int64) * new
+    sums[i] = values[first:last].sum(axis=0, dtype=narrow)
+    sums[i] *= new
     sums[i] -= skipped * values[first].astype(np.int64)
     if taken:
       sums[i] += taken * values[last].astype(np.int64)
   return sums
+
+
+def _type_of_sums(values: np.ndarray, count: int) -> np.dtype:
+  """Returns the smallest type that holds sums of `count` of the values.
+
+  Most of the time of resampling goes into these sums, and as much less as the
+  type is smaller.
+  """
+  if values.dtype == np.int64:
+    return values.dtype
+  most = 1 if values.dtype == bool else np.iinfo(values.dtype).max
+  return np.min_scalar_type(int(most) * count)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import measure
@@ -42,3 +43,13 @@ def test_halves_are_rounded_up():
 def test_same_size_is_the_identity():
   grey = np.random.default_rng(0).integers(0, 256, (9, 7), dtype=np.uint8)
   np.testing.assert_array_equal(resample.resize_area(grey, grey.shape), grey)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16])
+def test_sums_of_many_bright_rows_do_not_overflow(dtype):
+  white = 1 if dtype is bool else np.iinfo(dtype).max
+  image = np.full((1031, 257), white, dtype)
+  if dtype is bool:
+    assert resample.resize_mask(image, (3, 2)).all()
+  else:
+    assert (resample.resize_area(image, (3, 2)) == white).all()
