@@ -52,11 +52,12 @@ def read_mask(content: bytes | Path, *, name: str = "") -> np.ndarray:
   name = name or decode.default_name(content)
   stored = functools.partial(_stored, name=name)
   grey = decode.read_levels(content, name=name, special=stored)
-  inside = grey != 0
-  values = np.unique(grey[inside])
+  inside, most = grey != 0, grey.max()
   full = np.iinfo(grey.dtype).max
-  if not len(values) or (len(values) == 1 and values[0] in (1, 255, full)):
+  # Counting is far faster than finding the values of most masks, which are two.
+  if most in (0, 1, 255, full) and not np.any(inside & (grey != most)):
     return inside
+  values = np.unique(grey[inside])
   if len(values) == 2 and _are_two_lungs(*(grey == v for v in values)):
     return inside
   counts = np.bincount(grey.ravel())

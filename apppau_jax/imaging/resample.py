@@ -51,10 +51,24 @@ def _sum_rows(values: np.ndarray, new: int) -> np.ndarray:
 
 def _sum_between(values: np.ndarray, first: np.ndarray) -> np.ndarray:
   """Sums the rows from each number in `first` to the next; int64."""
+  narrow = _type_of_sums(values, int(np.diff(first).max()) + 1)
   if values.size < _FEW:
-    sums = np.add.reduceat(values, first[:-1], axis=0, dtype=np.int64)
+    sums = np.add.reduceat(values, first[:-1], axis=0, dtype=narrow)
     sums[first[:-1] == first[1:]] = 0  # where `reduceat` takes one row
-    return sums
-  return np.stack(
-    [values[i:j].sum(axis=0, dtype=np.int64) for i, j in pairwise(first)]
-  )
+  else:
+    sums = np.stack(
+      [values[i:j].sum(axis=0, dtype=narrow) for i, j in pairwise(first)]
+    )
+  return sums.astype(np.int64)
+
+
+def _type_of_sums(values: np.ndarray, count: int) -> np.dtype:
+  """Returns the smallest type that holds sums of `count` of the values.
+
+  Most of the time of resampling goes into these sums, and as much less as the
+  type is smaller.
+  """
+  if values.dtype == np.int64:
+    return values.dtype
+  most = 1 if values.dtype == bool else np.iinfo(values.dtype).max
+  return np.min_scalar_type(int(most) * count)

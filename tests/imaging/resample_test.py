@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import measure
@@ -55,3 +56,13 @@ def test_many_values_are_summed_like_few(monkeypatch):
   for size, expected in few.items():
     np.testing.assert_array_equal(resample.resize_area(image, size), expected)
     assert np.abs(expected - _brute_force(image, size)).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16])
+def test_sums_of_many_bright_rows_do_not_overflow(dtype):
+  white = 1 if dtype is bool else np.iinfo(dtype).max
+  image = np.full((1031, 257), white, dtype)
+  if dtype is bool:
+    assert resample.resize_mask(image, (3, 2)).all()
+  else:
+    assert (resample.resize_area(image, (3, 2)) == white).all()

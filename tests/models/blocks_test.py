@@ -1,5 +1,8 @@
 """The fast forms of the layers equal the textbook ones."""
 
+import functools
+
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -102,3 +105,17 @@ def test_group_normalisation_by_hand(width, groups):
 def test_an_unknown_norm_is_refused(x):
   with pytest.raises(ValueError, match=r"layer.*batch, group"):
     blocks.Norm(kind="layer").init(jax.random.key(0), x, train=True)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_batch_normalisation_is_flax_with_the_same_variables(x, train):
+  module = blocks.BatchNorm(relu=True)
+  flax = nn.BatchNorm(use_running_average=not train, momentum=0.9)
+  variables = module.init(jax.random.key(1), x, train=train)
+  chex.assert_trees_all_equal(variables, flax.init(jax.random.key(1), x))
+  variables = jax.tree.map(lambda leaf: leaf + 0.3, variables)
+  run = functools.partial(module.apply, mutable="batch_stats")
+  found, new = run(variables, x, train=train)
+  expected, new_expected = flax.apply(variables, x, mutable="batch_stats")
+  np.testing.assert_array_equal(found, nn.relu(expected))
+  chex.assert_trees_all_equal(new, new_expected)
