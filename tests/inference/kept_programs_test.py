@@ -164,8 +164,8 @@ def test_a_network_from_a_file_gives_the_same_masks(folder, assert_same):
   np.testing.assert_allclose(found[1].logits, traced.logits, atol=1e-6)
   np.testing.assert_array_equal(found[1].logits > 0, traced.logits > 0)
   assert found[1].attention.keys() == expected.attention.keys()
-  # The convolutions are part of the name.
-  other = network.clone(convolutions=XLA._replace(up=jax.lax.conv))
+  # The operations are part of the name.
+  other = network.clone(operations=XLA._replace(up=jax.lax.conv))
   names = [
     kept_programs._name((net,), (variables, image)) for net in (network, other)
   ]
