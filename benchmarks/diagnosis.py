@@ -15,6 +15,7 @@ for each fold. Last, all films of --dataset teach, and --other is measured.
 Prepare both sets at each resolution first (`launch.prepare_data`).
 """
 
+import functools
 import json
 import pathlib
 from collections.abc import Mapping
@@ -61,7 +62,8 @@ class Films(NamedTuple):
 def main(argv) -> None:
   """Measure folds and the other set; print and write the figures."""
   del argv
-  films = {name: _films(name) for name in (_DATASET.value, _OTHER.value)}
+  with progress.verbose():
+    films = {name: _films(name) for name in (_DATASET.value, _OTHER.value)}
   own = films[_DATASET.value]
   found: dict[str, Any] = {
     "films": {name: np.bincount(f.label).tolist() for name, f in films.items()},
@@ -126,16 +128,15 @@ def features(model: Model, image: np.ndarray) -> np.ndarray:
   return np.concatenate(columns, axis=1)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def _apply(network, variables, image) -> Any:
-  output, state = jax.jit(
-    lambda v, x: network.apply(
-      v,
-      x,
-      train=False,
-      capture_intermediates=lambda m, _: isinstance(m, blocks.ConvBlock),
-      mutable=["intermediates"],
-    )
-  )(variables, image)
+  output, state = network.apply(
+    variables,
+    image,
+    train=False,
+    capture_intermediates=lambda m, _: isinstance(m, blocks.ConvBlock),
+    mutable=["intermediates"],
+  )
   return output, state["intermediates"]
 
 

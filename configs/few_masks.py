@@ -5,7 +5,8 @@
 the images without masks. `launch.reproduce --table=semi` compares all of them.
 
 The weights of the last step are used: with a few masks, none are spared to
-choose among checkpoints.
+choose among checkpoints. With a single mask the model in the package was better
+as it is (results/semi.md).
 
 Prepare: python -m launch.prepare_data --dataset=montgomery --raw_dir=RAW
 Run: python -m launch.train --workdir=runs/few \
