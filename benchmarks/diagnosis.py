@@ -65,20 +65,25 @@ def main(argv) -> None:
   with progress.verbose():
     films = {name: _films(name) for name in (_DATASET.value, _OTHER.value)}
   own = films[_DATASET.value]
-  found: dict[str, Any] = {
-    "films": {name: np.bincount(f.label).tolist() for name, f in films.items()},
-    "features": own.features.shape[1],
-    "resolutions": [*map(int, _RESOLUTIONS.value)],
-  }
+  found: dict[str, Any] = {}
+
+  def keep(name: str, figures: Any) -> None:
+    found[name] = figures
+    progress.say(f"{name}: {json.dumps(figures)}")
+    if _JSON.value:
+      text = json.dumps(found, indent=2) + "\n"
+      pathlib.Path(_JSON.value).write_text(text)
+
+  keep(
+    "films", {name: np.bincount(f.label).tolist() for name, f in films.items()}
+  )
+  keep("features", own.features.shape[1])
+  keep("resolutions", [*map(int, _RESOLUTIONS.value)])
   folds = _folds()
   for count in (0, *map(int, _COUNTS.value)):
-    found[str(count or "all")] = _cross_validate(own, folds, count=count)
+    keep(str(count or "all"), _cross_validate(own, folds, count=count))
   score = _learn(own).decision_function(films[_OTHER.value].features)
-  found[f"on {_OTHER.value}"] = _auroc(films[_OTHER.value].label, score)
-  for name, figures in found.items():
-    progress.say(f"{name}: {json.dumps(figures)}")
-  if _JSON.value:
-    pathlib.Path(_JSON.value).write_text(json.dumps(found, indent=2) + "\n")
+  keep(f"on {_OTHER.value}", _auroc(films[_OTHER.value].label, score))
 
 
 def _dataset(name: str, resolution: int) -> Dataset:

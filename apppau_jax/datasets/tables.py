@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from apppau_jax.errors import DataError
 
 _TENTH = 10
 _WIDEST = 2**24  # characters of a cell
+_WIDE = threading.Lock()
 
 
 class Row(NamedTuple):
@@ -150,9 +152,14 @@ def parts(
 
 @contextlib.contextmanager
 def wide_cells() -> Iterator[None]:
-  """Lets tables have cells of more than 131,072 characters, as of masks."""
-  before = csv.field_size_limit(_WIDEST)
-  try:
-    yield
-  finally:
-    csv.field_size_limit(before)
+  """Lets tables have cells of more than 131,072 characters, as of masks.
+
+  The limit is one of the process: one thread at a time, else the first to end
+  would set it back for the others, and the last would not.
+  """
+  with _WIDE:
+    before = csv.field_size_limit(_WIDEST)
+    try:
+      yield
+    finally:
+      csv.field_size_limit(before)
