@@ -76,6 +76,7 @@ setuptools.setup(
     "rich>=13",
     "safetensors>=0.5",
     "scikit-image>=0.25",
+    "scikit-learn>=1.5",
     "scipy>=1.14",
     "tensorboardX>=2.6.2",
     "tensorflow-datasets>=4.9.8",
@@ -114,7 +115,6 @@ setuptools.setup(
       "pytest-xdist>=3.5",
       "requests>=2.32",
       "ruff>=0.8",
-      "scikit-learn>=1.5",
     ],
   },
   classifiers=[

@@ -60,9 +60,11 @@ _names = functools.partial(
 _SPLIT = re.compile(r"paper|idiap|given|auto|classification|fold-\d+-of-\d+")
 
 _PLAYERS = "discriminator.enabled"
+_CLASSIFIES = "classifier.enabled"
 _CLASSES = (
-  _PLAYERS,
-  "discriminator.class_weight or discriminator.predicted_weight",
+  f"{_PLAYERS} or {_CLASSIFIES}",
+  "discriminator.class_weight or discriminator.predicted_weight or "
+  f"{_CLASSIFIES}",
 )
 _ONE_CLASS = "data.diagnosis=class"
 _FEWER_LABELS = (
@@ -124,7 +126,9 @@ class Data(keys.Section):
     choices=("class", "findings"),
     used_by=_CLASSES,
   )
-  class_names: tuple[str, ...] = _names("(): as prepared", used_by=_PLAYERS)
+  class_names: tuple[str, ...] = _names(
+    "(): as prepared", used_by=f"{_PLAYERS} or {_CLASSIFIES}"
+  )
   split: str = key(
     "paper",
     "auto: given where the data set has one, else paper",
@@ -293,6 +297,13 @@ class Discriminator(keys.Section):
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
+class Classifier(keys.Section):
+  """A linear classifier of S's features, in place of D's classes."""
+
+  enabled: bool = key(False, "fitted after the training, does not change S")
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
 class Adversarial(keys.Section):
   """The adversarial term of S, c L_adv of eq. (3)."""
 
@@ -369,6 +380,7 @@ class Config(keys.Section):
   train: Train = section(Train)
   augment: Augment = section(Augment)
   discriminator: Discriminator = section(Discriminator, used_by=_PLAYERS)
+  classifier: Classifier = section(Classifier)
   adversarial: Adversarial = section(Adversarial, used_by=_PLAYERS)
   consistency: Consistency = section(Consistency, used_by=_METHOD)
   eval: Eval = section(Eval)

@@ -3,52 +3,42 @@
   python -m benchmarks.diagnosis --data_dir=data --dataset=shenzhen \
     --other=montgomery --json=diagnosis.json
 
-The segmentor of the package, trained on phantoms alone, sees every film. Its
-features (of every block, at each of --resolutions) are pooled over the lungs
-that it outlines itself: mean, standard deviation, maximum, and the difference
-of the means of both lungs. Logistic regression with a quadratic penalty learns
-the class from them. The penalty is chosen by folds within the training films,
-so that the test films choose nothing. Five folds by patient, of all films with
-a class; --counts are budgets of classes, drawn in equal parts, --draws times
-for each fold. Last, all films of --dataset teach, and --other is measured.
+The segmentor of the package, trained on phantoms alone, sees every film. A run
+with `config.classifier.enabled` has the same features (see
+`models.feature_classifier`) at one resolution; here those of several
+--resolutions stand side by side. The penalty is chosen by folds within the
+training films, so that the test films choose nothing. Five folds by patient, of
+all films with a class; --counts are budgets of classes, drawn in equal parts,
+--draws times for each fold. Last, all films of --dataset teach, and --other is
+measured. --workdir takes the segmentor of a run in place of the package's.
 
 Prepare both sets at each resolution first (`launch.prepare_data`).
 """
 
-import functools
+import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from absl import app, flags
-from sklearn import (
-  linear_model,
-  metrics,
-  model_selection,
-  pipeline,
-  preprocessing,
-)
+from sklearn import metrics
 
 from apppau_jax import progress
 from apppau_jax.datasets.dataset import Dataset
-from apppau_jax.experiment import loading
-from apppau_jax.inference.model import Model
+from apppau_jax.experiment import classifier, loading, model_file, networks
 from apppau_jax.metrics import bootstrap
-from apppau_jax.models import blocks
-from apppau_jax.transforms import normalize
 
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Prepared data sets.")
+_WORKDIR = flags.DEFINE_string("workdir", "box", "A run, or box.")
 _DATASET = flags.DEFINE_string("dataset", "shenzhen", "The set that teaches.")
 _OTHER = flags.DEFINE_string("other", "montgomery", "Another set to measure.")
 _RESOLUTIONS = flags.DEFINE_list("resolutions", ["128", "256"], "In pixels.")
 _COUNTS = flags.DEFINE_list("counts", ["40"], "Budgets of classes besides all.")
 _DRAWS = flags.DEFINE_integer("draws", 3, "Draws of a budget in each fold.", 1)
 _JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
-_FOLDS, _BATCH = 5, 32
-_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # weights of the likelihood
+_FOLDS = 5
 
 
 class Films(NamedTuple):
@@ -82,7 +72,7 @@ def main(argv) -> None:
   folds = _folds()
   for count in (0, *map(int, _COUNTS.value)):
     keep(str(count or "all"), _cross_validate(own, folds, count=count))
-  score = _learn(own).decision_function(films[_OTHER.value].features)
+  score = _learn(own)(films[_OTHER.value].features)
   keep(f"on {_OTHER.value}", _auroc(films[_OTHER.value].label, score))
 
 
@@ -92,73 +82,16 @@ def _dataset(name: str, resolution: int) -> Dataset:
 
 def _films(name: str) -> Films:
   """Return the films of a set whose class is known, with all features."""
-  model = loading.load()
+  run = loading.load_runs([model_file.find(_WORKDIR.value)])
+  network = networks.feature_classifier(run.config)
   each = []
   for resolution in map(int, _RESOLUTIONS.value):
     dataset = _dataset(name, resolution)
     ids = [entry.id for entry in dataset.entries if entry.label >= 0]
     source = dataset.open(ids, masks_of=())
-    parts = []
-    with progress.bar(f"{name} at {resolution} px") as update:
-      for start in range(0, len(ids), _BATCH):
-        part = source.take(range(start, min(start + _BATCH, len(ids))))
-        parts.append(features(model, part.image))
-        update(min(start + _BATCH, len(ids)), len(ids))
-    each.append(np.concatenate(parts))
+    model = dataclasses.replace(run.model, resolution=resolution)
+    each.append(classifier.features(network, model, source))
   return Films(tuple(ids), np.concatenate(each, axis=1), source.label)
-
-
-def features(model: Model, image: np.ndarray) -> np.ndarray:
-  """Return the features of images `[b, h, h, 1]`, pooled over their lungs."""
-  (member,) = model.members
-  output, found = jax.device_get(
-    _apply(
-      member.segmentor,
-      member.variables,
-      normalize.normalize(image, method=member.normalization),
-    )
-  )
-  prob = 1 / (1 + np.exp(-output.logits))
-  sides = [prob[..., k] for k, s in enumerate(model.structures) if "lung" in s]
-  columns = []
-  for name in sorted(found):
-    (values,) = found[name]["__call__"]
-    weights = [_shrunk(side, values.shape[1]) for side in sides]
-    both = np.clip(sum(weights), 0, 1)
-    mean, sd = _moments(values, both)
-    inside = np.where(both[..., None] > 0.5, values, -np.inf).max((1, 2))
-    left, right = (_moments(values, side)[0] for side in weights)
-    columns += [mean, sd, np.where(np.isfinite(inside), inside, 0)]
-    columns.append(abs(left - right))
-  return np.concatenate(columns, axis=1)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _apply(network, variables, image) -> Any:
-  output, state = network.apply(
-    variables,
-    image,
-    train=False,
-    capture_intermediates=lambda m, _: isinstance(m, blocks.ConvBlock),
-    mutable=["intermediates"],
-  )
-  return output, state["intermediates"]
-
-
-def _shrunk(weight: np.ndarray, side: int) -> np.ndarray:
-  """Average `[b, h, h]` to `[b, side, side]`."""
-  b, h, _ = weight.shape
-  return weight.reshape(b, side, h // side, side, h // side).mean((2, 4))
-
-
-def _moments(
-  values: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """Return the weighted mean and standard deviation of each channel."""
-  weight = weight[..., None] / (weight.sum((1, 2))[:, None, None, None] + 1e-6)
-  mean = (values * weight).sum((1, 2))
-  spread = (values - mean[:, None, None]) ** 2
-  return mean, np.sqrt((spread * weight).sum((1, 2)))
 
 
 def _folds() -> list[tuple[set[str], set[str]]]:
@@ -191,7 +124,7 @@ def _cross_validate(
       if count:
         rows = _drawn(rows, films.label, count=count, seed=draw)
       learnt = _learn(films, rows)
-      scores[tested] = learnt.decision_function(films.features[tested])
+      scores[tested] = learnt(films.features[tested])
       label = films.label[tested]
       areas.append(metrics.roc_auc_score(label, scores[tested]))
       right.append(np.mean((scores[tested] > 0) == label))
@@ -213,19 +146,19 @@ def _drawn(
   return np.concatenate(each)
 
 
-def _learn(films: Films, rows: np.ndarray | None = None) -> Any:
-  """Fit logistic regression, its penalty chosen by folds of its own films."""
+def _learn(
+  films: Films, rows: np.ndarray | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+  """Fit the classifier; return the map of features to the logit of class 1."""
   rows = np.arange(len(films.ids)) if rows is None else rows
-  search = model_selection.GridSearchCV(
-    pipeline.make_pipeline(
-      preprocessing.StandardScaler(),
-      linear_model.LogisticRegression(max_iter=3000),
-    ),
-    {"logisticregression__C": _PENALTIES},
-    scoring="roc_auc",
-    cv=model_selection.StratifiedKFold(5, shuffle=True, random_state=0),
-  )
-  return search.fit(films.features[rows], films.label[rows])
+  fitted = classifier.fit_linear(films.features[rows], films.label[rows])
+  params: Any = fitted["params"]
+  kernel, bias = (np.diff(v)[..., 0] for v in params["head"].values())
+
+  def score(features: np.ndarray) -> np.ndarray:
+    return (features - params["mean"]) / params["sd"] @ kernel + bias
+
+  return score
 
 
 def _auroc(label: np.ndarray, score: np.ndarray) -> Mapping[str, Any]:

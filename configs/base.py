@@ -77,6 +77,21 @@ def classifier(config: ml_collections.ConfigDict, diagnosis: str):
   return without_adversarial(without_consistency(config))
 
 
+def feature_classifier(config: ml_collections.ConfigDict, classes: str):
+  """Fit a linear classifier of S's features, which does not change S.
+
+  Args:
+    config: a recipe in which D learns no class.
+    classes: the number of training images with a class, or all.
+  """
+  config.classifier.enabled = True
+  config.data.class_fraction = 1.0
+  config.data.class_count = 0 if classes == "all" else int(classes)
+  config.data.unmasked_images = True
+  config.data.classes_without_masks = True
+  return config
+
+
 def without_adversarial(config: ml_collections.ConfigDict):
   """Remove the adversarial term of S."""
   config.adversarial.form = "none"

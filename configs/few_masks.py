@@ -2,7 +2,10 @@
 
 `dataset=` is montgomery or shenzhen, `masks=` the number of masks or all,
 `start=` is box or none, and `method=` is one of `METHODS`: what S learns from
-the images without masks. `launch.reproduce --table=semi` compares all of them.
+the images without masks. `classes=` is the number of classes or all: a linear
+classifier of S's features is fitted to them, also of images without masks;
+none, the default, fits none. `launch.reproduce --table=semi` compares the
+methods.
 
 The weights of the last step are used: with a few masks, none are spared to
 choose among checkpoints. With a single mask the model in the package was better
@@ -32,7 +35,12 @@ METHODS = {
 
 def get_config(arg=None):
   arg = base.parse_arg(
-    arg, dataset="montgomery", masks="3", start="box", method="copy_paste"
+    arg,
+    dataset="montgomery",
+    masks="3",
+    start="box",
+    method="copy_paste",
+    classes="none",
   )
   if arg.dataset not in RECIPES or arg.method not in METHODS:
     raise ValueError(
@@ -48,6 +56,8 @@ def get_config(arg=None):
   config.eval.checkpoint = "latest"
   config.model.base_width = 8
   config.train.start_from = arg.start
+  if arg.classes != "none":
+    config = base.feature_classifier(config, arg.classes)
   return base.quick(config) if arg.quick else config
 
 

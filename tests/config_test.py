@@ -39,6 +39,7 @@ ARGUMENTS = {
   "appau_phantom": ["quick"],
   "baselines": [f"dataset=shenzhen,name={name}" for name in BASELINES],
   "dataset": ["name=siim_acr", "name=chestx_ray14,diagnosis=findings"],
+  "few_masks": ["dataset=shenzhen,masks=40,method=supervised,classes=all"],
   "folder": [f"name=clinic,players={players}" for players in ("one", "two")],
   "paper_table1": ["dataset=jsrt,model=unet,loss=tversky"],
   "paper_table2": ["loss=cross_entropy_tversky"],

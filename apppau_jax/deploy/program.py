@@ -11,7 +11,7 @@ from jax.extend import core
 from apppau_jax.imaging import grey_levels
 from apppau_jax.inference.member import Member
 from apppau_jax.inference.model import Model
-from apppau_jax.models import blocks
+from apppau_jax.models import FeatureClassifier, blocks
 
 # Names of the outputs, of a model without a classifier only the first.
 OUTPUTS = ("probability", "class_probability")
@@ -74,11 +74,12 @@ def trace(model: Model) -> Core:
 
 def _portable(member: Member) -> Member:
   plain = {"operations": blocks.XLA, "dtype": jnp.float32}
-  found = dataclasses.replace(
-    member, segmentor=member.segmentor.clone(**plain, remat=False)
-  )
-  if member.discriminator is None:
-    return found
+  segmentor = member.segmentor.clone(**plain, remat=False)
+  classifier = member.discriminator
+  if isinstance(classifier, FeatureClassifier):
+    classifier = classifier.clone(segmentor=segmentor)
+  elif classifier is not None:
+    classifier = classifier.clone(**plain)
   return dataclasses.replace(
-    found, discriminator=member.discriminator.clone(**plain)
+    member, segmentor=segmentor, discriminator=classifier
   )

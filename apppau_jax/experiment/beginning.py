@@ -24,6 +24,7 @@ from apppau_jax.experiment import (
   run_folder,
   run_record,
   start_from,
+  step_checks,
 )
 from apppau_jax.phantoms import draw_set
 from apppau_jax.training import distributed, loop
@@ -108,6 +109,9 @@ def begin(config: Config, folder: pathlib.Path) -> Begun:
   run_folder.check_same_data(
     folder, data_sha256=dataset.content_sha256, parts=parts
   )
+  if config.classifier.enabled:
+    labels = data.load_with_classes(config, dataset, parts=parts, lazy=True)
+    step_checks.check_classes(config, labels=labels.label)
   findings = data_gate.check(config, dataset, parts=parts)
   if first:
     run_folder.write_findings(folder, findings)

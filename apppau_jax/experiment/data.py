@@ -65,7 +65,7 @@ def open_dataset(config: Config) -> Dataset:
   dataset = Dataset(config.data.dataset, **form(config))
   named = tuple(config.data.class_names)
   if (
-    config.discriminator.enabled
+    (config.discriminator.enabled or config.classifier.enabled)
     and not networks.is_multi_label(config)
     and named not in ((), dataset.class_names)
   ):
@@ -91,7 +91,7 @@ def settled(config: Config, dataset: Dataset) -> Config:
   own = any(map(registry.is_own, registry.parts(dataset.name)))
   if own and not config.data.class_names:
     config.data.class_names = dataset.class_names
-  if networks.learns_classes(config) and networks.is_multi_label(config):
+  if networks.has_classes(config) and networks.is_multi_label(config):
     config.data.class_names = networks.class_names(config)
     _check_findings(config.data.class_names, dataset)
   if config.data.split == "auto":
@@ -114,7 +114,7 @@ def _check_findings(names: Sequence[str], dataset: Dataset) -> None:
 def parts(config: Config, dataset: Dataset) -> Parts:
   """Returns the split of the images at hand, under the budgets of labels."""
   options = {key: getattr(config.data, key) for key in _SPLIT_KEYS}
-  options["classes_without_masks"] &= networks.learns_classes(config)
+  options["classes_without_masks"] &= networks.has_classes(config)
   return dataset.split(config.data.split, **options)
 
 
@@ -167,6 +167,21 @@ def load_classes(
   return _open(config, dataset, ids=ids, masks_of=()) if ids else None
 
 
+def load_with_classes(
+  config: Config, dataset: Dataset, *, parts: Parts, lazy: bool = False
+) -> Source:
+  """Returns the training images whose class is used, without their masks.
+
+  Args:
+    config: the configuration.
+    dataset: the prepared set.
+    parts: its split.
+    lazy: whether to decode no image before it is taken.
+  """
+  lazy = lazy or config.data.streaming
+  return _open(config, dataset, ids=parts.classes, masks_of=(), streaming=lazy)
+
+
 def load_training(config: Config, dataset: Dataset, *, parts: Parts) -> Source:
   """Returns the training images, labelled ones first.
 
@@ -187,11 +202,9 @@ def load_training(config: Config, dataset: Dataset, *, parts: Parts) -> Source:
 
 def _open(config: Config, dataset: Dataset, **options) -> Source:
   findings = ()
-  if networks.learns_classes(config) and networks.is_multi_label(config):
+  if networks.has_classes(config) and networks.is_multi_label(config):
     findings = networks.class_names(config)
+  options.setdefault("streaming", config.data.streaming)
   return dataset.open(
-    structures=config.data.structures,
-    findings=findings,
-    streaming=config.data.streaming,
-    **options,
+    structures=config.data.structures, findings=findings, **options
   )

@@ -228,7 +228,8 @@ def _on_another(
     raise ConfigError(
       f"{runs.workdirs[0]} cannot be evaluated on {dataset}: {error}."
     ) from error
-  first.discriminator.enabled = bool(model.class_names)
+  if not model.class_names:
+    first.discriminator.enabled = first.classifier.enabled = False
   return dataclasses.replace(runs, evaluated=first, model=model)
 
 

@@ -11,6 +11,7 @@ from apppau_jax.config import Config
 from apppau_jax.errors import CheckpointError
 from apppau_jax.experiment import (
   beginning,
+  classifier,
   evaluate_run,
   loading,
   model_file,
@@ -120,6 +121,7 @@ def _fit(config: Config, folder: pathlib.Path) -> None:
     with begun.record.session():
       _train(begun)
     if distributed.is_first():
+      _fit_classifier(begun)
       _evaluate(begun)
       _keep_weights(begun.config, folder)
   if distributed.is_first() and not begun.config.train.keep_checkpoints:
@@ -141,6 +143,14 @@ def _train(begun: beginning.Begun) -> None:
   finally:
     run.latest.close()
     run.best.close()
+
+
+def _fit_classifier(begun: beginning.Begun) -> None:
+  folder = begun.folder
+  if begun.config.classifier.enabled and not weights_file.is_alone(folder):
+    classifier.fit(
+      begun.config, begun.dataset, parts=begun.parts, workdir=folder
+    )
 
 
 def _evaluate(begun: beginning.Begun) -> None:

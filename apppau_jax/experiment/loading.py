@@ -24,8 +24,12 @@ from apppau_jax.inference import steps
 from apppau_jax.inference.member import Member
 from apppau_jax.inference.model import Model
 from apppau_jax.metrics import classification
+from apppau_jax.models import feature_classifier
 from apppau_jax.training import compile_notice, parallel
 from apppau_jax.training.state import (
+  CLASSIFIER,
+  DISCRIMINATOR,
+  SEGMENTOR,
   TrainState,
   Variables,
   parameter_count,
@@ -212,12 +216,13 @@ def model(
   mesh: parallel.Mesh | None = None,
 ) -> Model:
   """The model of trained networks, with a configuration's settings."""
+  classify = all(one.discriminator is not None for one in members)
   return Model(
     members,
     resolution=config.data.resolution,
     bits=config.data.bits,
     structures=networks.structures(config),
-    class_names=_class_names(config),
+    class_names=_class_names(config) if classify else (),
     multi_label=networks.is_multi_label(config),
     threshold=config.eval.threshold,
     largest_components=config.eval.largest_components,
@@ -241,13 +246,21 @@ def member(
     final: whether test-time augmentation, where it is on, applies.
     temperature: of the class probabilities.
   """
-  classifies = networks.learns_classes(config)
   augmented = final and config.eval.test_time_augmentation
+  classifier, weights_of_it = None, None
+  if CLASSIFIER in variables:
+    classifier = networks.feature_classifier(config)
+    weights_of_it = feature_classifier.joined(
+      variables[CLASSIFIER], variables[SEGMENTOR]
+    )
+  elif networks.learns_classes(config):
+    classifier = networks.discriminator(config)
+    weights_of_it = variables[DISCRIMINATOR]
   return Member(
     networks.segmentor(config),
-    variables["segmentor"],
-    discriminator=networks.discriminator(config) if classifies else None,
-    discriminator_variables=variables.get("discriminator"),
+    variables[SEGMENTOR],
+    discriminator=classifier,
+    discriminator_variables=weights_of_it,
     normalization=config.data.normalize,
     views=steps.VIEWS if augmented else (),
     temperature=temperature,
@@ -263,10 +276,49 @@ def restore(config: Config, *, workdir: pathlib.Path) -> Model:
 def weights(
   config: Config, *, workdir: pathlib.Path
 ) -> tuple[Mapping[str, Variables], int]:
-  """Restores the averaged weights that `eval.checkpoint` names.
+  """Returns the averaged weights that `eval.checkpoint` names.
+
+  With `config.classifier` they include those of the classifier.
 
   Returns:
     Weights by network, and the step of the checkpoint.
+
+  Raises:
+    CheckpointError: there is no usable checkpoint yet, or no classifier.
+  """
+  if weights_file.is_alone(workdir):
+    kept = _of_file(config, workdir=workdir)
+    return kept.variables, kept.step
+  variables, step = trained(config, workdir=workdir)
+  if not config.classifier.enabled:
+    return variables, step
+  if not weights_file.path(workdir).is_file():
+    raise CheckpointError(
+      f"{workdir} has no classifier yet, since its training did not end. Run "
+      f"`python -m launch.train --config=... --workdir={workdir}` again."
+    )
+  kept = _of_file(config, workdir=workdir)
+  return {**variables, CLASSIFIER: kept.variables[CLASSIFIER]}, step
+
+
+def _of_file(config: Config, *, workdir: pathlib.Path) -> ModelFile:
+  """Returns the content of the model file of a run folder."""
+  # The file of another run may state another network.
+  target = {**shapes(config).averages}
+  if config.classifier.enabled:
+    target[CLASSIFIER] = networks.classifier_shapes(config)
+  kept = model_file.read(weights_file.path(workdir), lambda config: target)
+  weights_file.check(workdir, kept, checkpoint=config.eval.checkpoint)
+  return kept
+
+
+def trained(
+  config: Config, *, workdir: pathlib.Path
+) -> tuple[Mapping[str, Variables], int]:
+  """Restores the averaged weights of the checkpoint `eval.checkpoint`.
+
+  Returns:
+    Weights by network that was trained, and the step of the checkpoint.
 
   Raises:
     CheckpointError: there is no usable checkpoint yet.
@@ -274,13 +326,6 @@ def weights(
   target = shapes(config)
   name = config.eval.checkpoint
   folder = workdir / "checkpoints" / name
-  if weights_file.is_alone(workdir):
-    # The file of another run may state another network.
-    kept = model_file.read(
-      weights_file.path(workdir), lambda config: target.averages
-    )
-    weights_file.check(workdir, kept, checkpoint=name)
-    return kept.variables, kept.step
   found: Any = None
   if folder.is_dir():
     from apppau_jax.training import checkpoints  # slow to import
@@ -371,5 +416,5 @@ def _check_shared(
 
 def _class_names(config: Config) -> tuple[str, ...]:
   """The classes that the discriminator learnt."""
-  classifies = networks.learns_classes(config)
+  classifies = networks.has_classes(config)
   return networks.class_names(config) if classifies else ()

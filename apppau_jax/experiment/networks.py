@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from apppau_jax import semi
+from apppau_jax import models, semi
 from apppau_jax.config import Config, Discriminator, Optim
 from apppau_jax.datasets import registry
 from apppau_jax.errors import ConfigError
@@ -80,6 +80,35 @@ def learns_classes(config: Config) -> bool:
   """Return whether D learns any class; only then does it classify."""
   knobs = config.discriminator
   return knobs.enabled and bool(knobs.class_weight or knobs.predicted_weight)
+
+
+def has_classes(config: Config) -> bool:
+  """Return whether the trained model classifies, by D or by S's features."""
+  return learns_classes(config) or config.classifier.enabled
+
+
+def feature_classifier(config: Config) -> models.FeatureClassifier:
+  """Return the classifier of S's features."""
+  names = structures(config)
+  return models.FeatureClassifier(
+    segmentor(config).clone(remat=False),
+    num_classes=len(class_names(config)),
+    lungs=tuple(k for k, name in enumerate(names) if "lung" in name),
+  )
+
+
+def classifier_shapes(config: Config) -> state_lib.Variables:
+  """Return the shapes of the classifier's own weights."""
+  side = config.data.resolution
+  image = jax.ShapeDtypeStruct((1, side, side, 1), jnp.float32)
+  mask = jax.ShapeDtypeStruct((1, side, side, masks(config)), jnp.float32)
+  network = feature_classifier(config)
+  found = jax.eval_shape(
+    lambda *pair: network.init(jax.random.key(0), *pair, train=False),
+    image,
+    mask,
+  )
+  return models.feature_classifier.own(found)
 
 
 def discriminator(config: Config) -> discriminator_lib.Discriminator | None:

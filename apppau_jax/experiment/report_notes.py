@@ -45,7 +45,7 @@ def of_config(config: networks.Config) -> list[str]:
       "Test-time augmentation: masks are the mean over the image and its "
       "rotated and zoomed views."
     )
-  if networks.learns_classes(config) and config.eval.temperature_scaling:
+  if networks.has_classes(config) and config.eval.temperature_scaling:
     notes.append(
       "Class probabilities are scaled by a temperature that was fitted on the "
       "validation images, so ECE and Brier score of these are optimistic. With "

@@ -23,7 +23,7 @@ def check_players(config: Config, *, unlabelled: int) -> None:
 
 
 def check_classes(config: Config, *, labels: np.ndarray) -> None:
-  """Refuse to train a classifier that never sees some class.
+  """Refuse to learn classes some of which are never seen.
 
   Args:
     config: the configuration.
@@ -33,7 +33,8 @@ def check_classes(config: Config, *, labels: np.ndarray) -> None:
   Raises:
     ConfigError: names the absent classes.
   """
-  _refuse(_class_faults(config, labels=labels))
+  if networks.has_classes(config):
+    _refuse(_class_faults(config, labels=labels))
 
 
 def check(config: Config, *, unlabelled: int, labels: np.ndarray) -> None:
@@ -43,7 +44,9 @@ def check(config: Config, *, unlabelled: int, labels: np.ndarray) -> None:
     ConfigError: see `check_players` and `check_classes`.
   """
   faults = _player_faults(config, unlabelled=unlabelled)
-  _refuse([*faults, *_class_faults(config, labels=labels)])
+  if networks.learns_classes(config):
+    faults += _class_faults(config, labels=labels)
+  _refuse(faults)
 
 
 def _refuse(faults: Sequence[str]) -> None:
@@ -71,10 +74,26 @@ def _player_faults(config: Config, *, unlabelled: int) -> list[str]:
       "classes: prepare it with a labels.csv that names two or more, or set "
       "config.discriminator.enabled to False."
     )
+  elif (
+    config.classifier.enabled
+    and classes < 2
+    and not networks.is_multi_label(config)
+  ):
+    faults.append(
+      f"The classifier needs two classes, and {config.data.dataset} has "
+      f"{classes}: prepare it with a labels.csv that names two or more, or set "
+      "config.classifier.enabled to False."
+    )
   if rows < 1:
     faults.append(
       f"config.train.unlabelled_in_batch={without} leaves no labelled row in a "
       f"batch of config.train.batch_size={config.train.batch_size}."
+    )
+  if config.classifier.enabled and networks.learns_classes(config):
+    faults.append(
+      "config.classifier.enabled and the discriminator would both classify. "
+      "Set config.discriminator.class_weight and predicted_weight to 0, or "
+      "config.classifier.enabled to False."
     )
   if without and not of_d.enabled and method == "none":
     faults.append(
@@ -107,7 +126,10 @@ def _of_unlabelled(config: Config) -> dict[str, object]:
   """Return the settings that use unlabelled images, with those that do not."""
   of_d = config.discriminator
   uses = {
-    "data.unmasked_images": (config.data.unmasked_images, False),
+    "data.unmasked_images": (
+      config.data.unmasked_images and not config.classifier.enabled,
+      False,
+    ),
     "consistency.name": (config.consistency.name != "none", "none"),
     "discriminator.consistency_weight": (
       of_d.enabled and of_d.consistency_weight > 0,
@@ -124,32 +146,33 @@ def _flags_without_unlabelled(config: Config) -> str:
 
 
 def _class_faults(config: Config, *, labels: np.ndarray) -> list[str]:
-  if not networks.learns_classes(config):
-    return []
+  """Return what keeps the classes from being learned.
+
+  A finding that no image shows is not learned; the report names it.
+  """
   names = networks.class_names(config)
   if networks.is_multi_label(config):
-    return _finding_faults(names, labels)
-  absent = [name for i, name in enumerate(names) if i not in labels]
-  if not absent or len(names) < 2:
-    return []
+    if any({0, 1} <= {*column} for column in labels.T):
+      return []
+    lacking = (
+      f"findings {', '.join(names)}, but of none of them there are labelled "
+      "training images with it and without it"
+    )
+  else:
+    absent = [name for i, name in enumerate(names) if i not in labels]
+    if not absent or len(names) < 2:
+      return []
+    lacking = (
+      f"classes {', '.join(names)}, but no labelled training image is of class "
+      f"{', '.join(absent)}"
+    )
+  learner, keys = "classifier", {"classifier.enabled": False}
+  if networks.learns_classes(config):
+    learner = "discriminator"
+    keys = {f"discriminator.{k}_weight": 0 for k in ("class", "predicted")}
+  off = " ".join(f"--config.{key}={value}" for key, value in keys.items())
   return [
-    f"The discriminator learns the classes {', '.join(names)}, but no "
-    f"labelled training image is of class {', '.join(absent)}: give it more "
-    "images in training (labels.csv of an own set, config.data.class_count or "
-    "label_count), or do not learn classes by "
-    "--config.discriminator.class_weight=0 "
-    "--config.discriminator.predicted_weight=0."
-  ]
-
-
-def _finding_faults(names: Sequence[str], labels: np.ndarray) -> list[str]:
-  """A finding that no image shows is not learned; the report names it."""
-  if any({0, 1} <= {*column} for column in labels.T):
-    return []
-  return [
-    f"The discriminator learns the findings {', '.join(names)}, but of none of "
-    "them there are labelled training images with it and without it: give it "
-    "more images (config.data.class_count), or do not learn findings by "
-    "--config.discriminator.class_weight=0 "
-    "--config.discriminator.predicted_weight=0."
+    f"The {learner} learns the {lacking}: give it more images in training "
+    "(labels.csv of an own set, config.data.class_count, class_fraction or "
+    f"label_count), or do not learn them by {off}."
   ]

@@ -6,6 +6,7 @@ docstring of `segmentor` tells how to add one.
 
 from apppau_jax.models.blocks import XLA, Operations
 from apppau_jax.models.discriminator import Discriminator, DiscriminatorOutput
+from apppau_jax.models.feature_classifier import FeatureClassifier
 from apppau_jax.models.network import Network, SegmentorOutput
 from apppau_jax.models.segmentor import PRESETS, Segmentor, from_preset
 
@@ -14,6 +15,7 @@ __all__ = [
   "XLA",
   "Discriminator",
   "DiscriminatorOutput",
+  "FeatureClassifier",
   "Network",
   "Operations",
   "Segmentor",

@@ -20,6 +20,7 @@ LossFn = Callable[
 
 # The players of the paper; a semi-supervised method may add segmentors.
 SEGMENTOR, DISCRIMINATOR = "segmentor", "discriminator"
+CLASSIFIER = "classifier"  # of S's features; it is fitted, no player
 
 
 @chex.dataclass(frozen=True, mappable_dataclass=False)
