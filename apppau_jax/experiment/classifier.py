@@ -22,6 +22,7 @@ from apppau_jax.experiment import (
   loading,
   model_file,
   networks,
+  restoring,
   weights_file,
 )
 from apppau_jax.inference.model import Model
@@ -46,7 +47,7 @@ def fit(
     workdir: the run folder.
   """
   source = data.load_with_classes(config, dataset, parts=parts)
-  variables, step = loading.trained(config, workdir=workdir)
+  variables, step = restoring.trained(config, workdir=workdir)
   model = loading.model(config, [loading.member(config, variables, final=True)])
   progress.LOG.info(
     "fitting the classifier to the classes of %d training images",

@@ -15,6 +15,7 @@ from apppau_jax.experiment import (
   loading,
   model_file,
   networks,
+  restoring,
   run_folder,
 )
 from configs import appau_phantom
@@ -40,7 +41,7 @@ def _report(dice):
 
 def test_the_card_states_what_the_runs_report(config, tmp_path, monkeypatch):
   variables = {key: {"params": {}} for key in ("segmentor", "discriminator")}
-  monkeypatch.setattr(loading, "weights", lambda *_, **__: (variables, 9))
+  monkeypatch.setattr(restoring, "weights", lambda *_, **__: (variables, 9))
   for name in "ab":
     run_folder.claim(tmp_path / name, config.to_dict())
     path = tmp_path / name / "eval" / "test" / "report.json"

@@ -15,6 +15,7 @@ from apppau_jax.experiment import (
   loading,
   model_file,
   networks,
+  restoring,
   run_folder,
   weights_file,
 )
@@ -91,7 +92,7 @@ def test_a_folder_without_a_trained_run_is_named(trained, tmp_path):
 def load(tmp_path, monkeypatch):
   """Loads runs of given configurations, by name, with placeholder weights."""
   variables = {key: {"params": {}} for key in ("segmentor", "discriminator")}
-  monkeypatch.setattr(loading, "weights", lambda *_, **__: (variables, 1))
+  monkeypatch.setattr(restoring, "weights", lambda *_, **__: (variables, 1))
 
   def load(**configs):
     for name, config in configs.items():
@@ -187,7 +188,7 @@ def test_the_file_of_another_network_is_refused(trained, tmp_path):
   config.model.base_width += 1
   variables = jax.tree.map(
     lambda leaf: np.ones(leaf.shape, np.float32),
-    loading.shapes(config).averages,
+    restoring.shapes(config).averages,
   )
   foreign = model_file.ModelFile(
     config=config, variables=variables, card=weights_file.card("best")

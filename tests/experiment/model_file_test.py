@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from apppau_jax.config import Config
 from apppau_jax.errors import CheckpointError
-from apppau_jax.experiment import loading, model_file
+from apppau_jax.experiment import loading, model_file, restoring
 from apppau_jax.experiment.model_file import ModelFile
 
 
@@ -27,7 +27,7 @@ def trained():
   rng = np.random.default_rng(0)
   variables = jax.tree.map(
     lambda leaf: rng.uniform(0.1, 1.0, leaf.shape).astype(np.float32),
-    loading.shapes(config).averages,
+    restoring.shapes(config).averages,
   )
   return ModelFile(
     config=config, variables=variables, temperature=1.5, step=7, card={"a": 1}

@@ -10,7 +10,7 @@ import pytest
 
 from apppau_jax.config import Config
 from apppau_jax.errors import CheckpointError, ConfigError
-from apppau_jax.experiment import loading, model_file, start_from
+from apppau_jax.experiment import model_file, restoring, start_from
 from apppau_jax.experiment.model_file import ModelFile
 from apppau_jax.models.segmentor import Segmentor
 
@@ -31,7 +31,7 @@ def _drawn(tree, seed):
 
 
 def _state(config):
-  return _drawn(loading.shapes(config), 1)
+  return _drawn(restoring.shapes(config), 1)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def source(tmp_path):
   """A file with two structures, so that its last layer fits no united lungs."""
   config = _config()
   config.data.structures = ("heart", "left_lung")
-  variables = jax.device_get(_drawn(loading.shapes(config).averages, 0))
+  variables = jax.device_get(_drawn(restoring.shapes(config).averages, 0))
   path = tmp_path / "source.safetensors"
   model_file.write(path, ModelFile(config=config, variables=variables))
   return path, variables

@@ -25,7 +25,7 @@ from apppau_jax.datasets import (
 from apppau_jax.datasets import parts as parts_lib
 from apppau_jax.datasets.prepared import FORMAT, Prepared
 from apppau_jax.datasets.raw_source import RawSource
-from apppau_jax.experiment import data, loading, run_files, run_folder
+from apppau_jax.experiment import data, restoring, run_files, run_folder
 from apppau_jax.inference import (
   prediction_folder,
   prediction_masks,
@@ -116,7 +116,7 @@ def _report(rng, folder):
   for name in (*tables.LUNG_METRICS, "segmentation.dice"):
     comparisons.metric(report, name)
   paper_units.measure(report)
-  loading.temperature(config, workdir=folder)
+  restoring.temperature(config, workdir=folder)
 
 
 def _saved_findings(rng, folder):

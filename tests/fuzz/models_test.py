@@ -14,7 +14,7 @@ from fixtures import mutations
 
 from apppau_jax.config import Config
 from apppau_jax.datasets import folder_labels
-from apppau_jax.experiment import loading, model_file
+from apppau_jax.experiment import model_file, restoring
 from apppau_jax.paper import compare_runs
 from configs import appau_phantom
 
@@ -36,7 +36,7 @@ def trained():
   config.model.preset, config.model.base_width = "unet", 1
   variables = jax.tree.map(
     lambda leaf: np.ones(leaf.shape, np.float32),
-    loading.shapes(config).averages,
+    restoring.shapes(config).averages,
   )
   return model_file.ModelFile(
     config=config, variables=variables, step=7, card={"checkpoint": "best"}
