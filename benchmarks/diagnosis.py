@@ -3,19 +3,17 @@
   python -m benchmarks.diagnosis --data_dir=data --dataset=shenzhen \
     --other=montgomery --json=diagnosis.json
 
-The segmentor of the package, trained on phantoms alone, sees every film. A run
-with `config.classifier.enabled` has the same features (see
-`models.feature_classifier`) at one resolution; here those of several
---resolutions stand side by side. The penalty is chosen by folds within the
-training films, so that the test films choose nothing. Five folds by patient, of
-all films with a class; --counts are budgets of classes, drawn in equal parts,
---draws times for each fold. Last, all films of --dataset teach, and --other is
-measured. --workdir takes the segmentor of a run in place of the package's.
+The segmentor of the package, trained on phantoms alone, sees every film, and
+the classifier is that of a run with `config.classifier.enabled`. Its penalty is
+chosen by folds within the training films, so that the test films choose
+nothing. Five folds by patient, of all films with a class; --counts are budgets
+of classes, drawn in equal parts, --draws times for each fold. Last, all films
+of --dataset teach, and --other is measured. --workdir takes the segmentor of a
+run in place of the package's.
 
-Prepare both sets at each resolution first (`launch.prepare_data`).
+Prepare both sets at its resolution first (`launch.prepare_data`).
 """
 
-import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Mapping
@@ -34,7 +32,6 @@ _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Prepared data sets.")
 _WORKDIR = flags.DEFINE_string("workdir", "box", "A run, or box.")
 _DATASET = flags.DEFINE_string("dataset", "shenzhen", "The set that teaches.")
 _OTHER = flags.DEFINE_string("other", "montgomery", "Another set to measure.")
-_RESOLUTIONS = flags.DEFINE_list("resolutions", ["128", "256"], "In pixels.")
 _COUNTS = flags.DEFINE_list("counts", ["40"], "Budgets of classes besides all.")
 _DRAWS = flags.DEFINE_integer("draws", 3, "Draws of a budget in each fold.", 1)
 _JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
@@ -53,7 +50,9 @@ def main(argv) -> None:
   """Measure folds and the other set; print and write the figures."""
   del argv
   with progress.verbose():
-    films = {name: _films(name) for name in (_DATASET.value, _OTHER.value)}
+    run = loading.load_runs([model_file.find(_WORKDIR.value)])
+    sets = (_DATASET.value, _OTHER.value)
+    films = {name: _films(name, run) for name in sets}
   own = films[_DATASET.value]
   found: dict[str, Any] = {}
 
@@ -68,35 +67,30 @@ def main(argv) -> None:
     "films", {name: np.bincount(f.label).tolist() for name, f in films.items()}
   )
   keep("features", own.features.shape[1])
-  keep("resolutions", [*map(int, _RESOLUTIONS.value)])
-  folds = _folds()
+  folds = _folds(_dataset(_DATASET.value, run))
   for count in (0, *map(int, _COUNTS.value)):
     keep(str(count or "all"), _cross_validate(own, folds, count=count))
   score = _learn(own)(films[_OTHER.value].features)
   keep(f"on {_OTHER.value}", _auroc(films[_OTHER.value].label, score))
 
 
-def _dataset(name: str, resolution: int) -> Dataset:
+def _films(name: str, run: loading.LoadedRuns) -> Films:
+  """Return the films of a set whose class is known, with their features."""
+  dataset = _dataset(name, run)
+  ids = [entry.id for entry in dataset.entries if entry.label >= 0]
+  source = dataset.open(ids, masks_of=())
+  network = networks.feature_classifier(run.config)
+  features = classifier.features(network, run.model, source)
+  return Films(tuple(ids), features, source.label)
+
+
+def _dataset(name: str, run: loading.LoadedRuns) -> Dataset:
+  resolution = run.model.resolution
   return Dataset(name, data_dir=_DATA_DIR.value, resolution=resolution)
 
 
-def _films(name: str) -> Films:
-  """Return the films of a set whose class is known, with all features."""
-  run = loading.load_runs([model_file.find(_WORKDIR.value)])
-  network = networks.feature_classifier(run.config)
-  each = []
-  for resolution in map(int, _RESOLUTIONS.value):
-    dataset = _dataset(name, resolution)
-    ids = [entry.id for entry in dataset.entries if entry.label >= 0]
-    source = dataset.open(ids, masks_of=())
-    model = dataclasses.replace(run.model, resolution=resolution)
-    each.append(classifier.features(network, model, source))
-  return Films(tuple(ids), np.concatenate(each, axis=1), source.label)
-
-
-def _folds() -> list[tuple[set[str], set[str]]]:
+def _folds(dataset: Dataset) -> list[tuple[set[str], set[str]]]:
   """Return the training and test films of each fold, divided by patient."""
-  dataset = _dataset(_DATASET.value, int(_RESOLUTIONS.value[0]))
   folds = []
   for fold in range(_FOLDS):
     parts = dataset.split(

@@ -1,9 +1,12 @@
 """A classifier of what the segmentor has computed inside the lungs.
 
+    image at half, its own and twice its size
     every block of S   mean, standard deviation and maximum over both lungs,
                        |mean of the left half - mean of the right half|
     all of them        standardise, dense n
 
+S was trained at one size; seen at half of it, it responds to coarser
+structures, at twice of it to finer ones, which gained in results/diagnosis.md.
 The segmentor is not changed by it: one network has both tasks, and its masks
 are those of the network that has one. The last layer is fitted by logistic
 regression after the training of S (`experiment.classifier`), which needs
@@ -116,7 +119,7 @@ def own(variables: Any) -> Any:
 def pooled(
   segmentor: Network, variables: Any, image: jax.Array, lungs: jax.Array
 ) -> jax.Array:
-  """Pool the output of every block over the lungs.
+  """Pool the output of every block over the lungs, at three scales.
 
   Args:
     segmentor: The network S.
@@ -125,11 +128,29 @@ def pooled(
     lungs: `[b, h, w]` in [0, 1].
 
   Returns:
-    `[b, f]` float32, four numbers for each channel of each block.
+    `[b, f]` float32: of each scale, four numbers for each channel of each
+    block.
 
   Raises:
-    ValueError: The segmentor has no `blocks.ConvBlock`.
+    ValueError: The segmentor has no `blocks.ConvBlock`, or half of h or w is no
+      multiple that it can take.
   """
+  mask = lungs[..., None]
+  scales = [
+    (blocks.avg_pool(image), blocks.avg_pool(mask)),
+    (image, mask),
+    (blocks.upsample(image), blocks.upsample(mask)),
+  ]
+  columns = [
+    _at_one_scale(segmentor, variables, one, its_mask[..., 0])
+    for one, its_mask in scales
+  ]
+  return jnp.concatenate(columns, axis=-1)
+
+
+def _at_one_scale(
+  segmentor: Network, variables: Any, image: jax.Array, lungs: jax.Array
+) -> jax.Array:
   _, state = segmentor.apply(
     variables,
     image,
@@ -156,8 +177,7 @@ def pooled(
     inside = jnp.where(both[..., None] > _INSIDE, values, _LOWEST)
     highest = inside.max(axis=(1, 2))
     highest = jnp.where(highest > _LOWEST, highest, 0.0)
-    other = _mean(values, both - half)
-    difference = jnp.abs(_mean(values, half) - other)
+    difference = jnp.abs(_mean(values, half) - _mean(values, both - half))
     columns += [mean, jnp.sqrt(spread), highest, difference]
   return jnp.concatenate(columns, axis=-1)
 
