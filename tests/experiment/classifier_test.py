@@ -82,6 +82,7 @@ def run(config, tmp_path_factory):
   return ap.fit(config, workdir=tmp_path_factory.mktemp("classifier") / "run")
 
 
+@pytest.mark.slow
 def test_the_masks_are_those_of_a_run_without_it(run, config, tmp_path):
   alone = config.copy_and_resolve_references()
   alone.classifier.enabled = False
@@ -104,6 +105,7 @@ def test_the_model_classifies_as_the_report_says(run, data_dir):
     np.testing.assert_allclose(one.class_probability, stated, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_weights_file_alone_classifies_alike(run):
   image = np.uint8(RNG.integers(0, 255, (128, 128)))
   one, other = (
@@ -113,6 +115,7 @@ def test_the_weights_file_alone_classifies_alike(run):
   np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_exported_with_the_masks(run):
   model = run.model()
   core = program.trace(model)
