@@ -76,7 +76,7 @@ setuptools.setup(
     "rich>=13",
     "safetensors>=0.5",
     "scikit-image>=0.25",
-    "scikit-learn>=1.5",
+    "scikit-learn>=1.6",
     "scipy>=1.14",
     "tensorboardX>=2.6.2",
     "tensorflow-datasets>=4.9.8",

@@ -147,10 +147,12 @@ def _learn(
   rows = np.arange(len(films.ids)) if rows is None else rows
   fitted = classifier.fit_linear(films.features[rows], films.label[rows])
   params: Any = fitted["params"]
-  kernel, bias = (np.diff(v)[..., 0] for v in params["head"].values())
+  head = params["head"]
 
   def score(features: np.ndarray) -> np.ndarray:
-    return (features - params["mean"]) / params["sd"] @ kernel + bias
+    scaled = (features - params["mean"]) / params["sd"]
+    logits = scaled @ head["kernel"] + head["bias"]
+    return logits[:, 1] - logits[:, 0]
 
   return score
 
