@@ -6,14 +6,16 @@
 The segmentor of the package, trained on phantoms alone, sees every film, and
 the classifier is that of a run with `config.classifier.enabled`. Its penalty is
 chosen by folds within the training films, so that the test films choose
-nothing. Five folds by patient, of all films with a class; --counts are budgets
-of classes, drawn in equal parts, --draws times for each fold. Last, all films
-of --dataset teach, and --other is measured. --workdir takes the segmentor of a
-run in place of the package's.
+nothing; it starts from the package's classifier of phantoms unless --nostart.
+Five folds by patient, of all films with a class; --counts are budgets of
+classes, drawn in equal parts, --draws times for each fold. Last, all films of
+--dataset teach, and --other is measured. --workdir takes the segmentor of a run
+in place of the package's.
 
 Prepare both sets at its resolution first (`launch.prepare_data`).
 """
 
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Mapping
@@ -27,9 +29,11 @@ from apppau_jax import progress
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.experiment import classifier, loading, model_file, networks
 from apppau_jax.metrics import bootstrap
+from apppau_jax.training.state import CLASSIFIER
 
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Prepared data sets.")
 _WORKDIR = flags.DEFINE_string("workdir", "box", "A run, or box.")
+_START = flags.DEFINE_bool("start", True, "Start from phantoms' classes.")
 _DATASET = flags.DEFINE_string("dataset", "shenzhen", "The set that teaches.")
 _OTHER = flags.DEFINE_string("other", "montgomery", "Another set to measure.")
 _COUNTS = flags.DEFINE_list("counts", ["40"], "Budgets of classes besides all.")
@@ -145,16 +149,22 @@ def _learn(
 ) -> Callable[[np.ndarray], np.ndarray]:
   """Fit the classifier; return the map of features to the logit of class 1."""
   rows = np.arange(len(films.ids)) if rows is None else rows
-  fitted = classifier.fit_linear(films.features[rows], films.label[rows])
-  params: Any = fitted["params"]
-  head = params["head"]
+  fitted = classifier.fit_linear(
+    films.features[rows], films.label[rows], start=_start()
+  )
 
   def score(features: np.ndarray) -> np.ndarray:
-    scaled = (features - params["mean"]) / params["sd"]
-    logits = scaled @ head["kernel"] + head["bias"]
-    return logits[:, 1] - logits[:, 0]
+    found = classifier.logits(fitted, features)
+    return found[:, 1] - found[:, 0]
 
   return score
+
+
+@functools.cache
+def _start() -> Any:
+  """Return the classifier of the package, if --start asks for it."""
+  found = model_file.read(model_file.box()).variables
+  return found[CLASSIFIER] if _START.value else None
 
 
 def _auroc(label: np.ndarray, score: np.ndarray) -> Mapping[str, Any]:

@@ -3,6 +3,11 @@
 Logistic regression with a quadratic penalty, whose weight is chosen by folds
 within the training images. It learns from few images, and needs neither
 gradients through the network nor validation images.
+
+The run or model that training starts from may have a classifier too, as the
+model in the package has one of phantoms. What that one calls a disease is then
+one more feature, which hardly counts in the penalty: with few images it decides
+(results/diagnosis.md).
 """
 
 import functools
@@ -23,6 +28,7 @@ from apppau_jax.experiment import (
   model_file,
   networks,
   restoring,
+  start_from,
   weights_file,
 )
 from apppau_jax.inference.model import Model
@@ -33,6 +39,10 @@ from apppau_jax.transforms import normalize
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # weights of the likelihood
 _FEW = 1e-3  # where there are too few images for folds
 _FOLDS = 5
+_LEAST_SD = 1e-4  # of a feature that is standardised
+# Standard deviation of the features that another classifier makes, where all
+# others have 1: as much less does the penalty count for them.
+_TRUST = 30.0
 
 
 def fit(
@@ -54,7 +64,11 @@ def fit(
     len(source.ids),
   )
   network = networks.feature_classifier(config)
-  found = fit_linear(features(network, model, source), source.label)
+  found = fit_linear(
+    features(network, model, source),
+    source.label,
+    start=start_from.classifier(config),
+  )
   model_file.write(
     weights_file.path(workdir),
     model_file.ModelFile(
@@ -108,34 +122,67 @@ def _pooled(
   return feature_classifier.pooled(network.segmentor, segmentor, image, lungs)
 
 
-def fit_linear(features: np.ndarray, label: np.ndarray) -> Variables:
+def fit_linear(
+  features: np.ndarray, label: np.ndarray, *, start: Variables | None = None
+) -> Variables:
   """Fits logistic regression.
 
   Args:
     features: `[m, f]`.
     label: `[m]` in 0..n-1, each of which occurs; or `[m, n]` findings, 1 or 0;
       -1 where unknown.
+    start: another classifier of such features, of any number of classes; it is
+      not used if it has another number of features.
 
   Returns:
     The variables of a `FeatureClassifier` beside those of its segmentor.
   """
   mean, sd = features.mean(axis=0), features.std(axis=0)
-  sd = np.where(sd > 0, sd, 1.0)
+  sd = np.where(sd > _LEAST_SD, sd, 1.0)
+  scaled = (features - mean) / sd
+  known = _directions(start, scaled)
   # The penalty is the same in every orthonormal basis. In one of the images'
   # own span there are as many features as images, and the fit takes seconds.
   left, values, basis = np.linalg.svd(
-    (features - mean) / sd, full_matrices=False
+    np.concatenate([scaled, scaled @ known], axis=1), full_matrices=False
   )
   scaled = left * values
   if label.ndim == 1:
-    known = label >= 0
-    kernel, bias = _regression(scaled[known], label[known])
+    stated = label >= 0
+    kernel, bias = _regression(scaled[stated], label[stated])
   else:
     each = [_finding(scaled, column) for column in label.T]
     kernel, bias = (np.stack(parts, axis=-1) for parts in zip(*each))
-  head = {"kernel": basis.T @ kernel, "bias": bias}
-  params = {"mean": mean, "sd": sd, "head": head}
+  kernel = basis.T @ kernel
+  kernel = kernel[: len(mean)] + known @ kernel[len(mean) :]
+  params = {"mean": mean, "sd": sd, "head": {"kernel": kernel, "bias": bias}}
   return {"params": jax.tree.map(np.float32, params), "batch_stats": {}}
+
+
+def logits(fitted: Variables, features: np.ndarray) -> np.ndarray:
+  """Returns the logits `[m, n]` of features `[m, f]`."""
+  params: Any = fitted["params"]
+  scaled = (features - params["mean"]) / params["sd"]
+  return scaled @ params["head"]["kernel"] + params["head"]["bias"]
+
+
+def _directions(start: Variables | None, scaled: np.ndarray) -> np.ndarray:
+  """Returns `[f, d]`: what another classifier adds up of the features.
+
+  Args:
+    start: the classifier; None for none.
+    scaled: standardised features `[m, f]`.
+  """
+  none = np.zeros((scaled.shape[1], 0))
+  if start is None:
+    return none
+  params: Any = start["params"]
+  kernel = np.asarray(params["head"]["kernel"], np.float64)
+  if len(kernel) != len(none):
+    return none
+  between = kernel[:, 1:] - kernel[:, :1] if kernel.shape[1] > 1 else kernel
+  sd = (scaled @ between).std(axis=0)
+  return between[:, sd > 0] * _TRUST / sd[sd > 0]
 
 
 def _finding(

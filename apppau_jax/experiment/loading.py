@@ -146,7 +146,8 @@ def load_runs(
   parameters = collections.Counter[str]()
   for one in trained:
     for name, tree in one.variables.items():
-      parameters[name] += parameter_count(tree["params"])
+      if name != CLASSIFIER or one.config.classifier.enabled:
+        parameters[name] += parameter_count(tree["params"])
   members = [
     member(one.config, one.variables, final=True, temperature=one.temperature)
     for one in trained
@@ -244,7 +245,7 @@ def member(
   """
   augmented = final and config.eval.test_time_augmentation
   classifier, weights_of_it = None, None
-  if CLASSIFIER in variables:
+  if config.classifier.enabled and CLASSIFIER in variables:
     classifier = networks.feature_classifier(config)
     weights_of_it = feature_classifier.joined(
       variables[CLASSIFIER], variables[SEGMENTOR]

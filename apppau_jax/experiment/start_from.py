@@ -13,6 +13,7 @@ from apppau_jax.errors import ConfigError
 from apppau_jax.experiment import loading, model_file, run_folder
 from apppau_jax.experiment.networks import Config
 from apppau_jax.training.state import (
+  CLASSIFIER,
   SEGMENTOR,
   Player,
   TrainState,
@@ -85,6 +86,18 @@ def start(config: Config, state: TrainState) -> TrainState:
         "same model.preset and model.base_width, or start from none."
       )
   return dataclasses.replace(state, players=players)
+
+
+def classifier(config: Config) -> Variables | None:
+  """Returns the classifier of S's features that the source has, if any.
+
+  Raises:
+    CheckpointError: there is nothing to start from.
+  """
+  path = source(config)
+  if path is None:
+    return None
+  return loading.read(path, calibrated=False).variables.get(CLASSIFIER)
 
 
 def united(variables: Variables, structures: Sequence[str]) -> Variables:

@@ -5,7 +5,7 @@ import pytest
 import safetensors.numpy
 
 import apppau_jax as ap
-from apppau_jax.experiment import loading, model_file
+from apppau_jax.experiment import loading, model_file, start_from
 
 MOST_BYTES = 3_000_000
 STRUCTURES = {
@@ -37,6 +37,28 @@ def test_the_card_states_data_commit_figures_and_limits(box):
   figures = card["measured"]["phantom"]
   assert figures["n"] == 200
   assert figures["cardiothoracic_ratio_error"] <= 0.02
+
+
+def test_its_classifier_is_for_trainings_to_start_from(box):
+  assert ap.load().class_names == ()
+  config = ap.Config.from_dict({"train": {"start_from": "box"}})
+  start = start_from.classifier(config)
+  features = sum(
+    4 * 3 * shape[-1]
+    for name, shape in _block_widths(box.variables["segmentor"]["params"])
+  )
+  assert start["params"]["head"]["kernel"].shape == (features, 2)
+  stated = box.card["classifier"]
+  assert stated["classes"] == ["normal", "tb"]
+  assert stated["measured"]["phantom"]["auroc"] > 0.8
+
+
+def _block_widths(params):
+  """The last convolution of each block."""
+  for name, block in params.items():
+    convs = sorted(key for key in block if key.startswith("conv") and key[4:])
+    if convs:
+      yield name, block[convs[-1]]["kernel"].shape
 
 
 def test_new_phantoms_are_outlined_as_well_as_the_card_says(box):

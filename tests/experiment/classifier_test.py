@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from scipy import special
+from scipy import optimize, special
 from sklearn import linear_model, metrics, preprocessing
 
 import apppau_jax as ap
@@ -17,10 +17,7 @@ from configs import phantom
 RNG = np.random.default_rng(0)
 
 
-def _logits(fitted, features):
-  params = fitted["params"]
-  scaled = (features - params["mean"]) / params["sd"]
-  return scaled @ params["head"]["kernel"] + params["head"]["bias"]
+_logits = classifier.logits
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -37,6 +34,39 @@ def test_probabilities_are_those_of_logistic_regression(classes):
   gaps = [abs(special.softmax(found, 1) - c).max() for c in candidates]
   assert min(gaps) < 1e-4
   assert max(gaps) > 1e-2
+
+
+def test_a_start_is_a_feature_that_the_penalty_hardly_counts():
+  """The loss by SciPy, with the other classifier's sum as an offset."""
+  label = np.arange(40) % 2
+  features = RNG.normal(size=(40, 6)) + 0.7 * label[:, None]
+  kernel = RNG.normal(size=(6, 2))
+  start = {"params": {"head": {"kernel": kernel}}}
+  found = _logits(classifier.fit_linear(features, label, start=start), features)
+  scaled = preprocessing.StandardScaler().fit_transform(features)
+  offset = scaled @ (kernel[:, 1] - kernel[:, 0])
+  offset *= 30 / offset.std()
+  signs = 2 * label - 1
+
+  def loss(x, weight):
+    margin = signs * (scaled @ x[:6] + x[6] * offset + x[7])
+    return weight * np.logaddexp(0, -margin).sum() + (x[:7] ** 2).sum() / 2
+
+  gaps = []
+  for weight in (1e-4, 1e-3, 1e-2, 1e-1):
+    best = optimize.minimize(loss, np.zeros(8), args=(weight,), tol=1e-12).x
+    expected = scaled @ best[:6] + best[6] * offset + best[7]
+    gaps.append(abs(found[:, 1] - found[:, 0] - expected).max())
+  assert min(gaps) < 1e-3
+  assert sorted(gaps)[1] > 1e-2
+
+
+def test_a_start_of_other_features_is_not_used():
+  features, label = RNG.normal(size=(20, 4)), np.arange(20) % 2
+  start = {"params": {"head": {"kernel": RNG.normal(size=(5, 2))}}}
+  found = classifier.fit_linear(features, label, start=start)
+  alone = classifier.fit_linear(features, label)
+  jax.tree.map(np.testing.assert_array_equal, found, alone)
 
 
 def test_two_images_are_enough():
