@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from apppau_jax.batch import Batch
-from apppau_jax.datasets import registry
+from apppau_jax.datasets import label_budget, registry
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.examples import Source
 from apppau_jax.datasets.parts import Parts
@@ -109,6 +109,27 @@ def _check_findings(names: Sequence[str], dataset: Dataset) -> None:
       "earlier version, prepare it again; else choose findings by "
       "--config.data.class_names."
     )
+
+
+def training_images(config: Config) -> tuple[Config, int]:
+  """Returns a configuration that can be planned, and its training images.
+
+  They are those of the complete public set, which need not be there, and of any
+  other set those of the prepared data, which also state the classes.
+
+  Raises:
+    DataError: another set is not prepared.
+  """
+  if registry.is_public(config.data.dataset):
+    return config, label_budget.training_count(
+      config.data.dataset,
+      split=config.data.split,
+      unmasked_images=config.data.unmasked_images,
+    )
+  dataset = open_dataset(config)
+  config = settled(config, dataset)
+  found = parts(config, dataset)
+  return config, len(found.train_labelled) + len(found.train_unlabelled)
 
 
 def parts(config: Config, dataset: Dataset) -> Parts:
