@@ -48,6 +48,13 @@ def test_named_tests_exist():
   assert not missing, "\n".join(missing)
 
 
+def test_no_number_within_a_sentence_starts_a_line():
+  """Such as `4095. The message`: it would be read as an item of a list."""
+  for page in PAGES:
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"(?m)^ *\d\d+\. .*", text), page
+
+
 def test_relative_links_lead_somewhere():
   broken = []
   for page, link in _found(r"\]\((?!https?:|mailto:)([^)\s]+)\)", PAGES):
