@@ -44,7 +44,7 @@ def main() -> None:
 
   images = _IMAGES.value
   if images is None:
-    config, images = data.training_images(config)
+    config, images = data.planned(config)
   cost = cost_lib.cost(config, images=images, timed=_TIME.value)
   rate = cost_lib.matrix_rate(config.model.dtype)
   rows = {

@@ -111,21 +111,26 @@ def _check_findings(names: Sequence[str], dataset: Dataset) -> None:
     )
 
 
-def training_images(config: Config) -> tuple[Config, int]:
-  """Returns a configuration that can be planned, and its training images.
+def planned(config: Config) -> tuple[Config, int]:
+  """Returns what `complete` does, of a public set without its data."""
+  if not registry.is_public(config.data.dataset):
+    return complete(config)
+  return config, label_budget.training_count(
+    config.data.dataset,
+    split=config.data.split,
+    unmasked_images=config.data.unmasked_images,
+  )
 
-  They are those of the complete public set, which need not be there, and of any
-  other set those of the prepared data, which also state the classes.
+
+def complete(config: Config) -> tuple[Config, int]:
+  """Completes a configuration from its prepared data.
+
+  Returns:
+    The configuration, and how many images train, labelled or not.
 
   Raises:
-    DataError: another set is not prepared.
+    DataError: they are not prepared.
   """
-  if registry.is_public(config.data.dataset):
-    return config, label_budget.training_count(
-      config.data.dataset,
-      split=config.data.split,
-      unmasked_images=config.data.unmasked_images,
-    )
   dataset = open_dataset(config)
   config = settled(config, dataset)
   found = parts(config, dataset)
