@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from fixtures import book
 
+from apppau_jax import __version__
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
   [
@@ -36,6 +38,13 @@ def _anchors(page):
   titles = re.findall(r"(?m)^#+ (.+)$", text)
   kept = (re.sub(r"[^\w\- ]", "", title.lower()) for title in titles)
   return {title.replace(" ", "-") for title in kept}
+
+
+def test_the_version_to_cite_is_that_of_the_package():
+  cff = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+  page = (ROOT / "docs/start/cite.md").read_text(encoding="utf-8")
+  assert re.findall(r"(?m)^version: (.+)$", cff) == [__version__]
+  assert re.findall(r"version = \{(.+)\}", page) == [__version__]
 
 
 def test_named_tests_exist():
