@@ -196,7 +196,9 @@ class Loss(keys.Section):
   fp_weight: float = _number(0.3, "of false positives", source="eq. (4): alpha")
   fn_weight: float = _number(0.7, "of false negatives", source="eq. (4): beta")
   smooth: float = _number(1e-6, above=True, unit="pixels", source="eq. (4)")
-  kl_weight: float = _number(0.2, "0.2: as large as XE", source="eq. (3): a")
+  kl_weight: float = _number(
+    0.2, "0.2: as cross-entropy at p = 1/2", source="eq. (3): a"
+  )
   kl_channels: str = key("both", "roi: the paper's", choices=("both", "roi"))
   kl_eps: float = key(1e-3, "smoothing of the target", low=1e-30, high=0.499)
   tversky_weight: float = _number(1.0, source="eq. (3): b")

@@ -8,7 +8,7 @@
   no_classification   D distinguishes real from predicted pairs only
   no_consistency      no pseudo-labels of masks or classes
   no_discriminator    S alone, with pseudo-labels of masks
-  no_pyramid, no_attention, no_progressive
+  no_pyramid, no_attention, no_progressive  S without this part
 
 Run: python -m launch.train --workdir=runs/baseline \
   --config=configs/baselines.py:dataset=shenzhen,name=supervised

@@ -4,7 +4,7 @@ Draw: python -m launch.prepare_data --dataset=phantom --phantom_count=4000 \
   --phantom_seed=7 --phantom_wide --data_dir=data/box
 Run: python -m launch.train --config=configs/box.py --workdir=runs/box
 
-The check of polarity finds lungs that are white as a whole, which are meant.
+Some wide phantoms have white lungs, which the check `polarity` would refuse.
 """
 
 from configs import base, jsrt_structures

@@ -2,7 +2,7 @@
 
 Not measured: no copy of JSRT was available. The builder is tested on phantoms
 in its layout. Side targets are soft because a clavicle is a few pixels thick:
-at an eighth of the size it fills half of no pixel, so that a hard target would
+at an eighth of the size it covers no pixel by half, so that a hard target would
 be empty.
 
 Prepare: python -m launch.prepare_data --dataset=jsrt --raw_dir=RAW

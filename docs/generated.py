@@ -18,7 +18,8 @@ from absl import flags
 from apppau_jax import config, errors, keys
 
 ROOT = pathlib.Path(__file__).parents[1]
-_COMMAND = re.compile(r"^ {0,2}python .*(?:\n +.*)*", re.MULTILINE)
+_ITEMS = re.compile(r"(?:^ {2}(?!python )\w.*? {2}.*\n)+", re.MULTILINE)
+_COMMAND = re.compile(r"^ {0,2}python .*(?:\n +(?! |python ).*)*", re.MULTILINE)
 
 
 def configuration() -> str:
@@ -139,6 +140,11 @@ def _prose(text: str) -> str:
     lines = re.split(r" *\\?\n *| {3,}", found[0].strip())
     return "\n```sh\n" + " \\\n  ".join(lines) + "\n```\n"
 
+  def items(found: re.Match) -> str:
+    rows = re.findall(r"(?m)^ +(.+?) {2,}(.+)$", found[0])
+    return "\n" + "".join(f"- `{name}`: {is_}\n" for name, is_ in rows) + "\n"
+
+  text = _ITEMS.sub(items, text)
   parts = re.split(r"(```sh\n.*?\n```)", _COMMAND.sub(block, text), flags=re.S)
   return "".join(p if p.startswith("```") else _text(p) for p in parts)
 

@@ -23,6 +23,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 import generated  # noqa: E402
 
 _OTHERS = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+# The weight of a page in the search: what to do comes before old notes.
+_BOOSTS = {
+  **dict.fromkeys(("how_to/", "dicom.md", "export.md"), 2),
+  "results/archive/": 0.25,
+  "results/": 0.5,
+}
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)\s]+)\)")
 _FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _REQUEST = re.compile(
@@ -66,12 +72,18 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-  """Insert the generated parts and adapt the links."""
+  """Insert the generated parts, adapt the links, weigh the page for search."""
+  page.meta["search"] = {"boost": boost(page.file.src_uri)}
   pages = {file.src_uri for file in files}
   text = adapt_links(markdown, uri=page.file.src_uri, pages=pages)
   return re.sub(
     r"<!-- generated: (\w+) -->", lambda m: generated.PARTS[m[1]](), text
   )
+
+
+def boost(uri: str) -> float:
+  """Return the weight of a page in the search."""
+  return next((_BOOSTS[part] for part in _BOOSTS if uri.startswith(part)), 1)
 
 
 def adapt_links(markdown: str, *, uri: str, pages: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""Prints what a configuration would cost, before any data exist.
+"""Prints what a configuration would cost, before the public data exist.
 
   python -m launch.plan --config=configs/montgomery.py --time
 
@@ -23,7 +23,7 @@ _IMAGES = flags.DEFINE_integer(
   "images",
   None,
   "Training images, labelled or not; by default those of the split of the "
-  "complete public set.",
+  "complete public set, or of the prepared data of any other set.",
   lower_bound=1,
 )
 _TIME = flags.DEFINE_bool("time", False, "Also run and time a few steps.")
@@ -39,15 +39,12 @@ def main() -> None:
   runtime.set_up()
   import jax
 
-  from apppau_jax.datasets import label_budget
   from apppau_jax.experiment import cost as cost_lib
-  from apppau_jax.experiment import networks
+  from apppau_jax.experiment import data, networks
 
-  images = _IMAGES.value or label_budget.training_count(
-    config.data.dataset,
-    split=config.data.split,
-    unmasked_images=config.data.unmasked_images,
-  )
+  images = _IMAGES.value
+  if images is None:
+    config, images = data.planned(config)
   cost = cost_lib.cost(config, images=images, timed=_TIME.value)
   rate = cost_lib.matrix_rate(config.model.dtype)
   rows = {

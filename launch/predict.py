@@ -107,6 +107,8 @@ def main() -> None:
   table = output / prediction_table.NAME
   done = counts["ok"] + counts["remark"]
   progress.say(f"{done} done, {counts['exists']} were there; table: {table}")
+  if kinds:
+    progress.say(request.summary(rows))
   if remarked := [row for row in rows if row.status == "remark"]:
     progress.say(
       f"{len(remarked)} have remarks, first {remarked[0].file}: "

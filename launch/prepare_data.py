@@ -135,7 +135,7 @@ def _report(summary: dict[str, Any], screen: rich.console.Console) -> None:
   ]
   lines = [
     *_some("remarks", remarks),
-    *_some("unlabelled (published without a mask)", summary["unlabelled"]),
+    *_some("unlabelled (without a mask)", summary["unlabelled"]),
     *_some("missing files", summary["missing"]),
     f"{'already ' if summary['reused'] else ''}prepared in "
     f"{summary['folder']} (complete lists: prepare.json there)",

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from fixtures import book
 
+from apppau_jax import __version__
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
   [
@@ -38,6 +40,13 @@ def _anchors(page):
   return {title.replace(" ", "-") for title in kept}
 
 
+def test_the_version_to_cite_is_that_of_the_package():
+  cff = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+  page = (ROOT / "docs/start/cite.md").read_text(encoding="utf-8")
+  assert re.findall(r"(?m)^version: (.+)$", cff) == [__version__]
+  assert re.findall(r"version = \{(.+)\}", page) == [__version__]
+
+
 def test_named_tests_exist():
   missing = []
   for page, (file, name) in _found(r"`([\w/]+_test\.py)::(test_\w+)", PAGES):
@@ -46,6 +55,13 @@ def test_named_tests_exist():
     if not re.search(rf"(?m)^def {name}\(", text):
       missing.append(f"{page}: {file}::{name}")
   assert not missing, "\n".join(missing)
+
+
+def test_no_number_within_a_sentence_starts_a_line():
+  """Such as `4095. The message`: it would be read as an item of a list."""
+  for page in PAGES:
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"(?m)^ *\d\d+\. .*", text), page
 
 
 def test_relative_links_lead_somewhere():

@@ -44,6 +44,15 @@ def test_every_recipe_is_there(generated):
       assert f"## {path.stem}\n" in text
 
 
+def test_names_in_docstrings_become_a_list(generated):
+  lines = generated.recipes().splitlines()
+  first = lines.index(
+    "- `supervised`: supervised-only baseline: S alone, the same 10 % of masks"
+  )
+  assert lines[first - 1] == ""
+  assert lines[first + 2].startswith("- `supervised_ceiling`: S alone")
+
+
 def test_commands_in_docstrings_can_be_copied(generated):
   text = generated.recipes()
   blocks = re.findall(r"(?s)```sh\n(.*?)\n```", text)
@@ -81,3 +90,6 @@ def test_every_flag_of_every_command_is_there():
   assert seen > 40
   assert "`--[no]distributed`" in sections["launch.train"]  # launch/cluster.py
   assert "tfds_debug" not in done.stdout  # a library's
+  lines = done.stdout.splitlines()
+  shown = [line for line in lines if "python -m launch." in line]
+  assert all(line.startswith("python -m launch.") for line in shown)

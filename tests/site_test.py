@@ -43,6 +43,12 @@ def test_links_lead_to_pages(hooks, uri, link, expected):
   assert hooks.adapt_links(link, uri=uri, pages=PAGES) == expected
 
 
+def test_guides_are_found_before_old_notes(hooks):
+  pages = ("how_to/tables.md", "data.md", "results/box.md")
+  weights = [hooks.boost(uri) for uri in (*pages, "results/archive/tables.md")]
+  assert weights == sorted({*weights}, reverse=True)
+
+
 @pytest.mark.parametrize(
   "html",
   [

@@ -186,8 +186,10 @@ def _header(cells: Sequence[str], *, where: str) -> tuple[list[str], list[str]]:
     likely = [
       f"perhaps {' or '.join(map(repr, found))} is meant as {name}: pass "
       f"--{name}_column={found[0]!r}; "
+      if (found := _likely(name, header))
+      else f"if {name} has another name there, pass --{name}_column=NAME; "
       for name in missing
-      if name not in header and (found := _likely(name, header))
+      if name not in header
     ]
     raise DataError(
       f"{where} must begin with a line that names its columns, each once: id "

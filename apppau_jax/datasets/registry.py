@@ -51,6 +51,19 @@ def is_own(name: str) -> bool:
   return bool(_OWN.fullmatch(name))
 
 
+def is_public(dataset: str) -> bool:
+  """Returns whether the images of all members are published, or phantoms.
+
+  Example:
+    >>> is_public("ccx"), is_public("montgomery+folder:clinic")
+    (True, False)
+  """
+  return all(
+    member == PHANTOM.name or spec(member).ids is not None
+    for member in members(dataset)
+  )
+
+
 def check_columns(name: str, columns: Mapping[str, str] | None) -> None:
   """Refuses names of columns for a set that is not the user's.
 

@@ -1,13 +1,15 @@
 """Which DICOM objects were asked for; needs no extra until they are written."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from apppau_jax.deploy.identity import KINDS, Maker
 from apppau_jax.errors import ConfigError
 from apppau_jax.inference.more_files import MoreFiles
+from apppau_jax.inference.prediction_table import Row
 
+NOT_WRITTEN = "No DICOM objects were written"
 _PACKAGES = ("pydicom", "highdicom", "dicomweb_client", "requests")
 
 
@@ -34,6 +36,19 @@ def kinds(text: str | None) -> tuple[str, ...]:
       "'apppau_jax[dicom]' (in a checkout: -e '.[dicom]')."
     )
   return tuple(kind for kind in KINDS if kind in named)
+
+
+def summary(rows: Collection[Row]) -> str:
+  """Returns for how many images of a call objects are there."""
+  there = [
+    row
+    for row in rows
+    if row.status != "failed" and NOT_WRITTEN not in row.reason
+  ]
+  text = f"DICOM objects: those of {len(there)} of {len(rows)} images"
+  if len(there) < len(rows):
+    text += "; the column reason says why the others have none"
+  return text
 
 
 def writer(

@@ -62,7 +62,8 @@ def read(path: Path) -> pydicom.Dataset:
       f"its header is damaged ({type(error).__name__})"
     ) from error
   if missing:
-    raise DataError(f"{', '.join(map(element, missing))} has no value")
+    have = "has" if len(missing) == 1 else "have"
+    raise DataError(f"{', '.join(map(element, missing))} {have} no value")
   if poses:  # left and right would be coded wrongly
     raise DataError(" ".join(poses))
   return header

@@ -13,6 +13,7 @@ from apppau_jax import files
 from apppau_jax.deploy import (
   codes,
   measurements,
+  request,
   secondary_capture,
   segmentation,
   source,
@@ -115,4 +116,4 @@ def _encoded(result: pydicom.Dataset) -> bytes:
 def _remark(error: Exception) -> str:
   """Returns a remark that quotes no value of a header."""
   why = str(error) if isinstance(error, DataError) else type(error).__name__
-  return f"No DICOM objects were written: {why.rstrip('.')}."
+  return f"{request.NOT_WRITTEN}: {why.rstrip('.')}."

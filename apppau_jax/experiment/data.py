@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from apppau_jax.batch import Batch
-from apppau_jax.datasets import registry
+from apppau_jax.datasets import label_budget, registry
 from apppau_jax.datasets.dataset import Dataset
 from apppau_jax.datasets.examples import Source
 from apppau_jax.datasets.parts import Parts
@@ -109,6 +109,32 @@ def _check_findings(names: Sequence[str], dataset: Dataset) -> None:
       "earlier version, prepare it again; else choose findings by "
       "--config.data.class_names."
     )
+
+
+def planned(config: Config) -> tuple[Config, int]:
+  """Returns what `complete` does, of a public set without its data."""
+  if not registry.is_public(config.data.dataset):
+    return complete(config)
+  return config, label_budget.training_count(
+    config.data.dataset,
+    split=config.data.split,
+    unmasked_images=config.data.unmasked_images,
+  )
+
+
+def complete(config: Config) -> tuple[Config, int]:
+  """Completes a configuration from its prepared data.
+
+  Returns:
+    The configuration, and how many images train, labelled or not.
+
+  Raises:
+    DataError: they are not prepared.
+  """
+  dataset = open_dataset(config)
+  config = settled(config, dataset)
+  found = parts(config, dataset)
+  return config, len(found.train_labelled) + len(found.train_unlabelled)
 
 
 def parts(config: Config, dataset: Dataset) -> Parts:

@@ -16,6 +16,7 @@ from apppau_jax.experiment import (
   loading,
   model_file,
   networks,
+  provenance,
   recipe_file,
   run_files,
   run_folder,
@@ -184,11 +185,12 @@ def _announce(config, parts, run, state) -> None:
     for name, player in state.players.items()
   )
   progress.LOG.info(
-    "%s (base width %d; %s), loss %s, convolutions by %s",
+    "%s (base width %d; %s), loss %s, on %s, convolutions by %s",
     config.model.preset,
     config.model.base_width,
     sizes,
     config.loss.name,
+    provenance.devices(),
     networks.convolutions_by(config),
   )
   progress.LOG.info(

@@ -26,9 +26,14 @@ def commit() -> str:
   return done.stdout.strip()
 
 
+def devices() -> str:
+  """Returns the number and the kind of JAX's devices, such as `1 x cpu`."""
+  found = jax.devices()
+  return f"{len(found)} x {found[0].device_kind}"
+
+
 def environment() -> dict[str, str]:
   """Returns versions, devices and the command of this process."""
-  devices = jax.devices()
   module = pathlib.Path(sys.argv[0]).stem
   return {
     "command": shlex.join(["python", "-m", f"launch.{module}", *sys.argv[1:]]),
@@ -36,7 +41,7 @@ def environment() -> dict[str, str]:
     "commit": commit(),
     "python": platform.python_version(),
     **{name: importlib.metadata.version(name) for name in _LIBRARIES},
-    "devices": f"{len(devices)} x {devices[0].device_kind}",
+    "devices": devices(),
     "processes": str(jax.process_count()),
     "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     "malloc": runtime.describe_memory(),

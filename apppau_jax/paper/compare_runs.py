@@ -174,14 +174,14 @@ def summary(found: dict[str, Any]) -> list[str]:
   seeds = len(found["seeds"])
   if seeds == 1:
     lines.append(
-      "1 run each: the test concerns other images, and says nothing about "
-      "other trainings."
+      "1 run each: interval and p cover the choice of images, not another "
+      "seed or another draw of the labels."
     )
   elif not seeds:
     lines.append(
       "The runs cannot be paired by seed and data.label_seed, so each side "
-      "was averaged for each image: the interval covers other images, not "
-      "other trainings."
+      "was averaged for each image: interval and p cover the choice of images, "
+      "not another seed or another draw of the labels."
     )
   return lines
 

@@ -109,22 +109,10 @@ def check_data(
     raise errors[0]
 
 
-def settle(config: Any) -> tuple[Any, int]:
-  """Completes a configuration from its prepared data.
-
-  Returns:
-    The configuration, and how many images train, labelled or not.
-  """
-  dataset = data.open_dataset(config)
-  config = data.settled(config, dataset)
-  parts = data.parts(config, dataset)
-  return config, len(parts.train_labelled) + len(parts.train_unlabelled)
-
-
 def estimate(
   plan: sweep.Sweep,
   *,
-  settle: Callable[[Any], tuple[Any, int]] = settle,
+  settle: Callable[[Any], tuple[Any, int]] = data.complete,
   cost: Callable[..., cost_lib.Cost] = cost_lib.cost,
 ) -> None:
   """Prints the steps and minutes of the runs; times a step of each row."""

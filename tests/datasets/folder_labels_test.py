@@ -89,6 +89,8 @@ def test_the_column_of_patients(header, patient, says):
     ("id,label,patient\nx,a,p1\ny,a,P1\n", "P1 and p1"),
     ("Image Index,Finding Labels\nx,a\n", "'image index' is meant as id"),
     ("Image Index,Finding Labels\nx,a\n", "'finding labels' is meant as label"),
+    ("accession,diagnosis\nx,a\n", "pass --id_column=NAME"),
+    ("accession,diagnosis\nx,a\n", "pass --label_column='diagnosis'"),
     ("Image Index,label\nx,a\n", "pass --id_column='image index'"),
     ("id,label\nx,a,b\n", "3 cells, where the header has 2"),
   ],

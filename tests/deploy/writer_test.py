@@ -61,6 +61,7 @@ def test_dicom_films_get_objects_and_the_others_a_remark(predict):
     assert rows[name].status == "remark"
     assert "No DICOM objects were written" in rows[name].reason
     assert why in rows[name].reason
+  assert "1 of 3 images" in request.summary(rows.values())
   mask = np.asarray(Image.open(output / "a_mask.png")) > 0
   seg = pydicom.dcmread(output / "a_seg.dcm")
   np.testing.assert_array_equal(seg.pixel_array > 0, mask)

@@ -124,6 +124,19 @@ def test_no_classes_are_enough_to_segment(data_dir, tmp_path):
     step_checks.check_players(config, unlabelled=0)
 
 
+def test_a_prepared_set_states_the_images_and_classes_of_a_plan(data_dir):
+  config = _config(data_dir, "name=clinic,players=two")
+  found, images = data.planned(config)
+  chosen = data.parts(found, data.open_dataset(config))
+  assert tuple(found.data.class_names) == CLASSES
+  assert images == len({*chosen.train_labelled, *chosen.train_unlabelled}) > 0
+  config.data.data_dir = "nowhere"
+  with pytest.raises(DataError, match="nowhere"):
+    data.planned(config)
+  config.data.dataset, config.data.split = "montgomery", "paper"
+  assert data.planned(config)[1] == 93
+
+
 def test_other_classes_than_the_runs_are_refused(data_dir):
   config = _config(data_dir, "name=clinic,players=two")
   config.data.class_names = ("none", "tb")

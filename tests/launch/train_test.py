@@ -154,6 +154,7 @@ def _check_artefacts(workdir, done, *, last):
   lines = done.stderr.splitlines()
   assert sum(line.startswith("epoch ") for line in lines) == 2
   assert not any("Traceback" in line for line in lines)
+  assert "on 1 x cpu" in done.stderr
   report = json.loads((workdir / "eval/test/report.json").read_text())
   assert report["n"] == 6
   assert report["seed"] == 0

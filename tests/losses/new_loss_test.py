@@ -80,4 +80,4 @@ def test_every_registered_loss_uses_keys_of_the_configuration():
     parameters = [*inspect.signature(loss).parameters.values()][2:]
     for parameter in parameters:
       assert parameter.kind is parameter.KEYWORD_ONLY, name
-      assert parameter.name in keys, name
+      assert parameter.default == keys[parameter.name], name
