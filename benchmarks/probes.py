@@ -137,7 +137,7 @@ def _device_events(folder: pathlib.Path) -> list[tuple[str, float]]:
 def compilation() -> dict[str, Any]:
   """Measure the seconds until the first step of both players is done."""
   began = time.perf_counter()
-  turn, facts = ours.prepare(_spec(net="appau"))
+  turn, facts = ours.prepare(_spec(net="unet" if SMOKE else "appau"))
   turn(1)
   return {"first_step_s": time.perf_counter() - began, **facts}
 
@@ -148,12 +148,17 @@ def dice() -> dict[str, Any]:
   The types take turns, so that each seed has both when the time ends.
   """
   import apppau_jax
+  from apppau_jax.datasets import prepare
   from apppau_jax.experiment import recipe_file
+  from apppau_jax.phantoms import draw_set
 
   ends = time.monotonic() + SECONDS
   found: dict[str, list[float]] = {"float32": [], "bfloat16": []}
   took = 0.0
   with tempfile.TemporaryDirectory() as folder:
+    if SMOKE:  # a run would draw 200
+      raw_dir = draw_set.draw(f"{folder}/data", count=24, size=128)
+      prepare.prepare("phantom", raw_dir=raw_dir, data_dir=f"{folder}/data")
     for seed in range(1 if SMOKE else 3):
       for dtype, values in found.items():
         began = time.monotonic()
@@ -165,6 +170,8 @@ def dice() -> dict[str, Any]:
         config.seed, config.model.dtype = seed, dtype
         config.model.base_width = 1 if SMOKE else 32
         config.data.data_dir = f"{folder}/data"
+        if SMOKE:
+          config.model.preset = "unet"
         run = apppau_jax.fit(config, workdir=f"{folder}/{dtype}-{seed}")
         report = run.report("test")
         values.append(report["segmentation"]["dice"]["mean"])

@@ -22,6 +22,7 @@ NORMS = ("batch", "group")
 EPSILON = 1e-5  # added to variances
 _GROUPS = 8
 _MOMENTUM = 0.9  # of the running statistics
+_KERNEL_INIT = nn.initializers.he_normal()  # He et al. 2015
 
 
 class Operations(NamedTuple):
@@ -29,6 +30,8 @@ class Operations(NamedTuple):
 
   Attributes:
     conv: Computes any convolution, called as `jax.lax.conv_general_dilated` is.
+    conv_joined: Concatenates the channels of `[b, h, w, c]` and `[b, h, w, d]`,
+      then convolves with a kernel `[n, n, c + d, e]`, stride 1, padding "SAME".
     up: Called likewise; convolves `[b, h, w, c]` with a 1x1 kernel
       `[1, 1, c, 4d]`, then rearranges the result to `[b, 2h, 2w, d]` by
       `depth_to_space`.
@@ -37,6 +40,7 @@ class Operations(NamedTuple):
   """
 
   conv: Callable[..., jax.Array]
+  conv_joined: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
   up: Callable[..., jax.Array]
   norm_relu: Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
   pool: Callable[[jax.Array], jax.Array]
@@ -68,6 +72,15 @@ def upsample(x: jax.Array) -> jax.Array:
   """Upsample bilinearly, with half-pixel centres, by 2 in each direction."""
   b, h, w, c = x.shape
   return jax.image.resize(x, (b, 2 * h, 2 * w, c), "bilinear")
+
+
+def conv_joined(a: jax.Array, b: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Convolve the concatenated channels of two images, see `Operations`."""
+  both = jnp.concatenate([a, b], axis=-1)
+  layout = ("NHWC", "HWIO", "NHWC")
+  return lax.conv_general_dilated(
+    both, kernel, (1, 1), "SAME", dimension_numbers=layout
+  )
 
 
 def _xla_up(*args: Any, **more: Any) -> jax.Array:
@@ -111,8 +124,35 @@ def normalize(
 
 
 XLA = Operations(
-  conv=lax.conv_general_dilated, up=_xla_up, norm_relu=norm_relu, pool=max_pool
+  conv=lax.conv_general_dilated,
+  conv_joined=conv_joined,
+  up=_xla_up,
+  norm_relu=norm_relu,
+  pool=max_pool,
 )
+
+
+class JoinedConv(nn.Module):
+  """A 3x3 `flax.linen.Conv` without bias of the channels of two images.
+
+  Attributes:
+    width: Number of output channels.
+    dtype: Type of the arithmetic; the kernel stays in float32.
+    conv_joined: Computes it, see `Operations`.
+  """
+
+  width: int
+  dtype: DTypeLike
+  conv_joined: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+
+  @nn.compact
+  def __call__(self, a: jax.Array, b: jax.Array) -> jax.Array:
+    """Map `[b, h, w, c]` and `[b, h, w, d]` to `[b, h, w, width]`."""
+    shape = (3, 3, a.shape[-1] + b.shape[-1], self.width)
+    kernel = self.param("kernel", _KERNEL_INIT, shape)
+    return self.conv_joined(
+      *nn.dtypes.promote_dtype(a, b, kernel, dtype=self.dtype)
+    )
 
 
 class BatchNorm(nn.Module):
@@ -190,14 +230,19 @@ class Layers:
   operations: Operations = XLA
 
   def conv(self, *args: Any, by: Any = None, **fields: Any) -> nn.Conv:
-    """Return a `flax.linen.Conv` with initial kernels of He et al. 2015."""
+    """Return a `flax.linen.Conv`."""
     return nn.Conv(
       *args,
-      kernel_init=nn.initializers.he_normal(),
+      kernel_init=_KERNEL_INIT,
       conv_general_dilated=by or self.operations.conv,
       dtype=self.dtype,
       **fields,
     )
+
+  def conv_joined(self, width: int, *, name: str) -> JoinedConv:
+    """Return a 3x3 convolution of the concatenated channels of two images."""
+    by = self.operations.conv_joined
+    return JoinedConv(width, self.dtype, by, name=name)
 
   def up(self, width: int, **fields: Any) -> nn.Conv:
     """Return a 2x2 transposed convolution of stride 2 to `width` channels."""
@@ -210,20 +255,26 @@ class Layers:
 
 
 class ConvBlock(nn.Module):
-  """3x3 convolution, normalisation and ReLU, `repeats` times."""
+  """3x3 convolution, normalisation and ReLU, `repeats` times.
+
+  The channels of a second input follow those of the first.
+  """
 
   width: int
   repeats: int = 2
   layers: Layers = Layers()
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """Map `[b, h, w, c]` to `[b, h, w, width]`."""
+  def __call__(
+    self, x: jax.Array, joined: jax.Array | None = None, *, train: bool
+  ) -> jax.Array:
+    """Map `[b, h, w, c]`, and `[b, h, w, d]`, to `[b, h, w, width]`."""
     for i in range(1, self.repeats + 1):
-      conv = self.layers.conv(
-        self.width, (3, 3), use_bias=False, name=f"conv{i}"
-      )
-      x = conv(x)
+      name = f"conv{i}"
+      if i == 1 and joined is not None:
+        x = self.layers.conv_joined(self.width, name=name)(x, joined)
+      else:
+        x = self.layers.conv(self.width, (3, 3), use_bias=False, name=name)(x)
       x = self.layers.norm(name=f"norm{i}", relu=True)(x, train=train)
     return x
 

@@ -111,9 +111,9 @@ class Segmentor(Network):
         )
       width = self._width(level)
       up = blocks.Up(width, self._layers, name=f"up{level}")
-      features = jnp.concatenate([up(features, train=train), skip], axis=-1)
+      features = up(features, train=train)
       features = self._run(
-        self._block(f"D{level}", width), features, train=train
+        self._block(f"D{level}", width), features, skip, train=train
       )
       if self.progressive or level == 1:
         side_logits.append(self._head(level, features, side_logits))
@@ -151,24 +151,18 @@ class Segmentor(Network):
     self, image: jax.Array, *, train: bool
   ) -> tuple[jax.Array, dict[int, jax.Array]]:
     """Return the bottleneck features and the skips by level."""
-    features, skips = image, {}
+    inputs, skips = [image], {}
     for level in range(1, self.depth + 1):
       width = self._width(level)
-      if level > 1:
-        features = self.operations.pool(features)
-        if self.pyramid:
-          image = blocks.avg_pool(image)
-          entry = self._block(f"pyramid{level}", width, repeats=1)
-          features = jnp.concatenate([entry(image, train=train), features], -1)
-      features = self._run(
-        self._block(f"E{level}", width), features, train=train
-      )
-      skips[level] = features
+      if level > 1 and self.pyramid:
+        image = blocks.avg_pool(image)
+        entry = self._block(f"pyramid{level}", width, repeats=1)
+        inputs.insert(0, entry(image, train=train))
+      block = self._block(f"E{level}", width)
+      skips[level] = self._run(block, *inputs, train=train)
+      inputs = [self.operations.pool(skips[level])]
     bottleneck = self._block("B", self._width(self.depth + 1))
-    features = self._run(
-      bottleneck, self.operations.pool(features), train=train
-    )
-    return features, skips
+    return self._run(bottleneck, *inputs, train=train), skips
 
   def _head(
     self, level: int, features: jax.Array, coarser: list[jax.Array]

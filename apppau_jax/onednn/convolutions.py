@@ -72,6 +72,19 @@ def up_convolution(
   return _transposed(image, unfolded)
 
 
+def joined_convolution(
+  a: jax.Array, b: jax.Array, kernel: jax.Array
+) -> jax.Array:
+  """Convolve the concatenated channels of two images, without a copy of them.
+
+  This is `blocks.Operations.conv_joined`. The convolution of each image with
+  its part of the kernel is added to the same result.
+  """
+  if not (bridge.computes(a) and bridge.computes(b)):
+    return blocks.conv_joined(a, b, kernel)
+  return _joined(a, b, kernel)
+
+
 def _supported(
   image: jax.Array,
   kernel: jax.Array,
@@ -116,6 +129,28 @@ def _backward(stride, residuals, slope):
 
 
 _convolve.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def _joined(a: jax.Array, b: jax.Array, kernel: jax.Array) -> jax.Array:
+  result = jax.eval_shape(blocks.conv_joined, a, b, kernel)
+  return bridge.call("joined_forward", a, b, kernel, shapes=[result.shape])[0]
+
+
+def _joined_forward(a, b, kernel):
+  return _joined(a, b, kernel), (a, b, kernel)
+
+
+def _joined_backward(residuals, slope):
+  a, b, kernel = residuals
+  call, images = bridge.call, [a.shape, b.shape]
+  return (
+    *call("joined_input_gradient", kernel, slope, shapes=images),
+    *call("joined_kernel_gradient", a, b, slope, shapes=[kernel.shape]),
+  )
+
+
+_joined.defvjp(_joined_forward, _joined_backward)
 
 
 @jax.custom_vjp

@@ -5,6 +5,7 @@ from apppau_jax.onednn import convolutions, norm, pooling
 
 OPERATIONS = blocks.Operations(
   conv=convolutions.convolution,
+  conv_joined=convolutions.joined_convolution,
   up=convolutions.up_convolution,
   norm_relu=norm.norm_relu,
   pool=pooling.max_pool,

@@ -33,7 +33,7 @@ def test_smoke(tmp_path):
   assert done.stdout.splitlines()[-2] == "6 parts, failed: none", found
   rows = {row["contender"]: row for row in found["variants"]["rows"]}
   assert rows["ours"]["times_ours"] == 1.0
-  assert {"3 seeds", "5 seeds", "TF32", "1 step a call"} < set(rows)
+  assert {"3 seeds", "TF32", "1 step a call"} < set(rows)
   assert "ours, batch 128" in {r["contender"] for r in found["unet"]["rows"]}
   assert len(found["dice"]["differences"]) == 1
   assert len(found["convolutions"]["rows"]) == 2

@@ -119,3 +119,19 @@ def test_batch_normalisation_is_flax_with_the_same_variables(x, train):
   expected, new_expected = flax.apply(variables, x, mutable="batch_stats")
   np.testing.assert_array_equal(found, nn.relu(expected))
   chex.assert_trees_all_equal(new, new_expected)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_block_of_two_inputs_is_one_of_their_concatenation(x, dtype):
+  """With the same parameters, down to their names and initial values."""
+  block = blocks.ConvBlock(4, layers=blocks.Layers(dtype))
+  joined = jnp.concatenate([x, x[..., :2] ** 2], axis=-1).astype(dtype)
+  parts = joined[..., :3], joined[..., 3:]
+
+  @jax.jit
+  def run(*inputs):
+    return block.init_with_output(jax.random.key(2), *inputs, train=True)
+
+  found, expected = run(*parts), run(joined)
+  chex.assert_trees_all_equal(found, expected)
+  assert found[1]["params"]["conv1"]["kernel"].dtype == jnp.float32

@@ -40,7 +40,7 @@ def _draw(*shapes, seed=0):
 
 
 def _calls(function, *args):
-  return jax.jit(function).lower(*args).as_text().count("apppau_convolution")
+  return jax.jit(function).lower(*args).as_text().count("@apppau_")
 
 
 @pytest.mark.parametrize(("side", "size"), [(8, 3), (7, 5), (6, 1)])
@@ -72,21 +72,21 @@ SHAPES = [
 ]
 
 
-def _check_against_xla(ours, xla, image, kernel):
-  """Compare the value and both gradients."""
+def _check_against_xla(ours, xla, *arrays):
+  """Compare the value and the gradient of every array."""
 
-  def all_three(convolve):
+  def value_and_gradients(convolve):
     @jax.jit
-    def run(image, kernel):
-      y, pull = jax.vjp(convolve, image, kernel)
+    def run(*arrays):
+      y, pull = jax.vjp(convolve, *arrays)
       slope = jnp.sin(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)
       return y, *pull(slope)
 
     return run
 
-  assert _calls(all_three(ours), image, kernel) >= 3
+  assert _calls(value_and_gradients(ours), *arrays) == 3
   for found, expected in zip(
-    all_three(ours)(image, kernel), all_three(xla)(image, kernel)
+    value_and_gradients(ours)(*arrays), value_and_gradients(xla)(*arrays)
   ):
     scale = np.abs(expected).max()
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
@@ -112,6 +112,41 @@ def test_upsampling_and_its_gradients_are_xlas(c, d):
     up(blocks.XLA.up),
     *_draw((2, 6, 4, c), (1, 1, c, 4 * d)),
   )
+
+
+# Batch, sides, channels of both inputs and of the result, side of the kernel.
+@pytest.mark.parametrize(
+  ("b", "h", "w", "c1", "c2", "d", "size"),
+  [
+    (2, 16, 12, 16, 16, 16, 3),
+    (3, 8, 8, 32, 16, 32, 3),
+    (2, 7, 5, 3, 5, 7, 3),
+    (4, 6, 6, 1, 2, 1, 3),
+    (2, 5, 4, 17, 1, 16, 1),
+  ],
+)
+def test_joined_channels_and_all_gradients_are_xlas(b, h, w, c1, c2, d, size):
+  _check_against_xla(
+    convolutions.joined_convolution,
+    blocks.conv_joined,
+    *_draw((b, h, w, c1), (b, h, w, c2), (size, size, c1 + c2, d)),
+  )
+
+
+def test_joined_channels_of_a_single_image_are_xlas():
+  arrays = _draw((1, 4, 4, 2), (1, 4, 4, 3), (3, 3, 5, 4))
+  assert not _calls(convolutions.joined_convolution, *arrays)
+  np.testing.assert_array_equal(
+    jax.jit(convolutions.joined_convolution)(*arrays),
+    jax.jit(blocks.conv_joined)(*arrays),
+  )
+
+
+@pytest.mark.parametrize("wrong", [(2, 4, 3, 3), (3, 4, 4, 3), (2, 4, 4, 4)])
+def test_joined_images_and_kernel_must_fit(wrong):
+  a, b, kernel = _draw((2, 4, 4, 2), wrong, (3, 3, 5, 4))
+  with pytest.raises((TypeError, ValueError)):
+    jax.jit(convolutions.joined_convolution)(a, b, kernel)
 
 
 def test_same_bits_each_time():

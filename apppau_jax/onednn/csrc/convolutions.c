@@ -1,67 +1,20 @@
-/* oneDNN's convolutions, and what else is needed of oneDNN.
-
-   This file declares the parts that it needs of oneDNN 3
-   (https://uxlfoundation.github.io/oneDNN), which is not needed for
-   compilation; it is opened by name. */
+/* oneDNN's convolutions. */
 
 #include "bridge.h"
+#include "dnnl.h"
 
-#include <dlfcn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* oneDNN: the values of dnnl_cpu, dnnl_f32, DNNL_ARG_SRC and so on. */
-
-enum { CPU = 1, IN_ORDER = 1, FLOAT = 3, ANY_LAYOUT = 1, DIRECT = 1 };
-enum { FORWARD_TRAINING = 64, WEIGHTS_LAYOUT = 131, DIFF_WEIGHTS_LAYOUT = 132 };
-enum { SRC = 1, DST = 17, WEIGHTS = 33 };
-enum { DIFF_SRC = 129, DIFF_DST = 145, DIFF_WEIGHTS = 161 };
-#define MAX_RANK 12
-#define ALLOCATE ((void *)-1)
-
-typedef void *handle; /* an engine, a layout, a primitive and the like */
-
-typedef struct {
-  int what;
-  handle memory;
-} argument;
-
-static struct {
-  int (*engine_create)(handle *, int, size_t);
-  int (*stream_create)(handle *, handle, unsigned);
-  int (*stream_wait)(handle);
-  int (*memory_desc_create_with_tag)(handle *, int, const int64_t *, int, int);
-  int (*memory_desc_create_with_strides)(handle *, int, const int64_t *, int,
-                                         const int64_t *);
-  int (*memory_desc_destroy)(handle);
-  int (*memory_create)(handle *, handle, handle, void *);
-  int (*memory_set_data_handle)(handle, void *);
-  int (*convolution_forward_primitive_desc_create)(
-      handle *, handle, int, int, handle, handle, handle, handle,
-      const int64_t *, const int64_t *, const int64_t *, const int64_t *,
-      handle);
-  int (*convolution_backward_data_primitive_desc_create)(
-      handle *, handle, int, handle, handle, handle, const int64_t *,
-      const int64_t *, const int64_t *, const int64_t *, handle, handle);
-  int (*convolution_backward_weights_primitive_desc_create)(
-      handle *, handle, int, handle, handle, handle, handle, const int64_t *,
-      const int64_t *, const int64_t *, const int64_t *, handle, handle);
-  int (*reorder_primitive_desc_create)(handle *, handle, handle, handle, handle,
-                                       handle);
-  handle (*primitive_desc_query_md)(handle, int, int);
-  int (*primitive_desc_destroy)(handle);
-  int (*primitive_create)(handle *, handle);
-  int (*primitive_execute)(handle, handle, int, const argument *);
-} dnnl;
-
-static handle engine, stream;
+#define TRY(call) \
+  if (call) return 1
 
 /* A convolution y = x * k of one shape, or one of its two gradients.
 
    Images have XLA's layout (batch, rows, columns, channels). oneDNN chooses the
    layout of the kernel, and `reorder` converts between it and XLA's (rows,
-   columns, input, output). */
+   columns, input, output). The kernel may be a part of an array with more input
+   channels. */
 
 typedef enum { FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT } kind;
 enum { X, K, Y };
@@ -69,13 +22,12 @@ enum { X, K, Y };
 typedef struct convolution {
   kind what;
   int64_t stride, dims[3][4]; /* of x, k, y in XLA's layout */
+  int64_t depth;              /* input channels of the array that has k */
+  int adds;                   /* to what y is, in place of overwriting it */
   handle primitive, reorder, memory[3];
   argument arguments[3], reordered[2];
   struct convolution *next;
 } convolution;
-
-#define TRY(call) \
-  if (call) return 1
 
 static int image_layout(handle *layout, const int64_t d[4]) {
   int64_t dims[MAX_RANK] = {d[0], d[3], d[1], d[2]};
@@ -83,9 +35,9 @@ static int image_layout(handle *layout, const int64_t d[4]) {
   return dnnl.memory_desc_create_with_strides(layout, 4, dims, FLOAT, strides);
 }
 
-static int kernel_layout(handle *layout, const int64_t d[4]) {
+static int kernel_layout(handle *layout, const int64_t d[4], int64_t depth) {
   int64_t dims[MAX_RANK] = {d[3], d[2], d[0], d[1]};
-  int64_t strides[MAX_RANK] = {1, d[3], d[1] * d[2] * d[3], d[2] * d[3]};
+  int64_t strides[MAX_RANK] = {1, d[3], d[1] * depth * d[3], depth * d[3]};
   return dnnl.memory_desc_create_with_strides(layout, 4, dims, FLOAT, strides);
 }
 
@@ -105,19 +57,30 @@ static void padding(const convolution *c, int64_t *before, int64_t *behind) {
   }
 }
 
+/* Attributes of a primitive that adds to its result. */
+static int adding(handle *attributes) {
+  handle sum;
+  TRY(dnnl.primitive_attr_create(attributes));
+  TRY(dnnl.post_ops_create(&sum));
+  TRY(dnnl.post_ops_append_sum(sum, 1, 0, FLOAT));
+  TRY(dnnl.primitive_attr_set_post_ops(*attributes, sum));
+  return dnnl.post_ops_destroy(sum);
+}
+
 static int prepare(convolution *c) {
-  handle x, k, own, y, forward, chosen;
+  handle x, k, own, y, forward, chosen, attributes = NULL;
   int64_t before[MAX_RANK] = {0}, behind[MAX_RANK] = {0};
   const int64_t strides[MAX_RANK] = {c->stride, c->stride};
   const int64_t dilation[MAX_RANK] = {0};
   padding(c, before, behind);
   TRY(image_layout(&x, c->dims[X]));
   TRY(image_layout(&y, c->dims[Y]));
-  TRY(kernel_layout(&k, c->dims[K]));
+  TRY(kernel_layout(&k, c->dims[K], c->depth));
   TRY(free_kernel_layout(&own, c->dims[K]));
+  if (c->adds) TRY(adding(&attributes));
   TRY(dnnl.convolution_forward_primitive_desc_create(
       &forward, engine, FORWARD_TRAINING, DIRECT, x, own, NULL, y, strides,
-      dilation, before, behind, NULL));
+      dilation, before, behind, attributes));
   chosen = forward;
   if (c->what == INPUT_GRADIENT)
     TRY(dnnl.convolution_backward_data_primitive_desc_create(
@@ -159,6 +122,7 @@ static int prepare(convolution *c) {
   dnnl.primitive_desc_destroy(copying);
   if (chosen != forward) dnnl.primitive_desc_destroy(chosen);
   dnnl.primitive_desc_destroy(forward);
+  if (attributes) dnnl.primitive_attr_destroy(attributes);
   dnnl.memory_desc_destroy(x);
   dnnl.memory_desc_destroy(y);
   dnnl.memory_desc_destroy(k);
@@ -169,27 +133,26 @@ static int prepare(convolution *c) {
 /* The convolutions that this process has prepared; a network has dozens. */
 static convolution *prepared;
 
-static convolution *find(kind what, int64_t stride, const buffer *b[3]) {
-  convolution wanted = {.what = what, .stride = stride};
-  for (int i = 0; i < 3; i++)
-    memcpy(wanted.dims[i], b[i]->dims, sizeof wanted.dims[i]);
+static convolution *find(const convolution *wanted) {
   for (convolution *c = prepared; c; c = c->next)
-    if (c->what == what && c->stride == stride &&
-        !memcmp(c->dims, wanted.dims, sizeof wanted.dims))
+    if (c->what == wanted->what && c->stride == wanted->stride &&
+        c->depth == wanted->depth && c->adds == wanted->adds &&
+        !memcmp(c->dims, wanted->dims, sizeof c->dims))
       return c;
   convolution *made = malloc(sizeof *made);
-  if (!made || prepare(&wanted)) {
+  if (!made) return NULL;
+  *made = *wanted;
+  if (prepare(made)) {
     free(made);
     return NULL;
   }
-  *made = wanted;
   made->next = prepared;
   return prepared = made;
 }
 
-static int execute(convolution *c, const buffer *b[3]) {
+static int execute(convolution *c, float *const data[3]) {
   for (int i = 0; i < 3; i++)
-    TRY(dnnl.memory_set_data_handle(c->memory[i], b[i]->data));
+    TRY(dnnl.memory_set_data_handle(c->memory[i], data[i]));
   if (c->what != KERNEL_GRADIENT)
     TRY(dnnl.primitive_execute(c->reorder, stream, 2, c->reordered));
   TRY(dnnl.primitive_execute(c->primitive, stream, 3, c->arguments));
@@ -198,92 +161,53 @@ static int execute(convolution *c, const buffer *b[3]) {
   return dnnl.stream_wait(stream);
 }
 
-/* `place` maps the two arguments and the result to x, k and y. */
-static int compute(const call_frame *frame, kind what, const int place[3]) {
-  const int64_t stride = *(const int64_t *)attribute_of(frame, 0);
-  const buffer *b[3];
-  b[place[0]] = frame->arguments.items[0];
-  b[place[1]] = frame->arguments.items[1];
-  b[place[2]] = frame->results.items[0];
-  convolution *c = find(what, stride, b);
-  return !c || execute(c, b);
+/* The arrays of a call: its arguments, then its results. */
+static const buffer *array(const call_frame *frame, int i) {
+  const int64_t given = frame->arguments.count;
+  return i < given ? frame->arguments.items[i]
+                   : frame->results.items[i - given];
 }
 
-static int forward(const call_frame *frame) {
-  return compute(frame, FORWARD, (const int[]){X, K, Y});
+/* Compute with the arrays at these places of a call. The kernel of x are the
+   input channels of k from `first` on. */
+static int compute(const call_frame *frame, kind what, int x, int k, int y,
+                   int64_t first) {
+  const buffer *b[] = {[X] = array(frame, x), array(frame, k), array(frame, y)};
+  convolution wanted = {.what = what, .stride = 1};
+  if (frame->attributes.count)
+    wanted.stride = *(const int64_t *)attribute_of(frame, 0);
+  for (int i = 0; i < 3; i++)
+    memcpy(wanted.dims[i], b[i]->dims, sizeof wanted.dims[i]);
+  wanted.dims[K][2] = b[X]->dims[3];
+  wanted.depth = b[K]->dims[2];
+  wanted.adds = what == FORWARD && first > 0;
+  convolution *c = find(&wanted);
+  float *part = (float *)b[K]->data + first * b[K]->dims[3];
+  return !c || execute(c, (float *[]){b[X]->data, part, b[Y]->data});
 }
 
-static int input_gradient(const call_frame *frame) {
-  return compute(frame, INPUT_GRADIENT, (const int[]){K, Y, X});
+/* Compute with two images, whose channels are joined, and one kernel. */
+static int compute_joined(const call_frame *frame, kind what, int x1, int x2,
+                          int k, int y) {
+  TRY(compute(frame, what, x1, k, y, 0));
+  return compute(frame, what, x2, k, y, array(frame, x1)->dims[3]);
 }
 
-static int kernel_gradient(const call_frame *frame) {
-  return compute(frame, KERNEL_GRADIENT, (const int[]){X, Y, K});
-}
-
-void *convolution_forward(call_frame *frame) {
-  static const operation o = {2, 1, 1, "444", forward};
-  return bridge_run(frame, &o);
-}
-
-void *convolution_input_gradient(call_frame *frame) {
-  static const operation o = {2, 1, 1, "444", input_gradient};
-  return bridge_run(frame, &o);
-}
-
-void *convolution_kernel_gradient(call_frame *frame) {
-  static const operation o = {2, 1, 1, "444", kernel_gradient};
-  return bridge_run(frame, &o);
-}
-
-/* Open oneDNN; call it once, before any other function.
-
-   Returns 0 on success, otherwise writes the reason to `why`. */
-int bridge_open(const char *path, char *why, size_t room) {
-  static const struct {
-    const char *name;
-    void *function;
-  } wanted[] = {
-#define WANTED(name) {"dnnl_" #name, &dnnl.name}
-      WANTED(engine_create),
-      WANTED(stream_create),
-      WANTED(stream_wait),
-      WANTED(memory_desc_create_with_tag),
-      WANTED(memory_desc_create_with_strides),
-      WANTED(memory_desc_destroy),
-      WANTED(memory_create),
-      WANTED(memory_set_data_handle),
-      WANTED(convolution_forward_primitive_desc_create),
-      WANTED(convolution_backward_data_primitive_desc_create),
-      WANTED(convolution_backward_weights_primitive_desc_create),
-      WANTED(reorder_primitive_desc_create),
-      WANTED(primitive_desc_query_md),
-      WANTED(primitive_desc_destroy),
-      WANTED(primitive_create),
-      WANTED(primitive_execute),
-#undef WANTED
-  };
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!library) {
-    snprintf(why, room, "%s", dlerror());
-    return 1;
+#define CALL(name, given, made, numbers, computed)                       \
+  static int compute_##name(const call_frame *frame) { return computed; } \
+  void *name(call_frame *frame) {                                        \
+    static const operation o = {given, made, numbers, "4444",            \
+                                compute_##name};                         \
+    return bridge_run(frame, &o);                                        \
   }
-  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-    void *found = dlsym(library, wanted[i].name);
-    if (!found) {
-      snprintf(why, room, "%s has no symbol %s", path, wanted[i].name);
-      return 1;
-    }
-    memcpy(wanted[i].function, &found, sizeof found);
-  }
-  if (dnnl.engine_create(&engine, CPU, 0) ||
-      dnnl.stream_create(&stream, engine, IN_ORDER)) {
-    snprintf(why, room, "%s cannot create a CPU engine", path);
-    return 1;
-  }
-  if (bridge_start()) {
-    snprintf(why, room, "the worker thread cannot be created");
-    return 1;
-  }
-  return 0;
-}
+
+CALL(convolution_forward, 2, 1, 1, compute(frame, FORWARD, 0, 1, 2, 0))
+CALL(convolution_input_gradient, 2, 1, 1,
+     compute(frame, INPUT_GRADIENT, 2, 0, 1, 0))
+CALL(convolution_kernel_gradient, 2, 1, 1,
+     compute(frame, KERNEL_GRADIENT, 0, 2, 1, 0))
+CALL(joined_forward, 3, 1, 0, compute_joined(frame, FORWARD, 0, 1, 2, 3))
+CALL(joined_input_gradient, 2, 2, 0,
+     compute_joined(frame, INPUT_GRADIENT, 2, 3, 0, 1))
+CALL(joined_kernel_gradient, 3, 1, 0,
+     compute_joined(frame, KERNEL_GRADIENT, 0, 1, 3, 2))
