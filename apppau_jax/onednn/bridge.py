@@ -66,6 +66,11 @@ def missing() -> str:
     return f"{_PACKAGE} is not installed (it is for x86-64 Linux)"
   why = ctypes.create_string_buffer(1024)
   opened = ctypes.CDLL(str(bridge))
+  if not all(hasattr(opened, name) for name in _CALLS):
+    return (
+      "its bridge was compiled for another version: `pip install` this project "
+      "again"
+    )
   size = ctypes.c_size_t(len(why))
   if opened.bridge_open(str(library).encode(), why, size):
     return why.value.decode(errors="replace")

@@ -36,6 +36,11 @@ def test_says_what_is_missing(monkeypatch, lost, named):
   assert named in bridge.missing.__wrapped__()
 
 
+def test_a_bridge_of_another_version_is_not_used(monkeypatch):
+  monkeypatch.setattr(bridge, "_CALLS", ("a_call_to_come",))
+  assert "another version" in bridge.missing.__wrapped__()
+
+
 def test_a_library_that_is_none_is_named(monkeypatch, tmp_path):
   path = tmp_path / "libdnnl.so.3"
   path.write_bytes(b"no library")
