@@ -130,7 +130,7 @@ def read(
     config = Config.from_dict(_object(text["config"]))
     variables = _nested(safetensors.numpy.load(content))
     if shapes_of:
-      _compare(shapes_of(config), variables)
+      compare(shapes_of(config), variables)
     temperature, step = float(text["temperature"]), int(text["step"])
     if not (0 < temperature < math.inf and step >= 0):
       raise ValueError(f"temperature {temperature} or step {step} is no such")
@@ -185,10 +185,14 @@ def _nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Variables]:
   return found
 
 
-def _compare(
+def compare(
   shapes: Mapping[str, Variables], found: Mapping[str, Variables]
 ) -> None:
-  """Raises ValueError unless the names and shapes are equal."""
+  """Compares arrays, in trees by network.
+
+  Raises:
+    ValueError: the names or shapes differ.
+  """
   wanted, arrays = dict(_flat(shapes)), dict(_flat(found))
   if wanted.keys() != arrays.keys():
     differ = sorted(wanted.keys() ^ arrays.keys())

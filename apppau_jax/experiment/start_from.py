@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from apppau_jax import progress
-from apppau_jax.errors import ConfigError
-from apppau_jax.experiment import loading, model_file, run_folder
+from apppau_jax.errors import CheckpointError, ConfigError
+from apppau_jax.experiment import loading, model_file, networks, run_folder
 from apppau_jax.experiment.networks import Config
 from apppau_jax.training.state import (
   CLASSIFIER,
@@ -92,12 +92,26 @@ def classifier(config: Config) -> Variables | None:
   """Returns the classifier of S's features that the source has, if any.
 
   Raises:
-    CheckpointError: there is nothing to start from.
+    CheckpointError: there is nothing to start from, or its classifier is not
+      that of its network.
   """
   path = source(config)
   if path is None:
     return None
-  return loading.read(path, calibrated=False).variables.get(CLASSIFIER)
+  found = loading.read(path, calibrated=False)
+  if CLASSIFIER not in found.variables:
+    return None
+  own = {CLASSIFIER: found.variables[CLASSIFIER]}
+  try:
+    model_file.compare(
+      {CLASSIFIER: networks.classifier_shapes(found.config)}, own
+    )
+  except ValueError as error:
+    raise CheckpointError(
+      f"The classifier of {path} is not that of its network ({error}). Get the "
+      "file again, or start from another one."
+    ) from error
+  return own[CLASSIFIER]
 
 
 def united(variables: Variables, structures: Sequence[str]) -> Variables:

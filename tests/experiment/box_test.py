@@ -1,10 +1,13 @@
 """The model in the package: its file is what its card says."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import safetensors.numpy
 
 import apppau_jax as ap
+from apppau_jax.errors import CheckpointError
 from apppau_jax.experiment import loading, model_file, start_from
 
 MOST_BYTES = 3_000_000
@@ -51,6 +54,21 @@ def test_its_classifier_is_for_trainings_to_start_from(box):
   stated = box.card["classifier"]
   assert stated["classes"] == ["normal", "tb"]
   assert stated["measured"]["phantom"]["auroc"] > 0.8
+
+
+def test_a_damaged_classifier_is_not_started_from(box, tmp_path):
+  params = dict(box.variables["classifier"]["params"])
+  variables = {**box.variables, "classifier": {"params": params}}
+  path = tmp_path / "model.safetensors"
+  config = ap.Config.from_dict({"train": {"start_from": str(path)}})
+  for head in (
+    {},
+    {"kernel": params["head"]["kernel"][:-1], "bias": np.zeros(2)},
+  ):
+    params["head"] = head
+    model_file.write(path, dataclasses.replace(box, variables=variables))
+    with pytest.raises(CheckpointError, match="classifier"):
+      start_from.classifier(config)
 
 
 def _block_widths(params):
