@@ -174,6 +174,11 @@ def read(
   """Reads the weights of a run folder or of a model file, see `load_runs`."""
   if folder.is_file():
     found = model_file.read(folder)
+    if found.config.classifier.enabled and CLASSIFIER not in found.variables:
+      raise CheckpointError(
+        f"{folder} states a classifier and has no arrays of it. Get it again, "
+        "or name a trained run."
+      )
     return dataclasses.replace(found, config=changed(found.config, changes))
   config = changed(run_files.read_config(folder), changes)
   variables, step = restoring.weights(config, workdir=folder)
@@ -252,7 +257,7 @@ def member(
     )
   elif networks.learns_classes(config):
     classifier = networks.discriminator(config)
-    weights_of_it = variables[DISCRIMINATOR]
+    weights_of_it = variables.get(DISCRIMINATOR)  # None is refused later
   return Member(
     networks.segmentor(config),
     variables[SEGMENTOR],

@@ -1,5 +1,6 @@
 """The model in the package: its file is what its card says."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -69,6 +70,21 @@ def test_a_damaged_classifier_is_not_started_from(box, tmp_path):
     model_file.write(path, dataclasses.replace(box, variables=variables))
     with pytest.raises(CheckpointError, match="classifier"):
       start_from.classifier(config)
+
+
+@pytest.mark.parametrize("section", ["classifier", "discriminator"])
+def test_a_file_without_the_arrays_of_its_classes_is_refused(
+  box, tmp_path, section
+):
+  config = copy.deepcopy(box.config)
+  getattr(config, section).enabled = True
+  variables = {"segmentor": box.variables["segmentor"]}
+  path = tmp_path / "model.safetensors"
+  model_file.write(
+    path, dataclasses.replace(box, config=config, variables=variables)
+  )
+  with pytest.raises(CheckpointError):
+    loading.load(path)
 
 
 def _block_widths(params):
